@@ -1,0 +1,109 @@
+"""What every agent has: spaces, model, generator, counters, and a state that can be saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.config import AgentConfig
+from agents.returns import Episodes, EpisodeStats
+from envs.vector import VectorEnv
+from nets.learner import Stats
+
+
+WINDOW = 100
+
+
+class Agent:
+    """An agent and the environments it learns from.
+
+    The loop calls `collect` and `update` in turn; evaluation calls `act` alone. `model` holds every
+    tensor that acting needs, normalisers included.
+    """
+
+    model: nn.Module
+    state_dim: int
+
+    def __init__(self, config: AgentConfig, env: VectorEnv, device: torch.device | str) -> None:
+        self.config = config
+        self.env = env
+        self.device = torch.device(device)
+        self.steps = 0
+        self.total_steps = config.total_steps
+        self.window = torch.zeros(2, 0, dtype=torch.float64)  # returns and lengths of the latest episodes
+        self.episodes = EpisodeStats(env.num_envs, self.device)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+
+    def act(
+        self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Actions for obs [B, ...]; state [B, state_dim]; reset [B] bool, True where an episode starts.
+
+        Returns the action as the environment takes it [B, ...], the next state and extras [B].
+        """
+        raise NotImplementedError
+
+    def collect(self) -> dict[str, float]:
+        """Gather experience and advance `steps`; returns the scalars of the latest episodes."""
+        raise NotImplementedError
+
+    def update(self) -> Stats:
+        """Learn from it; returns scalars."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Start an episode in every environment, from a seed that the run's seed and the step determine."""
+        self.obs = self.env.reset(int(np.random.SeedSequence((self.config.seed, self.steps)).generate_state(1)[0]))
+        self.state = self.initial_state(self.env.num_envs)
+        self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
+        self.episodes.clear()
+
+    def restart(self) -> None:
+        """At a checkpoint: environments whose state cannot be saved begin anew, in resumed and unbroken runs alike."""
+        if self.env.state_dict() is None:
+            self.begin()
+
+    def record(self, episodes: Episodes) -> dict[str, float]:
+        """Mean return and length of the latest 100 episodes, under their tags."""
+        self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
+        if self.window.shape[1] == 0:
+            return {}
+        episode_return, episode_length = self.window.mean(dim=1).tolist()
+        return {"rollout/episode_return": episode_return, "rollout/episode_length": episode_length}
+
+    def initial_state(self, num_envs: int) -> Tensor:
+        """The memory before the first observation, [num_envs, state_dim]."""
+        return torch.zeros(num_envs, self.state_dim, device=self.device)
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, 0 to 1."""
+        return min(self.steps / self.total_steps, 1.0)
+
+    def state_dict(self) -> dict:
+        """Everything a run needs to go on, as tensors and plain data."""
+        return {
+            "model": self.model.state_dict(),
+            "steps": self.steps,
+            "generator": self.generator.get_state(),
+            "window": self.window,
+            "episodes": self.episodes.running,
+            "env": self.env.state_dict(),
+            "obs": self.obs,
+            "state": self.state,
+            "reset": self.reset,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.steps = state["steps"]
+        self.generator.set_state(state["generator"].cpu())
+        self.window = state["window"].cpu()
+        self.begin()
+        if state["env"] is not None:
+            self.env.load_state_dict(state["env"])
+            self.episodes.running = state["episodes"]
+            self.obs, self.state, self.reset = state["obs"], state["state"], state["reset"]

@@ -1,0 +1,91 @@
+"""The flags that every agent takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from nets.encoders import EncoderConfig
+
+
+class ConfigError(ValueError):
+    """A flag has a value that cannot work; the message names the flag and the mend."""
+
+
+def parse_env_kwargs(text: str) -> dict:
+    """The JSON object of --env-kwargs. Raises ConfigError."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"--env-kwargs {text!r} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
+        ) from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"--env-kwargs {text!r} is not a JSON object: write it like '{{\"continuous\": true}}'")
+    return value
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Flags common to all agents."""
+
+    env: str = "CartPole-v1"
+    """Gymnasium id of the environment, or package.module:Id-v0."""
+    env_kwargs: str = "{}"
+    """Arguments of the environment, as JSON."""
+    total_steps: int = 100_000
+    """Environment steps to train for, counted over all environments."""
+    num_envs: int = 8
+    """Environments stepped side by side."""
+    backend: Literal["auto", "native", "gymnasium", "sync", "async", "envpool"] = "auto"
+    """Who steps the environments; auto takes the fastest that is known to be the same."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks live; auto takes a GPU for images and native environments."""
+    num_threads: int = 0
+    """CPU threads of torch; 0 chooses by the size of the networks."""
+    encoder: Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"] = "auto"
+    """Network between observation and heads; auto takes cnn for images, mlp otherwise."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Width of each hidden layer of the MLP."""
+    activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = "tanh"
+    """Non-linearity between layers."""
+    recurrent_size: int = 64
+    """Units of the rnn, lstm or gru."""
+    run_dir: str = ""
+    """Directory of the run; empty: runs/<agent>-<env>-<seed>-<time>."""
+    eval_episodes: int = 100
+    """Episodes of the final evaluation."""
+    eval_every: int = 0
+    """Environment steps between evaluations of 10 episodes; 0: ten times in the run."""
+    checkpoint_every: int = 0
+    """Environment steps between checkpoints; 0: ten times in the run."""
+    quiet: bool = False
+    """Print the result only."""
+
+    def __post_init__(self) -> None:
+        parse_env_kwargs(self.env_kwargs)
+        self.require_positive("total_steps", "num_envs", "recurrent_size", "eval_episodes")
+        self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "seed")
+        if any(size <= 0 for size in self.hidden_sizes):
+            raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
+
+    def require_positive(self, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above 0")
+
+    def require_not_negative(self, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
+
+    def encoder_config(self) -> EncoderConfig:
+        return EncoderConfig(
+            encoder=self.encoder,
+            hidden_sizes=self.hidden_sizes,
+            activation=self.activation,
+            recurrent_size=self.recurrent_size,
+        )

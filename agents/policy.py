@@ -1,0 +1,44 @@
+"""Actor and critic on encoders, with memory as an argument."""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from nets.encoders import EncoderConfig, make_encoder
+from nets.heads import ValueHead, make_policy_head
+
+
+class ActorCritic(nn.Module):
+    """A policy head and a value head on one shared encoder or on one each.
+
+    `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns the action distribution over
+    [T, B], the value [T, B] and the state [B, state_dim] after the last step.
+    """
+
+    def __init__(
+        self,
+        obs_space: spaces.Space,
+        action_space: spaces.Space,
+        config: EncoderConfig,
+        *,
+        shared: bool,
+        **head_options: object,
+    ) -> None:
+        super().__init__()
+        self.encoder = make_encoder(obs_space, config)
+        self.critic_encoder = None if shared else make_encoder(obs_space, config)
+        self.head = make_policy_head(action_space, self.encoder.out_dim, **head_options)
+        self.value_head = ValueHead(self.encoder.out_dim)
+        self.state_dim = self.encoder.state_dim * (1 if shared else 2)
+
+    def forward(self, obs: object, state: Tensor, reset: Tensor):
+        if self.critic_encoder is None:
+            features, state = self.encoder(obs, state, reset)
+            return self.head(features), self.value_head(features), state
+        actor_state, critic_state = state.chunk(2, dim=1)
+        features, actor_state = self.encoder(obs, actor_state, reset)
+        critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
+        state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
+        return self.head(features), self.value_head(critic_features), state

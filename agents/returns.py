@@ -1,0 +1,77 @@
+"""Returns, advantages and episode statistics, computed over whole rollouts [T, B]."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def gae(
+    reward: Tensor,
+    value: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    final_value: Tensor,
+    last_value: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (Schulman et al. 2016, equation 16) that keeps the two ends apart.
+
+    A terminated step has no successor; a truncated one bootstraps from `final_value`, the value of the
+    true successor; any other from the value of the next step.
+
+    Args:
+        reward, value: [T, B]; terminated, truncated: [T, B] bool.
+        final_value: [T, B], read where `truncated` holds.
+        last_value: [B], the value of the observation after the last step.
+
+    Returns:
+        advantage and returns (the value target, advantage + value), both [T, B].
+    """
+    next_value = torch.cat((value[1:], last_value.unsqueeze(0)))
+    next_value = torch.where(truncated, final_value, next_value)
+    next_value = next_value.masked_fill(terminated, 0.0)
+    advantage = torch.add(reward, next_value, alpha=gamma).sub_(value)
+    carry = (gamma * gae_lambda) * (~(terminated | truncated)).to(reward.dtype)
+    rows, carries = advantage.unbind(0), carry.unbind(0)
+    for t in range(len(rows) - 2, -1, -1):
+        rows[t].addcmul_(carries[t], rows[t + 1])
+    return advantage, advantage + value
+
+
+class Episodes(NamedTuple):
+    """Episodes that ended in a rollout: their undiscounted returns [K] and lengths [K], in order of time."""
+
+    episode_return: Tensor
+    episode_length: Tensor
+
+
+class EpisodeStats:
+    """Counts episode returns and lengths from reward and done, without a host sync per step."""
+
+    def __init__(self, num_envs: int, device: torch.device | str) -> None:
+        self.running = torch.zeros(2, num_envs, dtype=torch.float64, device=device)
+
+    def clear(self) -> None:
+        """Forget the episodes under way."""
+        self.running.zero_()
+
+    def update(self, reward: Tensor, done: Tensor, valid: Tensor | None = None) -> Episodes:
+        """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool (False: no real step)."""
+        length = torch.ones_like(reward) if valid is None else valid.to(reward.dtype)
+        total = torch.stack((reward, length)).double().cumsum_(1).add_(self.running.unsqueeze(1))  # [2, T, B]
+        time = torch.arange(len(reward), device=reward.device).unsqueeze(1)
+        last_end = torch.where(done, time, -1).cummax(0).values  # [T, B], the latest end up to and with t
+        previous_end = torch.cat((torch.full_like(last_end[:1], -1), last_end[:-1]))
+        episodes = (total - _at(total, previous_end))[:, done]
+        self.running = total[:, -1] - _at(total, last_end[-1:])[:, 0]
+        return Episodes(*episodes)
+
+
+def _at(total: Tensor, time: Tensor) -> Tensor:
+    """total [2, T, B] at time [K, B], zero where time is -1."""
+    picked = total.gather(1, time.clamp(min=0).expand(2, -1, -1))
+    return picked.masked_fill(time < 0, 0.0)

@@ -1,0 +1,180 @@
+"""From an environment id to a running vector environment, or to a line that says why not and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import re
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+import envs  # registers AgentGym/…
+from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
+from envs.native import Core, NativeVectorEnv
+from envs.vector import EnvSpecError, VectorEnv
+
+BACKENDS = ("auto", "native", "gymnasium", "async", "envpool")
+NATIVE = {"CartPole-v1": "envs.cartpole:CARTPOLE", "AgentGym/CartPoleNoVel-v1": "envs.cartpole:CARTPOLE_NO_VEL"}
+EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari"}  # part of an entry point -> extra of this project
+
+
+def make_env(
+    env_id: str,
+    num_envs: int,
+    *,
+    backend: str = "auto",
+    env_kwargs: dict[str, Any] | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> VectorEnv:
+    """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises EnvSpecError."""
+    env_kwargs = env_kwargs or {}
+    if backend not in BACKENDS:
+        raise EnvSpecError(f"unknown backend {backend!r}: --backend takes one of {', '.join(BACKENDS)}")
+    if num_envs < 1:
+        raise EnvSpecError(f"{num_envs} environments asked for: --num-envs must be at least 1")
+    spec = find_spec(env_id)
+    if backend != "auto":
+        missing = _why_not(backend, spec, env_kwargs)
+        if missing:
+            others = ", ".join(b for b in BACKENDS[1:] if not _why_not(b, spec, env_kwargs))
+            raise EnvSpecError(f"--backend {backend} cannot run {spec.id}: {missing}; these can: {others}")
+        choice = "asked for"
+    else:
+        backend, choice = _choose(spec, env_kwargs)
+    env = _build(backend, spec, num_envs, env_kwargs, device, seed)
+    env.choice = choice
+    return env
+
+
+def make_single(env_id: str, env_kwargs: dict[str, Any] | None = None, render_mode: str | None = None) -> gymnasium.Env:
+    """Gymnasium's own environment, for evaluation and pictures. Raises EnvSpecError."""
+    return _make_single(find_spec(env_id), env_kwargs or {}, render_mode)
+
+
+def native_core(env_id: str) -> Core | None:
+    """The tensor functions of an environment that has them here."""
+    if env_id not in NATIVE:
+        return None
+    module, name = NATIVE[env_id].split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Gymnasium's record of an id, `module:id` included. Raises EnvSpecError with the nearest ids."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise EnvSpecError(
+                f"--env {env_id}: the module {module!r} cannot be imported ({describe(error)}); "
+                "expected package.module:Id-v0 with a package that Python finds"
+            ) from error
+    elif name.startswith("ALE/"):
+        _register_atari(env_id)
+    if name in gymnasium.registry:
+        return gymnasium.registry[name]
+    known = {known.lower(): known for known in sorted(gymnasium.registry)}
+    near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
+    hint = f"did you mean {' or '.join(near)}?" if near else "--env takes a registered Gymnasium id or package.module:Id-v0"
+    raise EnvSpecError(f"unknown environment {env_id!r}: {hint}")
+
+
+def _register_atari(env_id: str) -> None:
+    if importlib.util.find_spec("ale_py") is None:
+        raise EnvSpecError(f"{env_id} needs the Atari extra: {_install('atari')}")
+    importlib.import_module("ale_py")  # registers them
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'agent-gym[{extra}]'"
+
+
+def _why_not(backend: str, spec: EnvSpec, env_kwargs: dict[str, Any]) -> str:
+    """Why a backend cannot run an environment; "" if it can."""
+    if backend == "native":
+        if spec.id not in NATIVE:
+            return f"no native version (there is one of {', '.join(NATIVE)})"
+        return "the native version takes no --env-kwargs" if env_kwargs else ""
+    if backend == "envpool":
+        if importlib.util.find_spec("envpool") is None:
+            return f"EnvPool is not installed: {_install('envpool')}"
+        from envs.envpool_env import lacks
+
+        return lacks(spec)
+    return ""
+
+
+def _choose(spec: EnvSpec, env_kwargs: dict[str, Any]) -> tuple[str, str]:
+    """The fastest backend that runs this environment with the same dynamics, and why."""
+    if not _why_not("native", spec, env_kwargs):
+        return "native", "native tensor version"
+    return "gymnasium", "no faster backend has the same environment"
+
+
+def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device: Any, seed: int) -> VectorEnv:
+    if backend == "native":
+        return NativeVectorEnv(native_core(spec.id), num_envs, device, seed)
+    first = _make_single(spec, env_kwargs, None)
+    if backend == "async":
+        first.close()
+        vector = gymnasium.make_vec(
+            spec.id, num_envs, "async", {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}, **env_kwargs
+        )
+        return VectorAdapter(vector, spec.id, device, "async")
+    vector = _vector_entry_point(spec, first, num_envs, env_kwargs)
+    if vector is not None:
+        first.close()
+        return VectorAdapter(vector, spec.id, device)
+    return SyncEnv([first, *(_make_single(spec, env_kwargs, None) for _ in range(num_envs - 1))], spec.id, device)
+
+
+def _vector_entry_point(spec: EnvSpec, single: gymnasium.Env, num_envs: int, env_kwargs: dict) -> Any:
+    """The environment's own vector version if it has one that shows the same spaces; else None."""
+    if spec.vector_entry_point is None or spec.additional_wrappers:
+        return None
+    vector = gymnasium.make_vec(spec.id, num_envs, "vector_entry_point", **env_kwargs)
+    same_obs = vector.single_observation_space == single.observation_space
+    if same_obs and vector.single_action_space == single.action_space:
+        return vector
+    vector.close()
+    return None
+
+
+def _make_single(spec: EnvSpec, env_kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
+    kwargs = {**env_kwargs, **({"render_mode": render_mode} if render_mode else {})}
+    try:
+        return gymnasium.make(spec, disable_env_checker=True, **kwargs)
+    except Exception as error:
+        raise EnvSpecError(_explain(spec, env_kwargs, error)) from error
+
+
+def _explain(spec: EnvSpec, env_kwargs: dict[str, Any], error: Exception) -> str:
+    """One line that says why an environment could not be made and what to do."""
+    wrong = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if wrong:
+        takes = ", ".join(_parameters(spec)) or "none"
+        return f"{spec.id} takes no argument {wrong[1]!r}: --env-kwargs holds {env_kwargs}, it may hold {takes}"
+    if isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled):
+        for part, extra in EXTRAS.items():
+            if part in str(spec.entry_point) and importlib.util.find_spec(_package(part)) is None:
+                return f"{spec.id} needs the {extra} extra: {_install(extra)}"
+    cause = f" with --env-kwargs {env_kwargs}" if env_kwargs else ""
+    return f"{spec.id} could not be made{cause}: {describe(error)}"
+
+
+def _package(part: str) -> str:
+    return "Box2D" if part == "box2d" else part
+
+
+def _parameters(spec: EnvSpec) -> list[str]:
+    creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(creator).parameters.values()
+    return [p.name for p in parameters if p.kind in named and p.name != "render_mode"]

@@ -1,0 +1,149 @@
+"""Native environments: pure functions on tensors, made into a vector environment or a `gymnasium.Env`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.spaces import map_obs
+from envs.vector import Obs, Step, VectorEnv
+
+
+_ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
+
+
+@dataclass(frozen=True)
+class Core:
+    """An environment as pure functions. The state is one tensor whose last dimension counts the environments."""
+
+    id: str
+    obs_space: gymnasium.Space  # canonical, of one environment
+    action_space: gymnasium.Space
+    max_episode_steps: int
+    initial: Callable[[int, torch.Generator, torch.device], Tensor]  # (num_envs, generator, device) -> state [..., B]
+    step: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+    # (state, action, generator) -> (new state, reward [B] float32, terminated [B] bool)
+    observe: Callable[[Tensor], Obs]  # state -> obs [B, ...]
+    render: Callable[[np.ndarray], np.ndarray] | None = None  # state of one environment [...] -> image [H, W, 3] uint8
+    render_fps: int = 50
+
+
+class NativeVectorEnv(VectorEnv):
+    """B environments of a Core with autoreset, a time limit and their own generator; never waits for a GPU."""
+
+    backend = "native"
+
+    def __init__(self, core: Core, num_envs: int, device: torch.device | str = "cpu", seed: int = 0):
+        self.core, self.id, self.num_envs, self.device = core, core.id, num_envs, torch.device(device)
+        self.obs_space, self.action_space = core.obs_space, core.action_space
+        self.limit = torch.tensor(core.max_episode_steps, dtype=torch.int32)
+        self.generator = torch.Generator(self.device)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> Obs:
+        self.generator.manual_seed(seed)
+        self.state = self.core.initial(self.num_envs, self.generator, self.device)
+        self.time = torch.zeros(self.num_envs, dtype=torch.int32, device=self.device)
+        return self.core.observe(self.state)
+
+    def step(self, action: Tensor) -> Step:
+        core = self.core
+        state, reward, terminated = core.step(self.state, action, self.generator)
+        time = self.time + _ONE
+        truncated = time >= self.limit
+        done = terminated | truncated
+        obs = final_obs = core.observe(state)
+        # Where reading a count is cheap, only ended episodes are worked on; a GPU does the work for all instead.
+        if self.device.type != "cpu":
+            fresh = core.initial(self.num_envs, self.generator, self.device)
+            state, time = torch.where(done, fresh, state), time.masked_fill(done, 0)
+            obs = core.observe(state)
+        elif len(index := done.nonzero()):
+            index = index.view(-1)
+            fresh = core.initial(len(index), self.generator, self.device)
+            state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
+            obs = _replace_rows(obs, index, core.observe(fresh))
+        self.state, self.time = state, time
+        return Step(obs, reward, terminated, truncated, final_obs, {})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self.state.clone(), "time": self.time.clone(), "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state, self.time = (state[key].to(self.device, copy=True) for key in ("state", "time"))
+        self.generator.set_state(state["generator"].cpu())
+
+    def observe(self) -> Obs:
+        """The current observations, for going on after `load_state_dict`."""
+        return self.core.observe(self.state)
+
+
+def _replace_rows(obs: Obs, index: Tensor, rows: Obs) -> Obs:
+    """A copy of `obs` [B, ...] with `rows` [N, ...] at `index` [N]."""
+    if isinstance(obs, dict):
+        return {key: _replace_rows(part, index, rows[key]) for key, part in obs.items()}
+    return obs.index_copy(0, index, rows)
+
+
+class NativeGymEnv(gymnasium.Env):
+    """One environment of a Core for `gymnasium.make`; the time limit is Gymnasium's wrapper, set at registration."""
+
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
+
+    def __init__(self, core: Core, render_mode: str | None = None):
+        self.core, self.render_mode = core, render_mode
+        self.observation_space, self.action_space = core.obs_space, core.action_space
+        self.metadata = {**self.metadata, "render_fps": core.render_fps}
+        self.generator = torch.Generator()
+        self.window = self.clock = None
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        super().reset(seed=seed)
+        if seed is not None or not hasattr(self, "state"):
+            self.generator.manual_seed(int(self.np_random.integers(2**62)))
+        self.state = self.core.initial(1, self.generator, torch.device("cpu"))
+        if self.render_mode == "human":
+            self.render()
+        return self._obs(), {}
+
+    def step(self, action):
+        batch = torch.as_tensor(np.asarray(action)).unsqueeze(0)
+        self.state, reward, terminated = self.core.step(self.state, batch, self.generator)
+        if self.render_mode == "human":
+            self.render()
+        return self._obs(), reward.item(), bool(terminated), False, {}
+
+    def _obs(self):
+        obs = map_obs(lambda part: part[0].numpy(), self.core.observe(self.state))
+        return {**obs} if isinstance(obs, dict) else obs
+
+    def render(self) -> np.ndarray | None:
+        if self.render_mode is None or self.core.render is None:
+            return None
+        image = self.core.render(self.state[..., 0].numpy())
+        if self.render_mode == "rgb_array":
+            return image
+        import pygame  # a window is asked for: the library is not needed otherwise
+
+        if self.window is None:
+            pygame.display.init()
+            self.window = pygame.display.set_mode((image.shape[1], image.shape[0]))
+            self.clock = pygame.time.Clock()
+        self.window.blit(pygame.surfarray.make_surface(image.swapaxes(0, 1)), (0, 0))
+        pygame.event.pump()
+        self.clock.tick(self.core.render_fps)
+        pygame.display.flip()
+        return None
+
+    def close(self) -> None:
+        if self.window is not None:
+            import pygame
+
+            pygame.display.quit()
+            self.window = None

@@ -1,0 +1,173 @@
+"""Observation and action spaces at the environment boundary, and the conversion of what flows through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from envs.vector import EnvSpecError, Obs
+
+
+def canonical(space: spaces.Space) -> spaces.Space:
+    """The space as the rest of the project sees it.
+
+    Tuple becomes Dict with keys "0", "1", …; Box becomes float32 with at least one dimension, except uint8 of two or
+    more dimensions (an image), which stays; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays.
+    Raises EnvSpecError for the rest (Text, Graph, Sequence, OneOf, …).
+    """
+    match space:
+        case spaces.Dict():
+            return spaces.Dict({key: canonical(part) for key, part in space.spaces.items()})
+        case spaces.Tuple():
+            return spaces.Dict({str(i): canonical(part) for i, part in enumerate(space.spaces)})
+        case spaces.Box():
+            if space.dtype == np.uint8 and len(space.shape) >= 2:
+                return space
+            if space.dtype == np.float32 and space.shape:
+                return space
+            shape = space.shape or (1,)
+            low, high = (np.asarray(bound, np.float32).reshape(shape) for bound in (space.low, space.high))
+            return spaces.Box(low, high, dtype=np.float32)
+        case spaces.MultiDiscrete():
+            return spaces.MultiDiscrete(space.nvec.reshape(-1), start=space.start.reshape(-1))
+        case spaces.MultiBinary():
+            return spaces.MultiBinary(int(np.prod(space.shape)))
+        case spaces.Discrete():
+            return space
+    raise EnvSpecError(
+        f"the space {space} is not supported: expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple "
+        "of these; wrap the environment (gymnasium.ObservationWrapper) and give the wrapped id to --env"
+    )
+
+
+def canonical_action(space: spaces.Space) -> spaces.Space:
+    """`canonical` for actions. Raises EnvSpecError for nested and for integer Box spaces."""
+    nested = isinstance(space, spaces.Dict | spaces.Tuple)
+    if nested or (isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)):
+        raise EnvSpecError(
+            f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary or a "
+            "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapped id to --env"
+        )
+    return canonical(space)
+
+
+class Leaf(NamedTuple):
+    """One array of an observation."""
+
+    path: tuple[str | int, ...]  # where it stands in the environment's own observation
+    raw_shape: tuple[int, ...]  # as the environment gives it
+    shape: tuple[int, ...]  # as it is stored
+    dtype: np.dtype
+
+
+class ObsLayout:
+    """Moves observations of a space, however nested, into flat lists of arrays and from there into tensors.
+
+    `space` is canonical; `leaves` lists its arrays in a fixed order, which `empty`, `put` and `tensors` share.
+    """
+
+    def __init__(self, raw_space: spaces.Space):
+        self.space = canonical(raw_space)
+        self.leaves: list[Leaf] = []
+        self._collect(raw_space, self.space, ())
+        self._single = self.leaves[0] if self.leaves[0].path == () else None
+
+    def _collect(self, raw: spaces.Space, space: spaces.Space, path: tuple) -> None:
+        if isinstance(space, spaces.Dict):
+            keys = range(len(raw.spaces)) if isinstance(raw, spaces.Tuple) else raw.spaces
+            for key in keys:
+                self._collect(raw[key], space[str(key)], (*path, key))
+            return
+        dtype = space.dtype if isinstance(space, spaces.Box | spaces.MultiBinary) else np.int64
+        self.leaves.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype)))
+
+    def empty(self, num_envs: int) -> list[np.ndarray]:
+        """Uninitialised arrays [B, *shape], one a leaf."""
+        return [np.empty((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+
+    def put(self, arrays: Sequence[np.ndarray], index: int, obs: Any) -> None:
+        """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape."""
+        if self._single is not None and type(obs) is np.ndarray and obs.shape == self._single.shape:
+            arrays[0][index] = obs
+            return
+        for array, leaf in zip(arrays, self.leaves, strict=True):
+            value = obs
+            for key in leaf.path:
+                value = value[key]
+            value = np.asarray(value)
+            if value.shape != leaf.raw_shape:
+                where = "".join(f"[{key!r}]" for key in leaf.path)
+                raise ValueError(f"observation{where} has shape {value.shape}, its space says {leaf.raw_shape}")
+            array[index] = value.reshape(leaf.shape)
+
+    def batch(self, obs: Any, num_envs: int) -> list[np.ndarray]:
+        """Fresh arrays [B, *shape] from a vector environment's own batched observation."""
+        arrays = []
+        for leaf in self.leaves:
+            value = obs
+            for key in leaf.path:
+                value = value[key]
+            arrays.append(np.array(value, leaf.dtype).reshape(num_envs, *leaf.shape))
+        return arrays
+
+    def tensors(self, arrays: Sequence[np.ndarray]) -> Obs:
+        """The arrays as CPU tensors that share their memory, nested as in `space`."""
+        if self._single is not None:
+            return torch.from_numpy(arrays[0])
+        obs: dict[str, Any] = {}
+        for array, leaf in zip(arrays, self.leaves, strict=True):
+            node = obs
+            for key in leaf.path[:-1]:
+                node = node.setdefault(str(key), {})
+            node[str(leaf.path[-1])] = torch.from_numpy(array)
+        return obs
+
+
+def first_nonfinite(arrays: Sequence[np.ndarray]) -> int | None:
+    """The first row that holds NaN or infinity in any floating-point array [B, ...]; None if all are finite."""
+    for array in arrays:
+        if array.dtype.kind == "f":
+            flat = array.reshape(-1)
+            # Zero times NaN or infinity is NaN, and one BLAS call is the cheapest way to look at all of it.
+            if np.dot(flat, _zeros(flat)) != 0:
+                finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+                return int(np.flatnonzero(~finite)[0])
+    return None
+
+
+_ZEROS: dict[tuple[int, np.dtype], np.ndarray] = {}
+
+
+def _zeros(like: np.ndarray) -> np.ndarray:
+    key = (like.size, like.dtype)
+    if key not in _ZEROS:
+        _ZEROS[key] = np.zeros_like(like)
+    return _ZEROS[key]
+
+
+def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.ndarray]:
+    """A function from an action tensor (contract of VectorEnv) to a fresh array [B, ...] in the raw space's terms."""
+    shape, dtype = (num_envs, *space.shape), space.dtype
+    start = getattr(space, "start", 0)
+    shifted = np.any(start)
+    rounded = dtype == np.float64  # the nearest float32 may lie just outside a float64 bound
+
+    def decode(action: Tensor) -> np.ndarray:
+        array = action.cpu().numpy().astype(dtype).reshape(shape)  # astype copies: the environment owns its action
+        if shifted:
+            array += start
+        if rounded:
+            np.clip(array, space.low, space.high, out=array)
+        return array
+
+    return decode
+
+
+def map_obs(function: Callable[[Tensor], Tensor], obs: Obs) -> Obs:
+    """Apply a function to every tensor of an observation."""
+    return {key: map_obs(function, part) for key, part in obs.items()} if isinstance(obs, dict) else function(obs)

@@ -1,0 +1,86 @@
+"""The vector-environment contract: what every source of experience gives to an agent."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, TypeAlias
+
+import gymnasium
+import torch
+from torch import Tensor
+
+Obs: TypeAlias = "Tensor | dict[str, Obs]"
+
+
+class EnvSpecError(ValueError):
+    """The user asked for an environment that cannot be made; the message says how to mend the request."""
+
+
+class EnvFailure(RuntimeError):
+    """An environment raised, or returned something that is not a valid observation or reward, while running.
+
+    Attributes: `env_id`; `index` of the environment in the vector; `step`, the number of the vector step
+    (0: at reset); `reason`; `traceback`, the text of the environment's own traceback or "".
+    """
+
+    def __init__(self, env_id: str, index: int, step: int, reason: str, traceback: str = ""):
+        when = f"at step {step}" if step else "at reset"
+        super().__init__(f"environment {env_id} (number {index}) failed {when}: {reason}")
+        self.env_id, self.index, self.step = env_id, index, step
+        self.reason, self.traceback = reason, traceback
+
+
+class Step(NamedTuple):
+    """What one action of each of B environments led to.
+
+    Environments reset in the step that ends their episode. `obs` is the observation to act on next: the first of
+    the new episode where one ended. `final_obs` is the true successor of the action, to bootstrap from; it is the
+    same object as `obs` when no episode ended. A time limit sets `truncated`, a real end `terminated`; both may be set.
+
+    `valid` is None, except for vector environments that can only reset one step late: there `valid[b]` is False
+    where the action was swallowed by the reset. Such a transition is to be dropped, and its `obs` starts an episode.
+
+    No tensor in it is written to by later steps.
+    """
+
+    obs: Obs
+    reward: Tensor  # [B] float32
+    terminated: Tensor  # [B] bool
+    truncated: Tensor  # [B] bool
+    final_obs: Obs
+    info: dict[str, Any]
+    valid: Tensor | None = None  # [B] bool
+
+
+class VectorEnv(ABC):
+    """B copies of one environment, stepped together, on tensors of one device.
+
+    Observations are a tensor [B, ...] or a dict of such (see `spaces.canonical`). Actions: Discrete int64 [B],
+    counted from 0; MultiDiscrete and MultiBinary int64 [B, n]; Box float32 [B, ...] within the bounds.
+    """
+
+    id: str
+    num_envs: int
+    obs_space: gymnasium.Space  # of one environment, canonical
+    action_space: gymnasium.Space  # of one environment, canonical
+    device: torch.device
+    backend: str  # native | gymnasium | async | envpool
+    choice: str = ""  # why this backend, in words for the log
+
+    @abstractmethod
+    def reset(self, seed: int) -> Obs:
+        """Start all episodes anew. The same seed and actions give the same experience."""
+
+    @abstractmethod
+    def step(self, action: Tensor) -> Step:
+        """Act in all environments. Raises EnvFailure."""
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """Everything needed to go on exactly from here; None where the environment cannot be saved."""
+        return None
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        raise NotImplementedError(f"the state of {self.id} ({self.backend}) cannot be restored")
+
+    def close(self) -> None:
+        """Give back processes, windows and memory; may be called twice."""

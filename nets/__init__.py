@@ -1,0 +1,1 @@
+"""Networks: encoders, heads, distributions, normalisation and the one backprop/optimizer core."""

@@ -1,0 +1,61 @@
+"""Activation functions by name, and a tanh that is quick for large tensors on CPU."""
+
+import torch
+from torch import Tensor, nn
+
+# Elements from which 2 sigmoid(2x) - 1 beats torch.tanh on CPU, without and with a backward pass (measured).
+FAST_TANH_FROM = 8_192
+FAST_TANH_FROM_WITH_GRAD = 16_384
+
+
+def _tanh_by_sigmoid(x: Tensor) -> Tensor:
+    return torch.mul(x, 2.0).sigmoid_().mul_(2.0).sub_(1.0)
+
+
+class _FastTanh(torch.autograd.Function):
+    """tanh x = 2 sigmoid(2x) - 1, with d tanh / dx = 1 - tanh² as one kernel."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        y = _tanh_by_sigmoid(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return torch.ops.aten.tanh_backward(grad, ctx.saved_tensors[0])
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh, absolute error below 3e-7 in float32; large float32 CPU tensors take the sigmoid kernel."""
+    if x.is_cuda or x.numel() < FAST_TANH_FROM or x.dtype != torch.float32:
+        return torch.tanh(x)
+    if x.requires_grad and torch.is_grad_enabled():
+        return _FastTanh.apply(x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else torch.tanh(x)
+    return _tanh_by_sigmoid(x)
+
+
+class Tanh(nn.Module):
+    """`tanh` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return tanh(x)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": Tanh,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+}
+
+
+def make_activation(name: str) -> nn.Module:
+    """The activation layer called `name`; ValueError lists the names there are."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation {name!r} is unknown; expected one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()

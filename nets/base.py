@@ -1,0 +1,71 @@
+"""What every encoder has in common: the contract, the configuration, the error and the initialisation."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nets.tree import Tree
+
+EncoderName = Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"]
+ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
+
+
+class UnsupportedSpace(ValueError):
+    """A space that no encoder or head takes; the message is one line that names it."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """How observations become features."""
+
+    encoder: EncoderName = "auto"
+    """auto: cnn for images, mlp for anything else; rnn, lstm and gru remember (linear hands the inputs on)."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Units of each dense layer; in front of the memory for rnn, lstm and gru."""
+    activation: ActivationName = "tanh"
+    """Activation after each dense layer."""
+    recurrent_size: int = 64
+    """Units of each recurrent layer."""
+    recurrent_layers: int = 1
+    """Recurrent layers on top of each other."""
+    dropout: float = 0.0
+    """Share of units dropped after each dense layer while training, 0 to 1."""
+    orthogonal: bool = True
+    """Orthogonal initial weights and zero biases; otherwise PyTorch's default."""
+    conv_layers: tuple[tuple[int, int, int, int], ...] = ()
+    """Convolutions as (filters, kernel, stride, padding); empty: chosen by the image's size."""
+    cnn_hidden_sizes: tuple[int, ...] = ()
+    """Units of each dense layer after the convolutions; empty: chosen by the image's size."""
+
+
+class Encoder(nn.Module):
+    """Observations to features, time-major: one forward for acting (T = 1) and training.
+
+    obs: leaves [T, B, ...]; state: [B, state_dim]; reset: [T, B] bool, True where obs starts an episode
+    (the state is zeroed before it). Stateless encoders have state_dim 0 and hand the empty state on.
+    """
+
+    out_dim: int
+    state_dim: int = 0
+
+    def forward(self, obs: Tree, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns features [T, B, out_dim] and the state [B, state_dim] after the last step."""
+        raise NotImplementedError
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Zeros [batch_size, state_dim] where the parameters are."""
+        like = next(self.parameters(), None)
+        like = next(self.buffers(), None) if like is None else like
+        device = None if like is None else like.device
+        return torch.zeros(batch_size, self.state_dim, device=device)
+
+
+def orthogonal_init(layer: nn.Module, gain: float = sqrt(2.0)) -> nn.Module:
+    """Orthogonal weights and zero bias, in place (Saxe 2014; gains as in Engstrom 2020 for policies)."""
+    nn.init.orthogonal_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,169 @@
+"""Action distributions over [T, B, ...] tensors; log_prob and entropy are [T, B].
+
+Lighter than torch.distributions (no argument checks, no broadcasting of parameters) and drawn from a
+generator that the caller owns. Values agree with torch.distributions.
+"""
+
+from math import log, pi
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+LOG_2PI = log(2.0 * pi)
+
+
+class Distribution:
+    """What a policy head returns."""
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        """One action for each [T, B], without gradient."""
+        raise NotImplementedError
+
+    def mode(self) -> Tensor:
+        """The most likely action."""
+        raise NotImplementedError
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-probability (density) of `action`, [T, B]."""
+        raise NotImplementedError
+
+    def entropy(self) -> Tensor:
+        """Entropy in nats, [T, B]."""
+        raise NotImplementedError
+
+
+class Categorical(Distribution):
+    """One of n choices, logits [T, B, n], action int64 [T, B].
+
+    A choice is ruled out by a large negative finite logit (-1e9): -inf makes the entropy NaN.
+    """
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+        self._log_probs: Tensor | None = None
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Normalised logits [T, B, n]."""
+        if self._log_probs is None:
+            self._log_probs = self.logits.log_softmax(-1)
+        return self._log_probs
+
+    @property
+    def probs(self) -> Tensor:
+        """Probabilities [T, B, n]."""
+        return self.log_probs.exp()
+
+    @torch.no_grad()
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        # Exponential race: -log(u) / p is Exp(p), the first arrival is i with probability p_i.
+        logits = self.logits
+        noise = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
+        return noise.log_().div_(logits.softmax(-1)).argmax(-1)
+
+    def mode(self) -> Tensor:
+        return self.logits.argmax(-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+
+class MultiCategorical(Categorical):
+    """m independent choices, logits [T, B, m, n] (fewer than n: padded with -1e9), action int64 [T, B, m]."""
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return super().log_prob(action).sum(-1)
+
+    def entropy(self) -> Tensor:
+        return super().entropy().sum(-1)
+
+
+class Bernoulli(Distribution):
+    """m independent bits, logits [T, B, m], action int64 [T, B, m]."""
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits
+
+    @property
+    def probs(self) -> Tensor:
+        """Probability of a 1, [T, B, m]."""
+        return self.logits.sigmoid()
+
+    @torch.no_grad()
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        logits = self.logits
+        noise = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
+        return (noise < self.probs).long()
+
+    def mode(self) -> Tensor:
+        return (self.logits > 0).long()
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        # log p(1) = -softplus(-x), log p(0) = -softplus(x)
+        return (action * self.logits - F.softplus(self.logits)).sum(-1)
+
+    def entropy(self) -> Tensor:
+        return (F.softplus(self.logits) - self.probs * self.logits).sum(-1)
+
+
+class DiagGaussian(Distribution):
+    """Independent normals, mean [T, B, m], log_std [m] or [T, B, m], action float [T, B, m]."""
+
+    def __init__(self, mean: Tensor, log_std: Tensor):
+        self.mean = mean
+        self.log_std = log_std
+
+    def rsample(self, generator: Generator | None = None) -> Tensor:
+        """A sample with gradient to mean and log_std."""
+        mean = self.mean
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return torch.addcmul(mean, self.log_std.exp(), noise)
+
+    @torch.no_grad()
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        return self.rsample(generator)
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        z = (action - self.mean) * (-self.log_std).exp()
+        constant = self.log_std.sum(-1) + 0.5 * LOG_2PI * self.mean.shape[-1]
+        return torch.square(z).sum(-1).mul(-0.5) - constant
+
+    def entropy(self) -> Tensor:
+        entropy = self.log_std.sum(-1) + 0.5 * (1.0 + LOG_2PI) * self.mean.shape[-1]
+        return entropy.expand(self.mean.shape[:-1])
+
+
+class SquashedGaussian(Distribution):
+    """tanh of a DiagGaussian, actions in (-1, 1) (Haarnoja 2018, appendix C). Its entropy has no closed form."""
+
+    def __init__(self, mean: Tensor, log_std: Tensor):
+        self.gaussian = DiagGaussian(mean, log_std)
+
+    def rsample_with_log_prob(self, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """A sample [T, B, m] with gradient and its log-density [T, B], without inverting tanh."""
+        pre_tanh = self.gaussian.rsample(generator)
+        return torch.tanh(pre_tanh), self._log_prob_of(pre_tanh)
+
+    @torch.no_grad()
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        return torch.tanh(self.gaussian.rsample(generator))
+
+    def mode(self) -> Tensor:
+        """tanh of the mean: the median, which is what an evaluated SAC plays."""
+        return torch.tanh(self.gaussian.mean)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        limit = 1.0 - torch.finfo(action.dtype).eps
+        return self._log_prob_of(torch.atanh(action.clamp(-limit, limit)))
+
+    def _log_prob_of(self, pre_tanh: Tensor) -> Tensor:
+        # log(1 - tanh² u) = 2 (log 2 - u - softplus(-2u)), finite for every u
+        log_jacobian = 2.0 * (log(2.0) - pre_tanh - F.softplus(-2.0 * pre_tanh))
+        return self.gaussian.log_prob(pre_tanh) - log_jacobian.sum(-1)

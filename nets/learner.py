@@ -1,0 +1,146 @@
+"""The one backprop and optimizer core: loss, gradients, clipping, step, statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Stats = dict[str, Tensor]
+LossFn = Callable[..., tuple[Tensor, Stats]]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a gradient became NaN or infinite; the parameters were left as they stood."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients become steps."""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
+    """Update rule."""
+    learning_rate: float = 3e-4
+    """Step size at the start."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls to zero over the run."""
+    max_grad_norm: float = 0.0
+    """Clip the global gradient norm to this; 0 leaves it."""
+    weight_decay: float = 0.0
+    """Decay per step: L2 in the gradient, decoupled for adamw."""
+    eps: float = 1e-8
+    """Added to the denominator by adam, adamw and rmsprop."""
+
+
+def make_optimizer(parameters: list[Tensor], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The torch optimizer that `config` names, over `parameters`."""
+    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, eps=config.eps, fused=True, **common)
+        case "adamw":
+            return torch.optim.AdamW(parameters, eps=config.eps, fused=True, **common)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, eps=config.eps, **common)
+        case "momentum":
+            return torch.optim.SGD(parameters, momentum=0.9, **common)
+        case "sgd":
+            return torch.optim.SGD(parameters, **common)
+    raise ValueError(f"unknown optimizer {config.optimizer!r}: expected adam, adamw, rmsprop, momentum or sgd")
+
+
+def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
+    """Move the parameters, and their gradients, into one vector each and leave views in their place.
+
+    Clipping and stepping are then one operation each instead of one per parameter. Every segment starts
+    on a 64-byte boundary. Returns the vector [total] with its `.grad` [total] set.
+    """
+    parameters = list(parameters)
+    starts, total = [], 0
+    for parameter in parameters:
+        starts.append(total)
+        total += -(-parameter.numel() // 16) * 16
+    first = parameters[0]
+    flat = nn.Parameter(torch.zeros(total, dtype=first.dtype, device=first.device))
+    flat.grad = torch.zeros_like(flat)
+    for parameter, start in zip(parameters, starts, strict=True):
+        segment = slice(start, start + parameter.numel())
+        flat.data[segment] = parameter.data.flatten()
+        parameter.data = flat.data[segment].view(parameter.shape)
+        parameter.grad = flat.grad[segment].view(parameter.shape)
+    return flat
+
+
+class Learner:
+    """Minimises `loss_fn` over `parameters`: the only place where gradients are taken.
+
+    `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached scalars, read once per log interval.
+    """
+
+    def __init__(self, loss_fn: LossFn, parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> None:
+        self.loss_fn = loss_fn
+        self.config = config
+        self.parameters = flatten(p for p in parameters if p.requires_grad)
+        self.optimizer = make_optimizer([self.parameters], config)
+        self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def set_progress(self, fraction: float) -> None:
+        """Set the learning rate for `fraction` (0 to 1) of the run done."""
+        scale = {
+            "constant": 1.0,
+            "linear": 1.0 - fraction,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * fraction)),
+        }[self.config.schedule]
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * scale
+
+    def update(self, *batch: object) -> Stats:
+        """One optimizer step on one batch. Raises NonFiniteError before the parameters change."""
+        grad = self.parameters.grad
+        grad.zero_()
+        loss, stats = self.loss_fn(*batch)
+        loss.backward()
+        grad_norm = torch.linalg.vector_norm(grad)
+        self._guard(loss, grad_norm, grad)
+        if self.config.max_grad_norm > 0:
+            grad.mul_((self.config.max_grad_norm / (grad_norm + 1e-6)).clamp_(max=1.0))
+        self.optimizer.step()
+        stats["loss"] = loss.detach()
+        stats["grad_norm"] = grad_norm
+        return stats
+
+    def _guard(self, loss: Tensor, grad_norm: Tensor, grad: Tensor) -> None:
+        if loss.device.type == "cpu":
+            if not math.isfinite(loss.item() + grad_norm.item()):
+                raise NonFiniteError(_MESSAGE.format(f"loss {loss.item():g}, gradient norm {grad_norm.item():g}"))
+            return
+        # An accelerator must not wait for the host here: blank the gradient, remember, and tell in check().
+        finite = torch.isfinite(loss.detach() + grad_norm)
+        self._failed |= ~finite
+        torch.where(finite, grad, torch.zeros_like(grad), out=grad)
+
+    def check(self) -> None:
+        """Raise NonFiniteError if an update since the last check failed (one host sync on an accelerator)."""
+        if self._failed.item():
+            self._failed.zero_()
+            raise NonFiniteError(_MESSAGE.format("seen on the accelerator"))
+
+    def state_dict(self) -> dict:
+        """The optimizer's state; the parameters belong to the modules that own them."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.optimizer.load_state_dict(state)
+
+
+_MESSAGE = (
+    "the loss or its gradient is not finite ({}): the run stops with its last good checkpoint kept; "
+    "a lower --learning-rate, --max-grad-norm 0.5 or normalised observations and rewards usually mend it"
+)

@@ -1,0 +1,200 @@
+"""Train an agent or a supervised task: python train.py [NAME] [--flags]. Without arguments: PPO on CartPole-v1."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from agents import AGENTS, agent_class, config_class
+from agents.config import ConfigError, parse_env_kwargs
+from agents.presets import preset
+from envs.make import make_env, make_single
+from envs.vector import EnvFailure, EnvSpecError
+from nets.base import UnsupportedSpace
+from nets.learner import NonFiniteError
+from training.errors import UserError
+from training.evaluation import EVAL_SEED, play
+from training.loop import train
+from training.progress import Progress, print_config, print_score
+from training.run import Run, default_run_dir, open_checkpoint
+from training.signals import StopSignal
+
+USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError)
+
+
+@dataclass(frozen=True)
+class ResumeConfig:
+    """Continue a run where it stopped."""
+
+    resume: Path
+    """The run directory."""
+    total_steps: int = 0
+    """A new end for the run; 0: as planned."""
+    device: Literal["", "auto", "cpu", "cuda"] = ""
+    """Another device; empty: as before."""
+    quiet: bool = False
+    """Print the result only."""
+
+
+def main(argv: list[str]) -> int:
+    try:
+        name, config, checkpoint = parse(argv)
+        return train_agent(name, config, checkpoint)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(argv: list[str]):
+    """The agent's name, its configuration and, when resuming, the checkpoint to go on from."""
+    if any(arg.split("=")[0] == "--resume" for arg in argv):
+        return parse_resume(tyro.cli(ResumeConfig, args=argv))
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\n\npython train.py NAME --help lists the flags of one.")
+        print("python train.py --resume RUN continues a run.")
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        argv = ["ppo", *argv]
+    name, flags = argv[0], argv[1:]
+    if name not in AGENTS:
+        raise UserError(f"{name!r} is no agent or task: expected one of {', '.join(AGENTS)}")
+    defaults = config_class(name)()
+    if not {"-h", "--help"} & set(flags):
+        env_id = flag_value(flags, "env", defaults.env)
+        env_kwargs = parse_env_kwargs(flag_value(flags, "env-kwargs", defaults.env_kwargs))
+        single = make_single(env_id, env_kwargs)
+        label, settings = preset(name, env_id, single.action_space)
+        single.close()
+        defaults = replace(defaults, **settings)
+        print(f"{label}: flags on the command line win over it")
+    config = tyro.cli(config_class(name), default=defaults, args=flags, prog=f"train.py {name}")
+    return name, config, None
+
+
+def flag_value(flags: list[str], name: str, default: str) -> str:
+    """The value of --name in raw flags, in either spelling."""
+    for flag, following in zip(flags, [*flags[1:], default], strict=False):
+        key, equals, value = flag.partition("=")
+        if key.lstrip("-").replace("_", "-") == name and key.startswith("--"):
+            return value if equals else following
+    return default
+
+
+def parse_resume(args: ResumeConfig):
+    checkpoint = open_checkpoint(args.resume, "last")
+    stored = dict(checkpoint["config"])
+    name = stored.pop("agent", None)
+    if name not in AGENTS:
+        raise UserError(f"{args.resume} was made by {name!r}, which is no agent here: expected {', '.join(AGENTS)}")
+    stored |= {"run_dir": str(args.resume), "quiet": args.quiet}
+    if args.total_steps:
+        stored["total_steps"] = args.total_steps
+    if args.device:
+        stored["device"] = args.device
+    return name, restore_config(name, stored), checkpoint
+
+
+def restore_config(name: str, stored: dict):
+    """A configuration from its plain-data form. Raises UserError."""
+    try:
+        lists_to_tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return config_class(name)(**lists_to_tuples)
+    except TypeError as error:
+        raise UserError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
+
+
+def choose_device(wanted: str, env_backend: str, image: bool) -> torch.device:
+    """cpu or cuda. A GPU pays for images and for environments that live on it."""
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu or auto")
+    if wanted == "auto":
+        wanted = "cuda" if available and (image or env_backend == "native") else "cpu"
+    return torch.device(wanted)
+
+
+def train_agent(name: str, config, checkpoint: dict | None) -> int:
+    torch.set_num_threads(config.num_threads or 1)
+    env_kwargs = parse_env_kwargs(config.env_kwargs)
+    device = choose_device(config.device, config.backend, False)
+    env = make_env(
+        config.env,
+        config.num_envs,
+        backend=config.backend,
+        env_kwargs=env_kwargs,
+        device=device,
+        seed=config.seed,
+    )
+    torch.manual_seed(config.seed)
+    agent = agent_class(name)(config, env, device)
+    stored = {"agent": name, **asdict(config)}
+    clock = {"wall_time": 0.0, "best": float("-inf")}
+    if checkpoint is None:
+        agent.begin()
+        path = Path(config.run_dir) if config.run_dir else default_run_dir(name, config.env, config.seed)
+        run = Run.create(path, stored)
+    else:
+        agent.load_state_dict(checkpoint["agent"])
+        clock = checkpoint["clock"]
+        path = Path(config.run_dir)
+        run = Run.resume(path, stored, agent.steps)
+    if not config.quiet:
+        notes = [f"{env.backend} environments: {env.choice}", f"device {device}", f"run directory {path}"]
+        print_config(f"{name} on {config.env}", stored, notes)
+
+    def score(episodes: int, num_envs: int, seed: int):
+        eval_env = make_env(config.env, min(episodes, num_envs), backend="gymnasium", env_kwargs=env_kwargs, device=device)
+        try:
+            return play(agent, eval_env, episodes, seed=seed)
+        finally:
+            eval_env.close()
+
+    def evaluate() -> tuple[float, dict[str, float]]:
+        result = score(10, 10, config.seed)
+        tags = {"eval/episode_return": result.returns.mean(), "eval/episode_length": result.lengths.mean()}
+        return result.returns.mean().item(), tags
+
+    tenth = max(agent.total_steps // 10, 1)
+    with StopSignal() as stop, Progress(
+        agent.total_steps, "rollout/episode_return", quiet=config.quiet, start=agent.steps
+    ) as progress:
+        try:
+            train(
+                agent,
+                run,
+                evaluate,
+                progress,
+                stop,
+                eval_every=config.eval_every or tenth,
+                checkpoint_every=config.checkpoint_every or tenth,
+                log_every=max(agent.total_steps // 200, 1),
+                clock=clock,
+            )
+        except EnvFailure:
+            run.save("last", {"agent": agent.state_dict(), "clock": clock})
+            print(f"the state at step {agent.steps:,} is saved: python train.py --resume {path}", file=sys.stderr)
+            raise
+        finally:
+            env.close()
+            run.writer.flush()
+    if stop and agent.steps < agent.total_steps:
+        print(f"\nstopped at step {agent.steps:,}, saved; continue with\n  python train.py --resume {path}")
+        return stop.exit_code
+
+    agent.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
+    summary = {"env": config.env, "agent": name, **score(config.eval_episodes, 25, EVAL_SEED).summary()}
+    speed = agent.steps / clock["wall_time"]
+    timing = {"wall_time": clock["wall_time"], "total_steps": agent.steps, "steps_per_second": speed}
+    run.finish(timing | summary, "eval/final_return", summary["return_mean"], agent.steps)
+    run.close()
+    print_score(summary, timing, path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

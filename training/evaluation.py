@@ -1,0 +1,74 @@
+"""Scoring: a fixed quota of episodes per environment, so that short episodes are not over-counted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+
+EVAL_SEED = 20_000  # of the final evaluation and of evaluate.py: not the seed of any training run
+
+
+class Score(NamedTuple):
+    """Undiscounted returns [K] and lengths [K] of K episodes."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+
+    def summary(self) -> dict:
+        """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
+        lo, hi = bootstrap_interval(self.returns)
+        return {
+            "episodes": len(self.returns),
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_iqm": interquartile_mean(self.returns),
+            "return_ci95": [lo, hi],
+            "length_mean": float(self.lengths.mean()),
+        }
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Mean of the middle half (Agarwal et al. 2021)."""
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, size=(resamples, len(values))).mean(axis=1)
+    lo, hi = np.percentile(means, (2.5, 97.5))
+    return float(lo), float(hi)
+
+
+@torch.no_grad()
+def play(agent, env, episodes: int, *, seed: int, explore: bool = False) -> Score:
+    """Play `episodes` episodes with `agent.act` in the vector environment `env`.
+
+    Environment b plays episodes // num_envs of them, the first few one more.
+    """
+    count = env.num_envs
+    quota = np.array([episodes // count + (b < episodes % count) for b in range(count)])
+    returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+    finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
+    obs, state = env.reset(seed), agent.initial_state(count)
+    reset = torch.ones(count, dtype=torch.bool, device=agent.device)
+    while any(len(f) < q for f, q in zip(finished, quota, strict=True)):
+        action, state, _ = agent.act(obs, state, reset, explore)
+        step = env.step(action)
+        obs, reset = step.obs, step.terminated | step.truncated
+        real = np.ones(count, dtype=bool)
+        if step.valid is not None:
+            real = step.valid.cpu().numpy()
+            reset = reset | ~step.valid
+        returns += np.where(real, step.reward.double().cpu().numpy(), 0.0)
+        lengths += real
+        for b in np.flatnonzero((step.terminated | step.truncated).cpu().numpy()):
+            if len(finished[b]) < quota[b]:
+                finished[b].append((returns[b], lengths[b]))
+            returns[b], lengths[b] = 0.0, 0
+    episodes_played = [episode for f in finished for episode in f]
+    return Score(np.array([r for r, _ in episodes_played]), np.array([n for _, n in episodes_played]))

@@ -1,0 +1,115 @@
+"""The training loop: collect, update, log, evaluate, save."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from training.progress import Progress
+from training.run import Run
+from training.signals import StopSignal
+
+
+class Trainee(Protocol):
+    """What the loop trains: an agent with its environments, or a task with its data."""
+
+    steps: int
+    """Position on the x-axis: environment steps or optimizer steps."""
+    total_steps: int
+    model: nn.Module
+    """What acting or predicting needs; best.pt holds it alone."""
+
+    def collect(self) -> dict[str, float]:
+        """Gather the next batches and advance `steps`; returns scalars under full tags."""
+
+    def update(self) -> dict[str, Tensor]:
+        """Learn from them; returns scalars, logged under train/."""
+
+    def restart(self) -> None:
+        """Called at each checkpoint: bring what cannot be saved into a state that `steps` and the seed determine."""
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> None: ...
+
+
+class Every:
+    """Due once in each interval of `every` steps."""
+
+    def __init__(self, every: int, step: int = 0) -> None:
+        self.every, self.count = every, step // every
+
+    def __call__(self, step: int) -> bool:
+        due = step // self.every > self.count
+        self.count = step // self.every
+        return due
+
+
+def train(
+    agent: Trainee,
+    run: Run,
+    evaluate: Callable[[], tuple[float, dict[str, float]]],
+    progress: Progress,
+    stop: StopSignal,
+    *,
+    eval_every: int,
+    checkpoint_every: int,
+    log_every: int,
+    clock: dict,
+) -> None:
+    """Train until `agent.total_steps` or until `stop`.
+
+    `evaluate()` returns a score (higher is better, it picks best.pt) and scalars under full tags.
+    `clock` carries wall_time (seconds of training without evaluation) and best (score) across a resume.
+    """
+    eval_due, checkpoint_due, log_due = (Every(n, agent.steps) for n in (eval_every, checkpoint_every, log_every))
+    meter = Meter(agent.steps)
+    while agent.steps < agent.total_steps and not stop:
+        started = time.perf_counter()
+        rollout = agent.collect()
+        meter.add(rollout, agent.update())
+        finished = agent.steps >= agent.total_steps
+        clock["wall_time"] += time.perf_counter() - started
+        meter.seconds += time.perf_counter() - started
+
+        save = checkpoint_due(agent.steps) or finished or bool(stop)
+        if log_due(agent.steps) or save:
+            scalars = meter.read(agent.steps)
+            run.log(scalars, agent.steps)
+            progress.show(agent.steps, scalars)
+        if eval_due(agent.steps) or finished:
+            score, scalars = evaluate()
+            run.log(scalars, agent.steps)
+            if score >= clock["best"]:
+                clock["best"] = score
+                run.save("best", {"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
+        if save:
+            started = time.perf_counter()
+            agent.restart()
+            run.save("last", {"agent": agent.state_dict(), "clock": dict(clock)})
+            clock["wall_time"] += time.perf_counter() - started
+
+
+class Meter:
+    """Means of the scalars since the last reading. Tensors are read here, once per log interval."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.seconds = step, 0.0
+        self.scalars: dict[str, float] = {}
+        self.stats: list[dict[str, Tensor]] = []
+
+    def add(self, scalars: dict[str, float], stats: dict[str, Tensor]) -> None:
+        self.scalars |= scalars
+        self.stats.append(stats)
+
+    def read(self, step: int) -> dict[str, float]:
+        scalars = dict(self.scalars)
+        for name in self.stats[0] if self.stats else ():
+            scalars[f"train/{name}"] = sum(float(s[name]) for s in self.stats) / len(self.stats)
+        if self.seconds > 0:
+            scalars["time/steps_per_second"] = (step - self.step) / self.seconds
+        self.__init__(step)
+        return scalars

@@ -1,0 +1,79 @@
+"""What the terminal shows while a run trains."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+class Progress:
+    """A bar on a terminal; a plain line per tenth of the run elsewhere; nothing when quiet."""
+
+    def __init__(self, total: int, headline: str, *, quiet: bool = False, start: int = 0) -> None:
+        self.total, self.headline, self.quiet = total, headline, quiet
+        self.started, self.start, self.tenth = time.perf_counter(), start, 10 * start // total
+        self.bar = None
+        if not quiet and sys.stdout.isatty():
+            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+            self.bar = RichProgress(*columns, console=Console())
+            self.task = self.bar.add_task("", total=total, completed=start)
+
+    def __enter__(self) -> Progress:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def show(self, step: int, scalars: dict[str, float]) -> None:
+        """Show the headline scalar, the speed and the time left at `step`."""
+        if self.quiet:
+            return
+        value = scalars.get(self.headline)
+        name = self.headline.rsplit("/", 1)[-1].replace("episode_", "")
+        text = f"{name} {value:9.2f}" if value is not None else f"{name}         –"
+        text += f"   {scalars.get('time/steps_per_second', 0.0):,.0f} steps/s"
+        if self.bar:
+            self.bar.update(self.task, completed=min(step, self.total), description=text)
+        elif 10 * step // self.total > self.tenth:
+            self.tenth = 10 * step // self.total
+            elapsed = time.perf_counter() - self.started
+            left = elapsed * max(self.total - step, 0) / max(step - self.start, 1)
+            print(f"{step:>12,} / {self.total:,} steps   {text}   {left:.0f} s left", flush=True)
+
+
+def print_config(title: str, config: dict, notes: list[str]) -> None:
+    """The effective configuration in columns, and a line for each note."""
+    console = Console(highlight=False)
+    console.print(f"[bold]{title}[/bold]")
+    cells = [f"{name} = {value}" for name, value in config.items() if value != ""]
+    console.print(Columns(cells, padding=(0, 3)), style="dim")
+    for note in notes:
+        console.print(note)
+
+
+def print_score(summary: dict, timing: dict, path: object) -> None:
+    """The final score and what to type next."""
+    lo, hi = summary["return_ci95"]
+    console = Console(highlight=False)
+    console.print(
+        f"\n[bold]return {summary['return_mean']:.1f}[/bold] ± {summary['return_std']:.1f} over {summary['episodes']} "
+        f"episodes (95 % interval of the mean {lo:.1f} to {hi:.1f})"
+    )
+    console.print(
+        f"trained {timing['total_steps']:,} steps in {timing['wall_time']:.1f} s, "
+        f"{timing['steps_per_second']:,.0f} steps/s\n"
+    )
+    for command, purpose in (
+        (f"python evaluate.py {path} --watch", "watch it (--video out.mp4 records)"),
+        ("tensorboard --logdir runs", "curves"),
+        (f"python train.py --resume {path} --total-steps {2 * timing['total_steps']}", "train on"),
+    ):
+        console.print(f"  {command}   [dim]# {purpose}[/dim]", soft_wrap=True)
