@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +14,14 @@ import tyro
 from agents import AGENTS, agent_class, config_class
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
-from envs.make import make_env, make_single
+from envs.make import make_env, make_single, native_core
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.learner import NonFiniteError
 from training.errors import UserError
-from training.evaluation import EVAL_SEED, play
-from training.loop import train
-from training.progress import Progress, print_config, print_score
-from training.run import Run, default_run_dir, open_checkpoint
-from training.signals import StopSignal
+from training.evaluation import EVAL_SEED, Score, play
+from training.run import open_checkpoint
+from training.session import Conclusion, Session, run_session
 
 USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError)
 
@@ -108,47 +107,18 @@ def restore_config(name: str, stored: dict):
         raise UserError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
 
 
-def choose_device(wanted: str, env_backend: str, image: bool) -> torch.device:
-    """cpu or cuda. A GPU pays for images and for environments that live on it."""
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu or auto")
-    if wanted == "auto":
-        wanted = "cuda" if available and (image or env_backend == "native") else "cpu"
-    return torch.device(wanted)
-
-
 def train_agent(name: str, config, checkpoint: dict | None) -> int:
-    torch.set_num_threads(config.num_threads or 1)
+    """Build the environments and the agent, and run the session."""
     env_kwargs = parse_env_kwargs(config.env_kwargs)
-    device = choose_device(config.device, config.backend, False)
-    env = make_env(
-        config.env,
-        config.num_envs,
-        backend=config.backend,
-        env_kwargs=env_kwargs,
-        device=device,
-        seed=config.seed,
-    )
+    device = choose_device(config.device, native_core(config.env) is not None)
+    torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
+    make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
+    env = make(config.num_envs, backend=config.backend)
     agent = agent_class(name)(config, env, device)
-    stored = {"agent": name, **asdict(config)}
-    clock = {"wall_time": 0.0, "best": float("-inf")}
-    if checkpoint is None:
-        agent.begin()
-        path = Path(config.run_dir) if config.run_dir else default_run_dir(name, config.env, config.seed)
-        run = Run.create(path, stored)
-    else:
-        agent.load_state_dict(checkpoint["agent"])
-        clock = checkpoint["clock"]
-        path = Path(config.run_dir)
-        run = Run.resume(path, stored, agent.steps)
-    if not config.quiet:
-        notes = [f"{env.backend} environments: {env.choice}", f"device {device}", f"run directory {path}"]
-        print_config(f"{name} on {config.env}", stored, notes)
 
-    def score(episodes: int, num_envs: int, seed: int):
-        eval_env = make_env(config.env, min(episodes, num_envs), backend="gymnasium", env_kwargs=env_kwargs, device=device)
+    def score(episodes: int, num_envs: int, seed: int) -> Score:
+        eval_env = make(min(episodes, num_envs), backend="sync")
         try:
             return play(agent, eval_env, episodes, seed=seed)
         finally:
@@ -156,44 +126,39 @@ def train_agent(name: str, config, checkpoint: dict | None) -> int:
 
     def evaluate() -> tuple[float, dict[str, float]]:
         result = score(10, 10, config.seed)
-        tags = {"eval/episode_return": result.returns.mean(), "eval/episode_length": result.lengths.mean()}
-        return result.returns.mean().item(), tags
+        mean = float(result.returns.mean())
+        return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
 
-    tenth = max(agent.total_steps // 10, 1)
-    with StopSignal() as stop, Progress(
-        agent.total_steps, "rollout/episode_return", quiet=config.quiet, start=agent.steps
-    ) as progress:
-        try:
-            train(
-                agent,
-                run,
-                evaluate,
-                progress,
-                stop,
-                eval_every=config.eval_every or tenth,
-                checkpoint_every=config.checkpoint_every or tenth,
-                log_every=max(agent.total_steps // 200, 1),
-                clock=clock,
-            )
-        except EnvFailure:
-            run.save("last", {"agent": agent.state_dict(), "clock": clock})
-            print(f"the state at step {agent.steps:,} is saved: python train.py --resume {path}", file=sys.stderr)
-            raise
-        finally:
-            env.close()
-            run.writer.flush()
-    if stop and agent.steps < agent.total_steps:
-        print(f"\nstopped at step {agent.steps:,}, saved; continue with\n  python train.py --resume {path}")
-        return stop.exit_code
+    def conclude() -> Conclusion:
+        result = score(config.eval_episodes, 25, EVAL_SEED)
+        fields = {"env": config.env, "agent": name} | result.summary()
+        return Conclusion(fields, "eval/final_return", fields["return_mean"], result.text())
 
-    agent.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
-    summary = {"env": config.env, "agent": name, **score(config.eval_episodes, 25, EVAL_SEED).summary()}
-    speed = agent.steps / clock["wall_time"]
-    timing = {"wall_time": clock["wall_time"], "total_steps": agent.steps, "steps_per_second": speed}
-    run.finish(timing | summary, "eval/final_return", summary["return_mean"], agent.steps)
-    run.close()
-    print_score(summary, timing, path)
-    return 0
+    session = Session(
+        name=name,
+        subject=config.env,
+        config={"agent": name} | asdict(config),
+        trainee=agent,
+        evaluate=evaluate,
+        conclude=conclude,
+        headline="rollout/episode_return",
+        notes=(f"{env.backend} environments: {env.choice}", f"device {device}, {torch.get_num_threads()} thread(s)"),
+        recoverable=(EnvFailure,),
+    )
+    try:
+        return run_session(session, checkpoint, device)
+    finally:
+        env.close()
+
+
+def choose_device(wanted: str, native: bool) -> torch.device:
+    """cpu or cuda: auto takes a GPU for environments that live on it."""
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu or auto")
+    if wanted == "auto":
+        wanted = "cuda" if available and native else "cpu"
+    return torch.device(wanted)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
 from envs.native import Core, NativeVectorEnv
 from envs.vector import EnvSpecError, VectorEnv
 
-BACKENDS = ("auto", "native", "gymnasium", "async", "envpool")
+BACKENDS = ("auto", "native", "gymnasium", "sync", "async", "envpool")
 NATIVE = {"CartPole-v1": "envs.cartpole:CARTPOLE", "AgentGym/CartPoleNoVel-v1": "envs.cartpole:CARTPOLE_NO_VEL"}
 EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari"}  # part of an entry point -> extra of this project
 
@@ -128,7 +128,7 @@ def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device:
             spec.id, num_envs, "async", {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}, **env_kwargs
         )
         return VectorAdapter(vector, spec.id, device, "async")
-    vector = _vector_entry_point(spec, first, num_envs, env_kwargs)
+    vector = None if backend == "sync" else _vector_entry_point(spec, first, num_envs, env_kwargs)
     if vector is not None:
         first.close()
         return VectorAdapter(vector, spec.id, device)

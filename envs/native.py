@@ -59,16 +59,10 @@ class NativeVectorEnv(VectorEnv):
         truncated = time >= self.limit
         done = terminated | truncated
         obs = final_obs = core.observe(state)
-        # Where reading a count is cheap, only ended episodes are worked on; a GPU does the work for all instead.
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or done.any():  # reading a flag is cheap on a CPU and stalls a GPU
             fresh = core.initial(self.num_envs, self.generator, self.device)
             state, time = torch.where(done, fresh, state), time.masked_fill(done, 0)
             obs = core.observe(state)
-        elif len(index := done.nonzero()):
-            index = index.view(-1)
-            fresh = core.initial(len(index), self.generator, self.device)
-            state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
-            obs = _replace_rows(obs, index, core.observe(fresh))
         self.state, self.time = state, time
         return Step(obs, reward, terminated, truncated, final_obs, {})
 
@@ -82,13 +76,6 @@ class NativeVectorEnv(VectorEnv):
     def observe(self) -> Obs:
         """The current observations, for going on after `load_state_dict`."""
         return self.core.observe(self.state)
-
-
-def _replace_rows(obs: Obs, index: Tensor, rows: Obs) -> Obs:
-    """A copy of `obs` [B, ...] with `rows` [N, ...] at `index` [N]."""
-    if isinstance(obs, dict):
-        return {key: _replace_rows(part, index, rows[key]) for key, part in obs.items()}
-    return obs.index_copy(0, index, rows)
 
 
 class NativeGymEnv(gymnasium.Env):

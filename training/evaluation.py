@@ -30,6 +30,15 @@ class Score(NamedTuple):
         }
 
 
+    def text(self) -> str:
+        """The summary as a line for the terminal."""
+        lo, hi = bootstrap_interval(self.returns)
+        return (
+            f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
+            f"(95 % interval of the mean {lo:.1f} to {hi:.1f})"
+        )
+
+
 def interquartile_mean(values: np.ndarray) -> float:
     """Mean of the middle half (Agarwal et al. 2021)."""
     cut = len(values) // 4

@@ -28,6 +28,9 @@ class Trainee(Protocol):
     def update(self) -> dict[str, Tensor]:
         """Learn from them; returns scalars, logged under train/."""
 
+    def begin(self) -> None:
+        """Called once before the first `collect` of a new run."""
+
     def restart(self) -> None:
         """Called at each checkpoint: bring what cannot be saved into a state that `steps` and the seed determine."""
 

@@ -59,20 +59,16 @@ def print_config(title: str, config: dict, notes: list[str]) -> None:
         console.print(note)
 
 
-def print_score(summary: dict, timing: dict, path: object) -> None:
+def print_result(text: str, timing: dict, path: object) -> None:
     """The final score and what to type next."""
-    lo, hi = summary["return_ci95"]
     console = Console(highlight=False)
-    console.print(
-        f"\n[bold]return {summary['return_mean']:.1f}[/bold] ± {summary['return_std']:.1f} over {summary['episodes']} "
-        f"episodes (95 % interval of the mean {lo:.1f} to {hi:.1f})"
-    )
+    console.print(f"\n{text}")
     console.print(
         f"trained {timing['total_steps']:,} steps in {timing['wall_time']:.1f} s, "
         f"{timing['steps_per_second']:,.0f} steps/s\n"
     )
     for command, purpose in (
-        (f"python evaluate.py {path} --watch", "watch it (--video out.mp4 records)"),
+        (f"python evaluate.py {path}", "score it again; --watch opens a window, --video out.mp4 records"),
         ("tensorboard --logdir runs", "curves"),
         (f"python train.py --resume {path} --total-steps {2 * timing['total_steps']}", "train on"),
     ):
