@@ -11,13 +11,14 @@ from typing import Literal
 import torch
 import tyro
 
-from agents import AGENTS, agent_class, config_class
+from agents import AGENTS, agent_class, config_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
 from envs.make import make_env, make_single, native_core
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.learner import NonFiniteError
+from training.device import choose_device
 from training.errors import UserError
 from training.evaluation import EVAL_SEED, Score, play
 from training.run import open_checkpoint
@@ -98,19 +99,10 @@ def parse_resume(args: ResumeConfig):
     return name, restore_config(name, stored), checkpoint
 
 
-def restore_config(name: str, stored: dict):
-    """A configuration from its plain-data form. Raises UserError."""
-    try:
-        lists_to_tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return config_class(name)(**lists_to_tuples)
-    except TypeError as error:
-        raise UserError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
-
-
 def train_agent(name: str, config, checkpoint: dict | None) -> int:
     """Build the environments and the agent, and run the session."""
     env_kwargs = parse_env_kwargs(config.env_kwargs)
-    device = choose_device(config.device, native_core(config.env) is not None)
+    device = choose_device(config.device, native=native_core(config.env) is not None)
     torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
     make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
@@ -149,16 +141,6 @@ def train_agent(name: str, config, checkpoint: dict | None) -> int:
         return run_session(session, checkpoint, device)
     finally:
         env.close()
-
-
-def choose_device(wanted: str, native: bool) -> torch.device:
-    """cpu or cuda: auto takes a GPU for environments that live on it."""
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu or auto")
-    if wanted == "auto":
-        wanted = "cuda" if available and native else "cpu"
-    return torch.device(wanted)
 
 
 if __name__ == "__main__":

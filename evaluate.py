@@ -1,0 +1,129 @@
+"""Score, watch or record a trained run: python evaluate.py runs/x [--json] [--watch] [--video out.mp4]."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from agents import agent_class, restore_config
+from agents.config import ConfigError, parse_env_kwargs
+from envs.gymnasium_env import SyncEnv
+from envs.make import make_env, make_single
+from envs.vector import EnvFailure, EnvSpecError
+from nets.base import UnsupportedSpace
+from training.device import choose_device
+from training.errors import UserError
+from training.evaluation import EVAL_SEED, play
+from training.run import open_checkpoint
+from training.video import Film, FrameTap, prepare_headless, render_mode, require_display
+
+USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Score, watch or record a run."""
+
+    run: tyro.conf.Positional[Path]
+    """The run directory that train.py made."""
+    episodes: int = 0
+    """Episodes to play; 0: 100 to score, 1 to record, 5 to watch."""
+    json: bool = False
+    """Print the score as one JSON object and nothing else."""
+    watch: bool = False
+    """Open a window."""
+    video: Annotated[str, tyro.conf.arg(metavar="FILE.mp4|FILE.gif")] = ""
+    """Record to this file; needs no display."""
+    stochastic: bool = False
+    """Sample actions as in training instead of taking the most likely."""
+    checkpoint: Literal["best", "last"] = "best"
+    """The best by evaluation during training, or the latest."""
+    seed: int = EVAL_SEED
+    """Seed of the episodes."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where the networks run."""
+
+
+def main(argv: list[str]) -> int:
+    try:
+        return evaluate_run(tyro.cli(EvaluateConfig, args=argv))
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def evaluate_run(args: EvaluateConfig) -> int:
+    if args.episodes < 0 or args.seed < 0:
+        raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 0 or more")
+    checkpoint = open_checkpoint(args.run, args.checkpoint)
+    stored = dict(checkpoint["config"])
+    name = stored.pop("agent")
+    config = restore_config(name, stored)
+    device = choose_device(args.device, native=False)
+    torch.set_num_threads(config.num_threads or 1)
+    env_kwargs = parse_env_kwargs(config.env_kwargs)
+    single = partial(make_single, config.env, env_kwargs)
+
+    def load(env):
+        agent = agent_class(name)(config, env, device)
+        try:
+            agent.model.load_state_dict(checkpoint["agent"]["model"])
+        except (RuntimeError, KeyError) as error:
+            raise UserError(
+                f"the checkpoint of {args.run} does not fit {config.env} as it is now: {str(error).splitlines()[-1].strip()}"
+            ) from None
+        return agent
+
+    def show(mode: str, episodes: int, on_frame) -> None:
+        env = single(render_mode=mode)
+        if on_frame is not None:
+            env = FrameTap(env, episodes, on_frame)
+        vector = SyncEnv([env], config.env, device)
+        try:
+            score = play(load(vector), vector, episodes, seed=args.seed, explore=args.stochastic)
+        finally:
+            vector.close()
+        for number, (value, length) in enumerate(zip(*score, strict=True), 1):
+            print(f"episode {number}: return {value:.1f}, {length} steps")
+
+    if args.watch:
+        require_display()
+    if args.watch or args.video:
+        env = single()
+        metadata = env.metadata
+        env.close()
+    if args.watch:
+        show(render_mode(metadata, "human", config.env), args.episodes or 5, None)
+        return 0
+    if args.video:
+        prepare_headless()
+        mode = render_mode(metadata, "rgb_array", config.env)
+        with Film(Path(args.video), metadata.get("render_fps") or 30) as film:
+            show(mode, args.episodes or 1, film.add)
+        print(f"recorded {args.video}")
+        return 0
+
+    episodes = args.episodes or 100
+    env = make_env(config.env, min(episodes, 25), backend="sync", env_kwargs=env_kwargs, device=device)
+    try:
+        score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic)
+    finally:
+        env.close()
+    if args.json:
+        print(json.dumps({"env": config.env, "agent": name} | score.summary()))
+    else:
+        print(f"{name} on {config.env}: {score.text()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
