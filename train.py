@@ -68,7 +68,7 @@ def parse(argv: list[str]):
         env_id = flag_value(flags, "env", defaults.env)
         env_kwargs = parse_env_kwargs(flag_value(flags, "env-kwargs", defaults.env_kwargs))
         single = make_single(env_id, env_kwargs)
-        label, settings = preset(name, env_id, single.action_space)
+        label, settings = preset(name, env_id, single.action_space, flag_value(flags, "algo", "PPO"))
         single.close()
         defaults = replace(defaults, **settings)
         print(f"{label}: flags on the command line win over it")
@@ -112,7 +112,7 @@ def train_agent(name: str, config, checkpoint: dict | None) -> int:
     def score(episodes: int, num_envs: int, seed: int) -> Score:
         eval_env = make(min(episodes, num_envs), backend="sync")
         try:
-            return play(agent, eval_env, episodes, seed=seed)
+            return play(agent.playing_in(eval_env), eval_env, episodes, seed=seed)
         finally:
             eval_env.close()
 

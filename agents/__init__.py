@@ -9,6 +9,7 @@ from agents.config import AgentConfig, ConfigError
 AGENTS = {
     "ppo": ("agents.ppo", "PPOConfig", "PPO"),
     "a2c": ("agents.ppo", "A2CConfig", "PPO"),
+    "sb3": ("agents.sb3", "SB3Config", "SB3"),
 }
 
 

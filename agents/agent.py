@@ -46,6 +46,10 @@ class Agent:
         """
         raise NotImplementedError
 
+    def playing_in(self, env: VectorEnv) -> Agent:
+        """The agent for acting in other environments; itself, unless it asks them for more than observations."""
+        return self
+
     def collect(self) -> dict[str, float]:
         """Gather experience and advance `steps`; returns the scalars of the latest episodes."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from agents.agent import Agent
@@ -64,13 +65,15 @@ class PPOConfig(AgentConfig):
     """Scale rewards by the running standard deviation of the discounted return."""
     log_std_init: float = 0.0
     """Log of the initial standard deviation of continuous actions, in units of half the action range."""
+    sde_every: int = 0
+    """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
     share_encoder: Literal["auto", "yes", "no"] = "auto"
     """One encoder for policy and value; auto: yes for images."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive("num_steps", "num_epochs", "num_minibatches", "learning_rate", "eps", "clip_coef")
-        self.require_not_negative("max_grad_norm", "clip_value_coef", "value_coef", "entropy_coef", "target_kl")
+        self.require_not_negative("max_grad_norm", "clip_value_coef", "value_coef", "entropy_coef", "target_kl", "sde_every")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
@@ -97,30 +100,30 @@ def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig,
     Agrees with Stable-Baselines3's PPO on the same batch. Returns the loss [] and detached stats.
     """
 
-    def mean(x: Tensor) -> Tensor:
-        return x.mean() if "valid" not in batch else x[batch["valid"]].mean()
+    def real(x: Tensor) -> Tensor:
+        return x[batch["valid"]] if "valid" in batch else x
 
     distribution, value, _ = policy(batch["obs"], state, batch["reset"])
     log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
     ratio = log_ratio.exp()
     advantage = batch["advantage"]
     clipped = ratio.clamp(1.0 - clip_coef, 1.0 + clip_coef)
-    policy_loss = -mean(torch.min(advantage * ratio, advantage * clipped))
+    policy_loss = -real(torch.min(advantage * ratio, advantage * clipped)).mean()
     if config.clip_value_coef > 0:
         change = (value - batch["value"]).clamp(-config.clip_value_coef, config.clip_value_coef)
         value = batch["value"] + change
-    value_loss = mean((value - batch["returns"]).square())
-    entropy = mean(distribution.entropy())
+    value_loss = real((value - batch["returns"]).square()).mean()
+    with torch.set_grad_enabled(config.entropy_coef != 0.0 and torch.is_grad_enabled()):
+        entropy = real(distribution.entropy()).mean()
     loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
-    with torch.no_grad():
-        stats = {
-            "policy_loss": policy_loss.detach(),
-            "value_loss": value_loss.detach(),
-            "entropy": entropy.detach(),
-            "approx_kl": mean(ratio - 1.0 - log_ratio),
-            "clip_fraction": mean((ratio != clipped).to(ratio.dtype)),
-        }
-    return loss, stats
+    stats = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "log_ratio": real(log_ratio)}
+    return loss, {name: value.detach() for name, value in stats.items()}
+
+
+def ratio_stats(log_ratio: Tensor, clip_coef: float) -> Stats:
+    """approx_kl (Schulman's estimator, http://joschu.net/blog/kl-approx.html) and clip_fraction of log ratios."""
+    change = log_ratio.expm1()
+    return {"approx_kl": (change - log_ratio).mean(), "clip_fraction": (change.abs() > clip_coef).float().mean()}
 
 
 class PPO(Agent):
@@ -135,6 +138,7 @@ class PPO(Agent):
             config.encoder_config(),
             shared=shared,
             log_std_init=config.log_std_init,
+            state_dependent=config.sde_every > 0,
         )
         self.obs_norm = ObsNorm(env.obs_space) if config.normalize_obs else nn.Identity()
         self.return_scale = ReturnScale(env.num_envs, config.gamma)
@@ -152,6 +156,7 @@ class PPO(Agent):
                 eps=config.eps,
             ),
         )
+        self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.clip_coef = config.clip_coef
 
@@ -164,9 +169,14 @@ class PPO(Agent):
         return distribution, value.squeeze(0), state
 
     @torch.no_grad()
-    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True):
+    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True, noise: Tensor | None = None):
         distribution, value, state = self._forward(obs, state, reset)
-        raw = distribution.sample(self.generator) if explore else distribution.mode()
+        if not explore:
+            raw = distribution.mode()
+        elif noise is None:
+            raw = distribution.sample(self.generator)
+        else:
+            raw = distribution.sample_with(noise)
         extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
         return self.policy.head.to_env(extras["action"]), state, extras
 
@@ -179,8 +189,11 @@ class PPO(Agent):
     def collect(self) -> dict[str, float]:
         self.first_state = self.state
         never = torch.zeros_like(self.reset)
+        noise = None
         for t in range(self.config.num_steps):
-            action, state, extras = self.act(self.obs, self.state, self.reset)
+            if self.held_noise and t % self.config.sde_every == 0:
+                noise = self.policy.head.noise(self.env.num_envs, self.generator)
+            action, state, extras = self.act(self.obs, self.state, self.reset, noise=noise)
             step = self.env.step(action)
             final_value = extras["value"]
             if step.final_obs is not step.obs and step.truncated.any():
@@ -210,7 +223,7 @@ class PPO(Agent):
                 if config.normalize_advantage:
                     minibatch["advantage"] = standardize(minibatch["advantage"], minibatch.get("valid"))
                 stats.append(self.learner.update(minibatch, state))
-                if config.target_kl > 0 and stats[-1]["approx_kl"] > 1.5 * config.target_kl:
+                if config.target_kl > 0 and self._too_far(stats[-1]["log_ratio"]):
                     break
             else:
                 continue
@@ -218,11 +231,16 @@ class PPO(Agent):
         self.learner.check()
         if config.normalize_obs:
             self.obs_norm.update(self.rollout["obs"])
+        log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
         means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
+        means |= ratio_stats(log_ratio, self.clip_coef)
         residual = batch["returns"] - batch["value"]
         means["explained_variance"] = 1.0 - residual.var() / batch["returns"].var()
         means["learning_rate"] = torch.tensor(self.learner.learning_rate)
         return means
+
+    def _too_far(self, log_ratio: Tensor) -> bool:
+        return ratio_stats(log_ratio, self.clip_coef)["approx_kl"].item() > 1.5 * self.config.target_kl
 
     @torch.no_grad()
     def _targets(self) -> dict:

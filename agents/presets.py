@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gymnasium import spaces
 
+from agents.sb3_config import sb3_preset
+
 PRESETS: dict[str, dict[str, dict]] = {
     "ppo": {
         "CartPole-v1": {
@@ -24,8 +26,13 @@ DISCRETE = {"num_envs": 16, "entropy_coef": 0.01, "normalize_obs": True, "normal
 CONTINUOUS = {"num_envs": 8, "num_steps": 256, "normalize_obs": True, "normalize_returns": True}
 
 
-def preset(agent: str, env_id: str, action_space: spaces.Space) -> tuple[str, dict]:
-    """The preset for `agent` on `env_id` and what to call it; sound defaults for the kind of action otherwise."""
+def preset(agent: str, env_id: str, action_space: spaces.Space, algo: str = "") -> tuple[str, dict]:
+    """The preset for `agent` on `env_id` and what to call it; sound defaults for the kind of action otherwise.
+
+    `algo` is the algorithm of agent sb3.
+    """
+    if agent == "sb3":
+        return sb3_preset(algo, env_id)
     known = PRESETS.get(agent, {})
     if env_id in known:
         return f"preset for {env_id}", known[env_id]

@@ -84,9 +84,7 @@ def _painter():
 
 _HIGH = np.array([2 * X_LIMIT, np.inf, 2 * THETA_LIMIT, np.inf], np.float32)
 
-CARTPOLE = Core(
-    "CartPole-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(2), 500, initial, step, observe, render
-)
+CARTPOLE = Core("CartPole-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(2), 500, initial, step, observe, render)
 CARTPOLE_NO_VEL = Core(
     "AgentGym/CartPoleNoVel-v1",
     spaces.Box(-_HIGH[::2], _HIGH[::2]),

@@ -47,7 +47,13 @@ def check_finite(env_id: str, step: int, arrays: Arrays, what: str) -> None:
 
 
 def step_envs(
-    envs: Sequence[gymnasium.Env], layout: ObsLayout, actions: np.ndarray, out: Batch, env_id: str, first: int, step: int
+    envs: Sequence[gymnasium.Env],
+    layout: ObsLayout,
+    actions: np.ndarray,
+    out: Batch,
+    env_id: str,
+    first: int,
+    step: int,
 ) -> bool:
     """Step each environment, reset those whose episode ends, and fill `out`; whether any episode ended.
 

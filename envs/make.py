@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
 import re
+import warnings
 from typing import Any
 
 import gymnasium
 import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-import envs  # registers AgentGym/…
+import envs  # noqa: F401  registers AgentGym/…
 from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
 from envs.native import Core, NativeVectorEnv
 from envs.vector import EnvSpecError, VectorEnv
+from envs.workers import WorkerEnv
 
 BACKENDS = ("auto", "native", "gymnasium", "sync", "async", "envpool")
 NATIVE = {"CartPole-v1": "envs.cartpole:CARTPOLE", "AgentGym/CartPoleNoVel-v1": "envs.cartpole:CARTPOLE_NO_VEL"}
+# Ids whose version in EnvPool is Gymnasium's: MuJoCo follows the same trajectory to 1e-6 from the same state and
+# actions; in LunarLander a scripted pilot has the same return over 2,000 episodes.
+SAME_IN_ENVPOOL = frozenset(
+    ("LunarLander-v3", *(f"{name}-v5" for name in ("HalfCheetah", "Hopper", "InvertedPendulum", "Swimmer", "Walker2d")))
+)
+ENVPOOL_FROM = 8  # environments; with fewer, handing work to threads costs what they gain
 EXTRAS = {"box2d": "box2d", "mujoco": "mujoco", "ale_py": "atari"}  # part of an entry point -> extra of this project
 
 
@@ -46,7 +55,7 @@ def make_env(
             raise EnvSpecError(f"--backend {backend} cannot run {spec.id}: {missing}; these can: {others}")
         choice = "asked for"
     else:
-        backend, choice = _choose(spec, env_kwargs)
+        backend, choice = _choose(spec, num_envs, env_kwargs)
     env = _build(backend, spec, num_envs, env_kwargs, device, seed)
     env.choice = choice
     return env
@@ -82,7 +91,11 @@ def find_spec(env_id: str) -> EnvSpec:
         return gymnasium.registry[name]
     known = {known.lower(): known for known in sorted(gymnasium.registry)}
     near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "--env takes a registered Gymnasium id or package.module:Id-v0"
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "--env takes a registered Gymnasium id or package.module:Id-v0"
+    )
     raise EnvSpecError(f"unknown environment {env_id!r}: {hint}")
 
 
@@ -105,29 +118,40 @@ def _why_not(backend: str, spec: EnvSpec, env_kwargs: dict[str, Any]) -> str:
     if backend == "envpool":
         if importlib.util.find_spec("envpool") is None:
             return f"EnvPool is not installed: {_install('envpool')}"
-        from envs.envpool_env import lacks
+        from envs.envpool_env import has
 
-        return lacks(spec)
+        return "" if has(spec.id) else "EnvPool has no environment of this id"
     return ""
 
 
-def _choose(spec: EnvSpec, env_kwargs: dict[str, Any]) -> tuple[str, str]:
+def _choose(spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]) -> tuple[str, str]:
     """The fastest backend that runs this environment with the same dynamics, and why."""
     if not _why_not("native", spec, env_kwargs):
-        return "native", "native tensor version"
-    return "gymnasium", "no faster backend has the same environment"
+        return "native", "it has a native tensor version"
+    if spec.id not in SAME_IN_ENVPOOL:
+        return "gymnasium", "no faster backend is known to have the same environment"
+    if env_kwargs:
+        return "gymnasium", "--env-kwargs is given, which EnvPool may read differently"
+    if num_envs < ENVPOOL_FROM:
+        return "gymnasium", f"EnvPool is faster from {ENVPOOL_FROM} environments on"
+    missing = _why_not("envpool", spec, env_kwargs)
+    if missing:
+        return "gymnasium", f"{missing}; it would be faster"
+    return "envpool", "EnvPool has the same environment and is faster"
 
 
 def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device: Any, seed: int) -> VectorEnv:
     if backend == "native":
         return NativeVectorEnv(native_core(spec.id), num_envs, device, seed)
-    first = _make_single(spec, env_kwargs, None)
     if backend == "async":
+        return WorkerEnv(functools.partial(_make_single, spec, env_kwargs, None), num_envs, spec.id, device)
+    first = _make_single(spec, env_kwargs, None)
+    if backend == "envpool":
+        from envs.envpool_env import EnvPoolEnv
+
+        env = EnvPoolEnv(first, num_envs, env_kwargs, device)
         first.close()
-        vector = gymnasium.make_vec(
-            spec.id, num_envs, "async", {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}, **env_kwargs
-        )
-        return VectorAdapter(vector, spec.id, device, "async")
+        return env
     vector = None if backend == "sync" else _vector_entry_point(spec, first, num_envs, env_kwargs)
     if vector is not None:
         first.close()
@@ -150,9 +174,19 @@ def _vector_entry_point(spec: EnvSpec, single: gymnasium.Env, num_envs: int, env
 def _make_single(spec: EnvSpec, env_kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
     kwargs = {**env_kwargs, **({"render_mode": render_mode} if render_mode else {})}
     try:
+        if "mujoco" in str(spec.entry_point):
+            _tame_mujoco()
         return gymnasium.make(spec, disable_env_checker=True, **kwargs)
     except Exception as error:
         raise EnvSpecError(_explain(spec, env_kwargs, error)) from error
+
+
+@functools.cache
+def _tame_mujoco() -> None:
+    """Make MuJoCo warn in Python's way, and not at all about Gymnasium's old model files, once for each environment."""
+    import mujoco
+
+    mujoco.set_mju_user_warning(lambda text: None if "deprecated" in text else warnings.warn(text, stacklevel=2))
 
 
 def _explain(spec: EnvSpec, env_kwargs: dict[str, Any], error: Exception) -> str:

@@ -14,7 +14,6 @@ from torch import Tensor
 from envs.spaces import map_obs
 from envs.vector import Obs, Step, VectorEnv
 
-
 _ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
 
 

@@ -131,23 +131,9 @@ class ObsLayout:
 def first_nonfinite(arrays: Sequence[np.ndarray]) -> int | None:
     """The first row that holds NaN or infinity in any floating-point array [B, ...]; None if all are finite."""
     for array in arrays:
-        if array.dtype.kind == "f":
-            flat = array.reshape(-1)
-            # Zero times NaN or infinity is NaN, and one BLAS call is the cheapest way to look at all of it.
-            if np.dot(flat, _zeros(flat)) != 0:
-                finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-                return int(np.flatnonzero(~finite)[0])
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
     return None
-
-
-_ZEROS: dict[tuple[int, np.dtype], np.ndarray] = {}
-
-
-def _zeros(like: np.ndarray) -> np.ndarray:
-    key = (like.size, like.dtype)
-    if key not in _ZEROS:
-        _ZEROS[key] = np.zeros_like(like)
-    return _ZEROS[key]
 
 
 def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.ndarray]:

@@ -82,5 +82,5 @@ class VectorEnv(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         raise NotImplementedError(f"the state of {self.id} ({self.backend}) cannot be restored")
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing to give back
         """Give back processes, windows and memory; may be called twice."""

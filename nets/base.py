@@ -39,6 +39,10 @@ class EncoderConfig:
     """Convolutions as (filters, kernel, stride, padding); empty: chosen by the image's size."""
     cnn_hidden_sizes: tuple[int, ...] = ()
     """Units of each dense layer after the convolutions; empty: chosen by the image's size."""
+    weights_from: str = ""
+    """Folder of a run whose encoder's weights are the first ones; empty: random."""
+    freeze: bool = False
+    """Weights take no part in training."""
 
 
 class Encoder(nn.Module):

@@ -140,6 +140,23 @@ class DiagGaussian(Distribution):
         return entropy.expand(self.mean.shape[:-1])
 
 
+class StateDependentGaussian(DiagGaussian):
+    """Normals whose noise is a linear function of the features (gSDE, Raffin et al. 2022, equation 5).
+
+    Holding `noise` [B, f, m] for several steps makes exploration smooth: mean [T, B, m], features [T, B, f],
+    log_std [f, m], noise drawn from N(0, exp(log_std)²). One step alone is a DiagGaussian.
+    """
+
+    def __init__(self, mean: Tensor, features: Tensor, log_std: Tensor):
+        variance = torch.square(features) @ torch.exp(2.0 * log_std)
+        super().__init__(mean, 0.5 * torch.log(variance + 1e-6))
+        self.features = features
+
+    def sample_with(self, noise: Tensor) -> Tensor:
+        """The action [T, B, m] under held noise [B, f, m]."""
+        return self.mean + torch.einsum("tbf,bfm->tbm", self.features, noise)
+
+
 class SquashedGaussian(Distribution):
     """tanh of a DiagGaussian, actions in (-1, 1) (Haarnoja 2018, appendix C). Its entropy has no closed form."""
 

@@ -6,6 +6,8 @@ from torch import nn
 from nets.base import Encoder, EncoderConfig, UnsupportedSpace
 from nets.cnn import CNN, is_image
 from nets.mlp import Concat, MLPEncoder, flatten_leaf
+from nets.recurrent import LAYERS, RecurrentEncoder
+from nets.transfer import load_encoder
 
 __all__ = ["Encoder", "EncoderConfig", "UnsupportedSpace", "has_image", "make_encoder"]
 
@@ -40,4 +42,9 @@ def make_encoder(space: spaces.Space, config: EncoderConfig) -> Encoder:
         inputs = _inputs(space, config)
     # A lone CNN has its own dense layers.
     hidden_sizes = () if config.encoder == "linear" or isinstance(inputs, CNN) else config.hidden_sizes
-    return MLPEncoder(inputs, config, hidden_sizes)
+    encoder: Encoder = MLPEncoder(inputs, config, hidden_sizes)
+    if config.encoder in LAYERS:
+        encoder = RecurrentEncoder(encoder, config)
+    if config.weights_from:
+        load_encoder(encoder, config.weights_from)
+    return encoder.requires_grad_(not config.freeze)

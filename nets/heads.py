@@ -6,7 +6,15 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nets.base import UnsupportedSpace, orthogonal_init
-from nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, MultiCategorical, SquashedGaussian
+from nets.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagGaussian,
+    Distribution,
+    MultiCategorical,
+    SquashedGaussian,
+    StateDependentGaussian,
+)
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
 IMPOSSIBLE = -1e9  # logit of a choice that does not exist; finite, so that its share of the entropy is 0
@@ -107,6 +115,25 @@ class GaussianHead(BoxHead):
         return DiagGaussian(self.linear(features), self.log_std)
 
 
+class StateDependentHead(BoxHead):
+    """Box: a StateDependentGaussian; `noise` draws what to hold for some steps."""
+
+    def __init__(self, space: spaces.Box, in_dim: int, log_std_init: float = 0.0):
+        super().__init__(space)
+        self.linear = orthogonal_init(nn.Linear(in_dim, self.size), POLICY_GAIN)
+        self.log_std = nn.Parameter(torch.full((in_dim, self.size), float(log_std_init)))
+
+    def forward(self, features: Tensor) -> StateDependentGaussian:
+        # The features explore but are not shaped by exploring, as in the paper.
+        return StateDependentGaussian(self.linear(features), features.detach(), self.log_std)
+
+    @torch.no_grad()
+    def noise(self, num_envs: int, generator: torch.Generator) -> Tensor:
+        """Exploration noise [num_envs, in_dim, m] to hold."""
+        std = self.log_std.exp()
+        return std * torch.randn(num_envs, *std.shape, generator=generator, device=std.device)
+
+
 class SquashedGaussianHead(BoxHead):
     """Box with bounds: a SquashedGaussian, mean and log_std from the features (Haarnoja 2018)."""
 
@@ -123,8 +150,13 @@ class SquashedGaussianHead(BoxHead):
         return SquashedGaussian(mean, log_std.clamp(*self.LOG_STD_RANGE))
 
 
-def make_policy_head(action_space: spaces.Space, in_dim: int, *, log_std_init: float = 0.0) -> PolicyHead:
-    """The policy head for an action space; UnsupportedSpace names a space that none takes."""
+def make_policy_head(
+    action_space: spaces.Space, in_dim: int, *, log_std_init: float = 0.0, state_dependent: bool = False
+) -> PolicyHead:
+    """The policy head for an action space; UnsupportedSpace names a space that none takes.
+
+    `state_dependent` makes the noise of a Box depend on the features (gSDE); other spaces ignore it.
+    """
     if isinstance(action_space, spaces.Discrete):
         return DiscreteHead(action_space, in_dim)
     if isinstance(action_space, spaces.MultiDiscrete):
@@ -132,7 +164,8 @@ def make_policy_head(action_space: spaces.Space, in_dim: int, *, log_std_init: f
     if isinstance(action_space, spaces.MultiBinary):
         return MultiBinaryHead(action_space, in_dim)
     if isinstance(action_space, spaces.Box):
-        return GaussianHead(action_space, in_dim, log_std_init)
+        head = StateDependentHead if state_dependent else GaussianHead
+        return head(action_space, in_dim, log_std_init)
     raise UnsupportedSpace(
         f"action space {action_space} is not supported; expected Discrete, MultiDiscrete, MultiBinary or Box"
     )

@@ -65,7 +65,7 @@ class ObsNorm(nn.Module):
         """Take in obs, leaves [..., *shape]."""
         if self.norm is not None:
             self.norm.update(obs)
-        for key, part in zip(self.keys, self.parts):
+        for key, part in zip(self.keys, self.parts, strict=True):
             part.update(obs[key])
 
     def forward(self, obs: Tree) -> Tree:
@@ -73,7 +73,7 @@ class ObsNorm(nn.Module):
         if self.norm is not None:
             return self.norm(obs)
         if self.keys:
-            return {key: part(obs[key]) for key, part in zip(self.keys, self.parts)}
+            return {key: part(obs[key]) for key, part in zip(self.keys, self.parts, strict=True)}
         return obs
 
 
@@ -93,7 +93,7 @@ class ReturnScale(nn.Module):
         returns = torch.empty_like(reward)
         decay = (~done).to(reward.dtype).mul_(self.gamma)
         carried = self.discounted
-        for step_reward, step_decay, step_return in zip(reward, decay, returns):
+        for step_reward, step_decay, step_return in zip(reward, decay, returns, strict=True):
             torch.add(step_reward, carried, out=step_return)
             carried = step_return * step_decay
         self.discounted.copy_(carried)

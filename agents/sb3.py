@@ -1,0 +1,298 @@
+"""Stable-Baselines3's algorithms as agents of ours, and our encoders as its feature extractors."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import Tensor, nn
+
+from agents.agent import Agent
+from agents.config import ConfigError
+from agents.sb3_bridge import BridgeMethods, single_envs, to_action, to_arrays, zero_based
+from agents.sb3_config import SB3Config
+from agents.sb3_kwargs import TAGS, algorithm_kwargs
+from agents.sb3_presets import ALGORITHMS
+from agents.sb3_state import algorithm_state, load_algorithm_state, load_normalizer_state, normalizer_state
+from envs.vector import VectorEnv
+from nets.base import EncoderConfig
+from nets.encoders import make_encoder
+from nets.learner import NonFiniteError, Stats
+from nets.tree import tree_leaves, tree_map
+
+
+class EncoderExtractor(BaseFeaturesExtractor):
+    """An encoder of ours as a feature extractor, for policy_kwargs; the keywords are EncoderConfig's fields.
+
+    `normalize_images` must say what the policy's own `normalize_images` says (both True by default). Raises
+    ConfigError for encoders with memory.
+    """
+
+    def __init__(self, observation_space: spaces.Space, normalize_images: bool = True, **config: Any) -> None:
+        encoder = make_encoder(_preprocessed(observation_space, normalize_images), EncoderConfig(**config))
+        if encoder.state_dim:
+            raise ConfigError(
+                f"encoder {config['encoder']!r} has a memory, and Stable-Baselines3 hands its extractors none: use "
+                "linear, mlp or cnn here, and RecurrentPPO for the memory"
+            )
+        super().__init__(observation_space, encoder.out_dim)
+        self.encoder = encoder
+
+    def forward(self, obs: Any) -> Tensor:
+        """obs [B, ...] as the policy has preprocessed it -> features [B, features_dim]."""
+        obs = tree_map(lambda x: x.unsqueeze(0), obs)
+        first = tree_leaves(obs)[0]
+        features, _ = self.encoder(obs, first.new_zeros(first.shape[1], 0), first.new_zeros(first.shape[:2]).bool())
+        return features.squeeze(0)
+
+    def apply(self, function: Any) -> EncoderExtractor:
+        """Leaves the weights alone: a policy initialises by this, and these are initialised already, or trained."""
+        return self
+
+
+def _preprocessed(space: spaces.Space, normalize_images: bool) -> spaces.Space:
+    """What an extractor gets to see: one-hot vectors for discrete observations, pixels from 0 to 1 for images."""
+    match space:
+        case spaces.Dict():
+            return spaces.Dict({key: _preprocessed(part, normalize_images) for key, part in space.items()})
+        case spaces.Discrete():
+            return spaces.Box(0.0, 1.0, (int(space.n),))
+        case spaces.MultiDiscrete():
+            return spaces.Box(0.0, 1.0, (int(space.nvec.sum()),))
+    if normalize_images and is_image_space(space):
+        return spaces.Box(0, 1, space.shape, np.uint8)
+    return space
+
+
+class Bridge(BridgeMethods, VecEnv):
+    """A vector environment of ours as a VecEnv."""
+
+    def __init__(self, env: VectorEnv, seed: int) -> None:
+        self.connect(env, seed)
+        VecEnv.__init__(self, env.num_envs, zero_based(env.obs_space), zero_based(env.action_space))
+
+
+def algorithm_class(name: str) -> type[BaseAlgorithm]:
+    """The class of an algorithm. Raises ConfigError where sb3-contrib is missing."""
+    if name in ALGORITHMS:
+        import stable_baselines3
+
+        return getattr(stable_baselines3, name)
+    try:
+        import sb3_contrib
+    except ImportError:
+        raise ConfigError(f"--algo {name} needs sb3-contrib: pip install 'agent-gym[sb3-contrib]'") from None
+    return getattr(sb3_contrib, name)
+
+
+def policy_name(algo: str, obs_space: spaces.Space) -> str:
+    """The alias of the policy that fits an observation space."""
+    kind = "MultiInput" if isinstance(obs_space, spaces.Dict) else "Cnn" if is_image_space(obs_space) else "Mlp"
+    return kind + ("LstmPolicy" if algo == "RecurrentPPO" else "Policy")
+
+
+def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: str) -> BaseAlgorithm:
+    """An algorithm on `venv` (inside VecNormalize where the settings say so), with settings as the Zoo writes them.
+
+    It logs to memory alone. Raises ConfigError for settings and spaces that it does not take.
+    """
+    algorithm = algorithm_class(algo)
+    kwargs = algorithm_kwargs(algorithm, settings)
+    policy_kwargs = kwargs.get("policy_kwargs", {})
+    if policy_kwargs.get("optimizer_class") == "RMSpropTFLike":
+        policy_kwargs["optimizer_class"] = RMSpropTFLike
+    if "noise_type" in settings:
+        noise = NormalActionNoise if settings["noise_type"] == "normal" else OrnsteinUhlenbeckActionNoise
+        ones = np.ones(venv.action_space.shape)
+        kwargs["action_noise"] = noise(mean=0.0 * ones, sigma=settings.get("noise_std", 0.1) * ones)
+    policy = settings.get("policy") or policy_name(algo, venv.observation_space)
+    try:
+        model = algorithm(policy, normalized(venv, settings), seed=seed, device=device, **kwargs)
+    except (AssertionError, ValueError, TypeError, NotImplementedError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"--algo {algo} does not take this environment or these settings: {reason}") from error
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def normalized(venv: VecEnv, settings: dict) -> VecEnv:
+    """`venv` inside VecNormalize as the Zoo does it: `normalize` is a switch or VecNormalize's arguments."""
+    normalize = settings.get("normalize", False)
+    if not normalize:
+        return venv
+    return VecNormalize(venv, gamma=settings.get("gamma", 0.99), **(normalize if isinstance(normalize, dict) else {}))
+
+
+def train_scalars(algorithm: BaseAlgorithm) -> dict[str, float]:
+    """The latest values that the algorithm recorded, under our names, without "train/"."""
+    recorded = algorithm.logger.name_to_value
+    return {name: factor * float(recorded[key]) for key, (name, factor) in TAGS.items() if key in recorded}
+
+
+class Actor:
+    """Acting with a model of Stable-Baselines3: `algorithm`, its VecNormalize or None, and the environment played in."""
+
+    algorithm: BaseAlgorithm
+    normalizer: VecNormalize | None
+    env: VectorEnv
+    device: torch.device
+
+    def use(self, algorithm: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
+        self.algorithm, self.normalizer = algorithm, normalizer
+        self.masked = type(algorithm).__name__ == "MaskablePPO"
+        lstm = getattr(algorithm.policy, "lstm_actor", None)
+        self.memory_shape = (2, lstm.num_layers, lstm.hidden_size) if lstm else (0,)
+        self.state_dim = math.prod(self.memory_shape)
+
+    def playing_in(self, env: VectorEnv) -> Actor:
+        """The same actor for other environments: masks are asked of those it plays in."""
+        actor = copy.copy(self)
+        actor.env = env
+        return actor
+
+    def initial_state(self, num_envs: int) -> Tensor:
+        return torch.zeros(num_envs, self.state_dim, device=self.device)
+
+    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True):
+        """See Agent.act. state: hidden and cell of the actor's LSTM, [B, 2 · layers · size]; [B, 0] without one."""
+        arrays = to_arrays(obs, self.env.obs_space)
+        if self.normalizer is not None:
+            arrays = self.normalizer.normalize_obs(arrays)
+        options: dict[str, Any] = {"deterministic": not explore}
+        if self.masked:
+            masks = [single.get_wrapper_attr("action_masks")() for single in single_envs(self.env, "action_masks")]
+            options["action_masks"] = np.stack(masks)
+        if self.state_dim:
+            memory = state.view(-1, *self.memory_shape).permute(1, 2, 0, 3).cpu().numpy()  # [2, layers, B, size]
+            options |= {"state": tuple(memory), "episode_start": reset.cpu().numpy()}
+        action, memory = self.algorithm.predict(arrays, **options)
+        if self.state_dim:
+            state = torch.from_numpy(np.stack(memory)).permute(2, 0, 1, 3).flatten(1).to(self.device)
+        return to_action(action, self.env.device), state, {}
+
+
+class Model(nn.Module):
+    """The policy's weights and VecNormalize's statistics: all that acting needs."""
+
+    def __init__(self, policy: nn.Module, normalizer: VecNormalize | None) -> None:
+        super().__init__()
+        self.policy, self.normalizer = policy, normalizer
+
+    def get_extra_state(self) -> dict:
+        return {} if self.normalizer is None else normalizer_state(self.normalizer)
+
+    def set_extra_state(self, state: dict) -> None:
+        if self.normalizer is not None:
+            load_normalizer_state(self.normalizer, state)
+
+
+class SB3(Actor, Agent):
+    """collect is the algorithm's collect_rollouts, update its train.
+
+    ARS tries out candidates and moves its weights in one go: there collect does both, and update only reports.
+    """
+
+    def __init__(self, config: SB3Config, env: VectorEnv, device: torch.device | str = "cpu") -> None:
+        super().__init__(config, env, device)
+        settings = config.settings()
+        self.bridge = Bridge(env, config.seed)
+        if config.algo == "MaskablePPO" and not self.bridge.has_attr("action_masks"):
+            raise ConfigError(
+                f"--algo MaskablePPO asks each environment for action_masks(): {env.id} with --backend {env.backend} "
+                "has no such method; give it one in a wrapper and use --backend sync, or take --algo PPO"
+            )
+        if config.encoder != "auto":
+            settings["policy_kwargs"] = with_encoder(config, settings.get("policy_kwargs", {}))
+        algorithm = make_algorithm(config.algo, self.bridge, settings, config.seed, str(self.device))
+        self.use(algorithm, algorithm.get_vec_normalize_env())
+        self.model = Model(algorithm.policy, self.normalizer)
+
+    def begin(self) -> None:
+        algo = self.algorithm
+        if self.steps == 0:
+            self.bridge.check_resets()
+        self.bridge.seed_sequence, self.bridge.resets = (self.config.seed, algo.num_timesteps), 0
+        algo._last_obs = None  # asks _setup_learn to reset the environments
+        left = max(self.total_steps - algo.num_timesteps, 1)
+        _, self.callback = algo._setup_learn(left, reset_num_timesteps=False)
+
+    def collect(self) -> dict[str, float]:
+        algo = self.algorithm
+        self.rollout = None
+        if isinstance(algo, OnPolicyAlgorithm):
+            algo.collect_rollouts(algo.env, self.callback, algo.rollout_buffer, n_rollout_steps=algo.n_steps)
+            algo._update_current_progress_remaining(algo.num_timesteps, self.total_steps)
+        elif isinstance(algo, OffPolicyAlgorithm):
+            self.rollout = algo.collect_rollouts(
+                algo.env,
+                self.callback,
+                train_freq=algo.train_freq,
+                replay_buffer=algo.replay_buffer,
+                action_noise=algo.action_noise,
+                learning_starts=algo.learning_starts,
+            )
+        else:
+            algo._update_current_progress_remaining(algo.num_timesteps, self.total_steps)
+            algo._do_one_update(self.callback, None)
+        self.steps = algo.num_timesteps
+        return self.record(self.bridge.take_finished())
+
+    def update(self) -> Stats:
+        algo = self.algorithm
+        if isinstance(algo, OnPolicyAlgorithm):
+            algo.train()
+        elif isinstance(algo, OffPolicyAlgorithm) and algo.num_timesteps > algo.learning_starts:
+            steps = algo.gradient_steps if algo.gradient_steps >= 0 else self.rollout.episode_timesteps
+            if steps > 0:
+                algo.train(batch_size=algo.batch_size, gradient_steps=steps)
+        scalars = train_scalars(algo)
+        for name in ("loss", "policy_loss", "value_loss", "q_loss"):
+            if not math.isfinite(scalars.get(name, 0.0)):
+                raise NonFiniteError(
+                    f"{self.config.algo} recorded {name} {scalars[name]:g}: the run stops with its last good "
+                    'checkpoint kept; a lower learning_rate in --algo-kwargs, or "normalize": true, usually mends it'
+                )
+        return {name: torch.tensor(value) for name, value in scalars.items()}
+
+    def state_dict(self) -> dict:
+        own = algorithm_state(self.algorithm, self.normalizer, with_replay=self.config.save_replay)
+        return {"algorithm": own, "bridge": self.bridge.state_dict(), "window": self.window}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.algorithm.num_timesteps = state["algorithm"]["counters"]["num_timesteps"]
+        self.begin()
+        fresh = {name: getattr(self.algorithm, name) for name in ("_last_obs", "_last_episode_starts")}
+        original = self.algorithm._last_original_obs
+        load_algorithm_state(self.algorithm, self.normalizer, state["algorithm"])
+        self.bridge.load_state_dict(state["bridge"])
+        if state["bridge"]["env"] is None:  # the episodes under way could not be saved
+            vars(self.algorithm).update(fresh | {"_last_original_obs": original})
+        self.window, self.steps = state["window"].cpu(), self.algorithm.num_timesteps
+
+
+def with_encoder(config: SB3Config, policy_kwargs: dict) -> dict:
+    """policy_kwargs with our encoder as the extractor; it has the hidden layers, so the Zoo's own widths go."""
+    if config.algo == "ARS":
+        raise ConfigError(f"--encoder {config.encoder}: ARS takes no feature extractor; leave it at auto")
+    given = config.own_settings().get("policy_kwargs", {})
+    kwargs = {name: value for name, value in policy_kwargs.items() if name != "net_arch" or name in given}
+    if config.algo not in ("SAC", "TD3", "DDPG", "TQC", "CrossQ"):  # their critics mix action and features in layers
+        kwargs.setdefault("net_arch", [])
+    encoder = asdict(config.encoder_config())
+    return kwargs | {"features_extractor_class": EncoderExtractor, "features_extractor_kwargs": encoder}

@@ -1,0 +1,70 @@
+"""The flags of `train.py sb3`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.config import AgentConfig, ConfigError
+from agents.sb3_presets import ALGORITHMS, CONTRIB, zoo_preset
+
+OWN_FLAGS = {"n_envs": "--num-envs", "n_timesteps": "--total-steps"}
+
+
+@dataclass(frozen=True)
+class SB3Config(AgentConfig):
+    """An algorithm of Stable-Baselines3 or sb3-contrib, under this project's loop and tools."""
+
+    algo: str = "PPO"
+    """PPO, A2C, DQN, SAC, TD3, DDPG; with sb3-contrib TQC, QRDQN, TRPO, ARS, CrossQ, MaskablePPO, RecurrentPPO."""
+    algo_kwargs: str = "{}"
+    """Arguments of the algorithm, as JSON; they win over zoo_kwargs. "lin_0.001" falls linearly to 0."""
+    zoo_kwargs: str = "{}"
+    """What RL Baselines3 Zoo publishes for this environment, as JSON; filled in by the preset."""
+    encoder: Literal["auto", "linear", "mlp", "cnn"] = "auto"
+    """auto: Stable-Baselines3's own network; linear, mlp, cnn: ours, as its feature extractor."""
+    save_replay: bool = True
+    """Keep the replay buffer in last.pt, so that a resumed run goes on with all it has seen."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.algo not in ALGORITHMS + CONTRIB:
+            raise ConfigError(f"--algo {self.algo!r} is unknown: expected one of {', '.join(ALGORITHMS + CONTRIB)}")
+        if self.encoder in ("rnn", "lstm", "gru"):
+            raise ConfigError(
+                f"--encoder {self.encoder}: an extractor of Stable-Baselines3 gets no memory; use --algo RecurrentPPO, "
+                f"or the native agent: train.py ppo --encoder {self.encoder}"
+            )
+        self.settings()
+
+    def settings(self) -> dict:
+        """The Zoo's settings with the user's over them. Raises ConfigError."""
+        return self._json("zoo_kwargs") | self.own_settings()
+
+    def own_settings(self) -> dict:
+        """What the user set. Raises ConfigError."""
+        own = self._json("algo_kwargs")
+        for name, flag in OWN_FLAGS.items():
+            if name in own:
+                raise ConfigError(f"--algo-kwargs: give {name} as {flag}")
+        return own
+
+    def _json(self, name: str) -> dict:
+        text, flag = getattr(self, name), f"--{name.replace('_', '-')}"
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{flag} {text!r} is not JSON ({error}): write it like '{{\"gamma\": 0.98}}'") from None
+        if not isinstance(value, dict):
+            raise ConfigError(f"{flag} {text!r} is not a JSON object: write it like '{{\"gamma\": 0.98}}'")
+        return value
+
+
+def sb3_preset(algo: str, env_id: str) -> tuple[str, dict]:
+    """The Zoo's settings as fields of SB3Config, and what to call them. Raises ConfigError for an unknown algorithm."""
+    SB3Config(algo=algo)
+    label, settings = zoo_preset(algo, env_id)
+    rest = {name: value for name, value in settings.items() if name not in OWN_FLAGS}
+    fields = {"total_steps": settings["n_timesteps"], "num_envs": settings.get("n_envs", 1)}
+    return label, fields | {"algo": algo, "zoo_kwargs": json.dumps(rest)}

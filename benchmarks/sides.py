@@ -1,0 +1,184 @@
+"""One side of a comparison, run in a process of its own: python -m benchmarks.sides JOB.json."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+class Curve:
+    """Evaluations over steps and training seconds. Truthy once the run may stop: the threshold is reached."""
+
+    def __init__(self, job: dict) -> None:
+        self.threshold, self.may_stop = job["threshold"], job["until_threshold"]
+        self.points: list[tuple[int, float, float]] = []
+        self.reached: tuple[int, float] | None = None
+
+    def add(self, steps: int, seconds: float, score: float) -> None:
+        self.points.append((steps, seconds, score))
+        if self.reached is None and self.threshold is not None and score >= self.threshold:
+            self.reached = (steps, seconds)
+
+    def __bool__(self) -> bool:
+        return self.may_stop and self.reached is not None
+
+
+def native(job: dict, curve: Curve) -> dict:
+    """Train a native agent by the project's own loop."""
+    from agents import agent_class, config_class
+    from envs.make import make_env
+    from training.evaluation import EVAL_SEED, play
+    from training.loop import train
+    from training.progress import Progress
+    from training.run import Run
+
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()}
+    config = config_class(job["name"])(
+        env=job["env"], env_kwargs=json.dumps(job["env_kwargs"]), seed=job["seed"], quiet=True, **settings
+    )
+    make = {"env_kwargs": job["env_kwargs"], "device": "cpu"}
+    env = make_env(config.env, config.num_envs, backend=config.backend, seed=config.seed, **make)
+    torch.manual_seed(config.seed)
+    agent = agent_class(job["name"])(config, env, torch.device("cpu"))
+    agent.begin()
+    run = Run.create(Path(job["dir"]), {"agent": job["name"], "side": "native", **job["settings"]})
+    clock = {"wall_time": 0.0, "best": float("-inf")}
+
+    def score(episodes: int, seed: int) -> np.ndarray:
+        eval_env = make_env(config.env, min(episodes, 25), backend="gymnasium", **make)
+        try:
+            return play(agent, eval_env, episodes, seed=seed).returns
+        finally:
+            eval_env.close()
+
+    def evaluate() -> tuple[float, dict[str, float]]:
+        mean = float(score(job["eval_episodes"], job["seed"]).mean())
+        curve.add(agent.steps, clock["wall_time"], mean)
+        return mean, {"eval/episode_return": mean}
+
+    progress = Progress(agent.total_steps, "rollout/episode_return", quiet=True)
+    every = {"eval_every": job["eval_every"], "log_every": job["log_every"], "checkpoint_every": agent.total_steps}
+    train(agent, run, evaluate, progress, curve, clock=clock, **every)
+    final = score(job["final_episodes"], EVAL_SEED)
+    run.close()
+    return {
+        "steps": agent.steps,
+        "seconds": clock["wall_time"],
+        "final_returns": final.tolist(),
+        "parameters": sum(p.numel() for p in agent.model.parameters()),
+        "environments": f"{config.num_envs} × {env.backend}",
+    }
+
+
+def sb3(job: dict, curve: Curve) -> dict:
+    """Train with Stable-Baselines3 alone, as its users do: make_vec_env, VecNormalize, learn."""
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize, sync_envs_normalization
+
+    import envs  # noqa: F401 (registers AgentGym/ ids)
+    from agents.sb3 import make_algorithm, normalized, train_scalars
+    from training.evaluation import EVAL_SEED
+    from training.loop import Every
+    from training.run import Run
+
+    settings = dict(job["settings"])
+    total = settings["n_timesteps"]
+    vec_env = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[job["sb3_vec_env"]]
+    make = {"env_kwargs": job["env_kwargs"]}
+    venv = make_vec_env(job["env"], settings.get("n_envs", 1), seed=job["seed"], vec_env_cls=vec_env, **make)
+    model = make_algorithm(job["name"], venv, settings, job["seed"], "cpu")
+    run = Run.create(Path(job["dir"]), {"agent": job["name"], "side": "sb3", **job["settings"]})
+
+    def score(episodes: int, seed: int) -> np.ndarray:
+        eval_env = normalized(make_vec_env(job["env"], min(episodes, 25), seed=seed, **make), settings)
+        if isinstance(eval_env, VecNormalize):
+            eval_env.training = eval_env.norm_reward = False
+            sync_envs_normalization(model.env, eval_env)
+        try:
+            return np.array(evaluate_policy(model, eval_env, episodes, return_episode_rewards=True)[0])
+        finally:
+            eval_env.close()
+
+    class Watch(BaseCallback):
+        """Evaluates and logs between a rollout's update and the next rollout, off the clock."""
+
+        def _on_training_start(self) -> None:
+            self.eval_due, self.log_due = Every(job["eval_every"]), Every(job["log_every"])
+            self.seconds, self.started = 0.0, time.perf_counter()
+
+        def _on_rollout_start(self) -> None:
+            self.seconds += time.perf_counter() - self.started
+            if self.log_due(model.num_timesteps):
+                self.log()
+            if self.eval_due(model.num_timesteps):
+                self.evaluate()
+            self.started = time.perf_counter()
+
+        def _on_step(self) -> bool:
+            return not curve
+
+        def _on_training_end(self) -> None:
+            self.seconds += time.perf_counter() - self.started
+            if not curve:
+                self.evaluate()
+
+        def log(self) -> None:
+            scalars = {f"train/{name}": value for name, value in train_scalars(model).items()}
+            if model.ep_info_buffer:
+                scalars["rollout/episode_return"] = np.mean([episode["r"] for episode in model.ep_info_buffer])
+                scalars["rollout/episode_length"] = np.mean([episode["l"] for episode in model.ep_info_buffer])
+            scalars["time/steps_per_second"] = model.num_timesteps / max(self.seconds, 1e-9)
+            run.log(scalars, model.num_timesteps)
+
+        def evaluate(self) -> None:
+            mean = float(score(job["eval_episodes"], job["seed"]).mean())
+            curve.add(model.num_timesteps, self.seconds, mean)
+            run.log({"eval/episode_return": mean}, model.num_timesteps)
+
+    watch = Watch()
+    model.learn(total, callback=watch)
+    final = score(job["final_episodes"], EVAL_SEED)
+    run.close()
+    return {
+        "steps": model.num_timesteps,
+        "seconds": watch.seconds,
+        "final_returns": final.tolist(),
+        "parameters": sum(p.numel() for p in model.policy.parameters()),
+        "environments": f"{model.n_envs} × {vec_env.__name__}",
+    }
+
+
+SIDES: dict[str, Callable[[dict, Curve], dict]] = {"native": native, "sb3": sb3}
+
+
+def peak_megabytes() -> float:
+    """Largest resident size of this process. Linux' ru_maxrss would count the parent that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def main(path: Path) -> None:
+    job = json.loads(path.read_text())
+    torch.set_num_threads(job["threads"])
+    curve = Curve(job)
+    result = SIDES[job["side"]](job, curve)
+    result |= {"points": curve.points, "reached": curve.reached}
+    result["peak_megabytes"] = peak_megabytes()
+    path.with_name("result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""EnvPool's C++ environments behind the vector contract."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import traceback
+import warnings
+from typing import Any
+
+import envpool
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.gymnasium_env import ArrayVectorEnv, Batch, describe, env_seeds
+from envs.spaces import canonical, canonical_action
+from envs.vector import EnvFailure, EnvSpecError, Obs, Step
+
+
+def has(env_id: str) -> bool:
+    """Whether EnvPool has an environment of this name."""
+    return env_id in envpool.list_all_envs()
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Leave out Gymnasium's warning about the precision of the bounds, which EnvPool keeps in float64."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*precision lowered")
+        yield
+
+
+class EnvPoolEnv(ArrayVectorEnv):
+    """A pool that steps all environments in its threads; ended ones are reset at once, by id, in the same step.
+
+    EnvPool calls an episode truncated, not terminated, when it ends by itself in the very step of its time limit.
+    `like` is Gymnasium's environment of that id: its spaces are the ones shown. Raises EnvSpecError if they differ.
+    """
+
+    backend = "envpool"
+
+    def __init__(
+        self, like: gymnasium.Env, num_envs: int, env_kwargs: dict[str, Any], device: torch.device | str = "cpu"
+    ):
+        env_id = like.spec.id
+        threads = min(num_envs, os.cpu_count() or 1)
+        try:
+            spec = envpool.make_spec(env_id, num_envs=num_envs, num_threads=threads, **env_kwargs)
+        except TypeError as error:
+            raise EnvSpecError(
+                f"EnvPool's {env_id} does not take --env-kwargs {env_kwargs} ({describe(error)}); "
+                "--backend gymnasium does"
+            ) from error
+        with _quiet():
+            spaces = spec.gymnasium_observation_space, spec.gymnasium_action_space
+        super().__init__(env_id, *spaces, num_envs, device)
+        pool_spaces = self.obs_space, self.action_space
+        self.obs_space, self.action_space = canonical(like.observation_space), canonical_action(like.action_space)
+        for mine, theirs in zip(pool_spaces, (self.obs_space, self.action_space), strict=True):
+            if type(mine) is not type(theirs) or mine.shape != theirs.shape:
+                raise EnvSpecError(
+                    f"EnvPool's {env_id} has the space {mine}, Gymnasium's {theirs}: use --backend gymnasium"
+                )
+        self.config = {"num_envs": num_envs, "num_threads": threads, **env_kwargs}
+        self.pool = None
+
+    def reset(self, seed: int) -> Obs:
+        """A pool takes its seeds when it is made, so this makes a new one."""
+        self.close()
+        seeds = env_seeds(seed, self.num_envs)
+        obs = self.layout.empty(self.num_envs)
+        with _quiet():
+            self.pool = envpool.make(self.id, "gymnasium", seed=seeds, **self.config)
+            self._put(obs, *self._call(self.pool.reset))
+        return self.first_obs(obs)
+
+    def step(self, action: Tensor) -> Step:
+        self.steps += 1
+        raw_obs, reward, terminated, truncated, _ = self._call(self.pool.step, self.decode(action))
+        obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
+        done = terminated | truncated
+        if done.any():
+            obs = [array.copy() for array in final_obs]
+            self._put(obs, *self._call(self.pool.reset, np.flatnonzero(done).astype(np.int32)))
+        return self.to_step(Batch(obs, reward.astype(np.float32), terminated, truncated, final_obs))
+
+    def _put(self, arrays: list[np.ndarray], raw_obs: Any, info: dict[str, Any]) -> None:
+        """Write the rows of a reset, which come in the order in which the threads finished."""
+        ids = info["env_id"]
+        for array, rows in zip(arrays, self.layout.batch(raw_obs, len(ids)), strict=True):
+            array[ids] = rows
+
+    def _call(self, function, *args) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            raise EnvFailure(self.id, 0, self.steps, describe(error), traceback.format_exc()) from error
+
+    def close(self) -> None:
+        if getattr(self, "pool", None) is not None:
+            self.pool.close()
+            self.pool = None

@@ -1,0 +1,42 @@
+"""Several MLPs of equal shape evaluated as one batched network, such as twin critics."""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from nets.activations import get_activation
+
+
+class BatchedLinear(nn.Module):
+    """`num` linear layers: [num, B, in_dim] -> [num, B, out_dim]; weights [num, in_dim, out_dim], PyTorch's default."""
+
+    def __init__(self, num: int, in_dim: int, out_dim: int):
+        super().__init__()
+        bound = 1.0 / sqrt(in_dim)
+        self.weight = nn.Parameter(torch.empty(num, in_dim, out_dim).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num, 1, out_dim).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class EnsembleMLP(nn.Module):
+    """`num` MLPs on the same inputs: [B, in_dim] -> [num, B, out_dim], one kernel a layer for all of them."""
+
+    def __init__(self, num: int, in_dim: int, hidden_sizes: tuple[int, ...], out_dim: int, activation: str = "relu"):
+        super().__init__()
+        self.num = num
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers.append(BatchedLinear(num, in_dim, size))
+            in_dim = size
+        self.hidden = nn.ModuleList(layers)
+        self.out = BatchedLinear(num, in_dim, out_dim)
+        self.activation = get_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(self.num, *x.shape)
+        for layer in self.hidden:
+            x = self.activation(layer(x))
+        return self.out(x)

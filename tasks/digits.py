@@ -1,0 +1,95 @@
+"""Handwritten digits, by the same convolutional network that sees for agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from tasks.config import ScheduleName, TaskConfig, TaskError
+from tasks.idx import IMAGES, read_idx, read_mnist
+from tasks.predictor import Predictor, Spec
+from tasks.task import Dataset, Part, Task, split_rows
+
+
+@dataclass(frozen=True)
+class DigitsConfig(TaskConfig):
+    """Ten digits from 28 x 28 pixels: scikit-learn's, or MNIST from its files in --data DIR."""
+
+    conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (8, 3, 2, 1))
+    cnn_hidden_sizes: tuple[int, ...] = (30, 20)
+    shift: int = 2
+    """Pixels by which a minibatch is moved at random, so that shapes are learned and not places; 0: none."""
+    epochs: int = 40
+    learning_rate: float = 6e-3
+    schedule: ScheduleName = "cosine"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_not_negative("shift")
+
+
+class Digits(Task):
+    """Images [N, 28, 28] uint8, ten classes."""
+
+    config: DigitsConfig
+
+    def augment(self, x: Tensor) -> Tensor:
+        """x [B, H, W] moved by up to `shift` pixels each way, zeros behind it."""
+        if self.config.shift == 0:
+            return x
+        limit = self.config.shift
+        down, right = np.random.default_rng((self.config.seed, self.steps)).integers(-limit, limit + 1, 2).tolist()
+        return torch.nn.functional.pad(x, (right, -right, down, -down))
+
+    @property
+    def subject(self) -> str:
+        return Path(self.config.data).name if self.config.data else "bundled"
+
+    def load(self) -> tuple[Spec, Dataset]:
+        if self.config.data:
+            (images, labels), (test_images, test_labels) = read_mnist(Path(self.config.data))
+            if test_images.shape[1:] != images.shape[1:]:
+                raise TaskError(
+                    f"--data {self.config.data}: images to train on are {images.shape[1:]}, to test on {test_images.shape[1:]}"
+                )
+            rest = split_rows(_without_test(self.config), len(images), labels)
+            parts = [_part(images[rows], labels[rows]) for rows in rest[:2]] + [_part(test_images, test_labels)]
+        else:
+            images, labels = bundled_digits()
+            parts = [_part(images[rows], labels[rows]) for rows in split_rows(self.config, len(images), labels)]
+        classes = tuple(str(c) for c in range(max(10, *(int(part.y.max()) + 1 for part in parts))))
+        spec = Spec("multiclass", images.shape[1:], len(classes), pixels=True, classes=classes, target="digit")
+        shares = " / ".join(f"{len(part.y):,}" for part in parts)
+        return spec, Dataset(*parts, (f"{shares} images of {images.shape[1:]} to train / validate / test",))
+
+
+def _without_test(config: DigitsConfig) -> DigitsConfig:
+    return config.__class__(**vars(config) | {"test_split": 0.0})
+
+
+def _part(images: np.ndarray, labels: np.ndarray) -> Part:
+    return Part(torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64)))
+
+
+def bundled_digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's 1,797 digits: images uint8 [N, 28, 28], enlarged from 8 x 8 by bilinear interpolation; labels [N]."""
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images)[:, None] * (255.0 / 16.0)
+    large: Tensor = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear")
+    return large[:, 0].round().clamp(0, 255).to(torch.uint8).numpy(), bunch.target
+
+
+def predict(model: Predictor, config: DigitsConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Digits for the images of an IDX file. Raises TaskError."""
+    images = read_idx(path, IMAGES)
+    if images.shape[1:] != tuple(model.spec.shape):
+        raise TaskError(f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}")
+    outputs = model.outputs(torch.from_numpy(images.copy()).to(next(model.parameters()).device))
+    probabilities, digits = model.probabilities(outputs).max(-1)
+    return pd.DataFrame({"predicted digit": digits.numpy(), "probability": probabilities.numpy()}), {}

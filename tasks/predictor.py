@@ -1,0 +1,97 @@
+"""The network of a supervised task, saved together with what its inputs and outputs mean."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from nets.encoders import make_encoder
+from nets.heads import LinearHead
+from tasks.config import TaskConfig
+
+Kind = Literal["regression", "binary", "multiclass", "forecast"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What goes in and what comes out, as plain data."""
+
+    kind: Kind
+    """What the target is."""
+    shape: tuple[int, ...]
+    """One input, without the time axis of a sequence."""
+    outputs: int
+    """Numbers that the network puts out for each input."""
+    pixels: bool = False
+    """Inputs are uint8 images rather than floats."""
+    sequence: bool = False
+    """Inputs are sequences [N, T, *shape], read in order by a network with memory."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the outputs."""
+    target: str = "target"
+    """Name of what is predicted."""
+    shift: float = 0.0
+    """The network predicts (target - shift) / scale."""
+    scale: float = 1.0
+    """See shift."""
+    columns: dict = field(default_factory=dict)
+    """How the rows of a table become inputs; see tasks.columns."""
+
+    def space(self) -> spaces.Box:
+        """The space of one input, as encoders take it."""
+        if self.pixels:
+            return spaces.Box(0, 255, self.shape, np.uint8)
+        return spaces.Box(-np.inf, np.inf, self.shape, np.float32)
+
+
+class Predictor(nn.Module):
+    """An encoder and a linear head; its state_dict holds the Spec beside the weights."""
+
+    def __init__(self, spec: Spec, config: TaskConfig) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder = make_encoder(spec.space(), config.encoder_config())
+        self.head = LinearHead(self.encoder.out_dim, spec.outputs)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""
+        state = torch.zeros(obs.shape[1], self.encoder.state_dim, dtype=self.head.weight.dtype, device=obs.device)
+        reset = torch.zeros(obs.shape[:2], dtype=torch.bool, device=obs.device)
+        return self.head(self.encoder(obs, state, reset)[0])
+
+    def rows(self, x: Tensor) -> Tensor:
+        """x [B, *shape] -> [B, outputs]; sequences [B, T, *shape] -> [B, T, outputs]."""
+        if self.spec.sequence:
+            return self(x.transpose(0, 1)).transpose(0, 1)
+        return self(x.unsqueeze(0)).squeeze(0)
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor, batch_size: int = 4096) -> Tensor:
+        """`rows` without dropout and gradient, in batches, the result on the CPU."""
+        training = self.training
+        self.eval()
+        outputs = torch.cat([self.rows(part).cpu() for part in x.split(batch_size)])
+        self.train(training)
+        return outputs
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Logits [..., outputs] -> probabilities: sigmoid for one output, softmax for several."""
+        return outputs.sigmoid() if outputs.shape[-1] == 1 else outputs.softmax(-1)
+
+    def get_extra_state(self) -> dict:
+        return asdict(self.spec)
+
+    def set_extra_state(self, state: dict) -> None:
+        self.spec = Spec(**state)
+
+    @classmethod
+    def restored(cls, state: dict, config: TaskConfig) -> Predictor:
+        """The predictor of a checkpoint, without the data it was trained on."""
+        model = cls(Spec(**state["_extra_state"]), config)
+        model.load_state_dict(state)
+        return model

@@ -1,0 +1,247 @@
+"""A supervised task: minibatches of labelled data, one loss, scores on rows that it has not learned from."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from nets.learner import Learner, Stats
+from nets.losses import LOSSES
+from tasks.config import TaskConfig, TaskError
+from tasks.predictor import Predictor, Spec
+from tasks.scores import HEADLINE, baseline, score
+
+CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
+DEFAULT_LOSS = {
+    "regression": "mse",
+    "forecast": "mse",
+    "binary": "binary_crossentropy",
+    "multiclass": "sparse_categorical_crossentropy",
+}
+LOSSES_FOR = {
+    "regression": {"mse", "mae"},
+    "forecast": {"mse", "mae"},
+    "binary": set(LOSSES),
+    "multiclass": set(LOSSES) - {"binary_crossentropy"},
+}
+
+
+class Part(NamedTuple):
+    """Rows that lie on the device: x [N, ...], y [N, 1] floats or [N] int64 classes (forecasts: [N, ...])."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Dataset(NamedTuple):
+    """What a task learns from and is judged by."""
+
+    train: Part
+    val: Part
+    test: Part
+    notes: tuple[str, ...] = ()
+    """Lines that tell the user what was made of the data."""
+
+
+class Task:
+    """What the training loop trains (training.loop.Trainee), with the data it learns from.
+
+    `collect` gathers the next shuffled minibatches, `update` learns from them; the order of epoch e is drawn from
+    the seed and e alone. A subclass says in `load` where data comes from.
+    """
+
+    def __init__(self, config: TaskConfig, device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        spec, data = self.load()
+        self.data = Dataset(*(Part(*(t.to(self.device) for t in part)) for part in data[:3]), data.notes)
+        self.rows = len(self.data.train.y)
+        self.batch_size = min(config.batch_size or self.rows, self.rows)
+        self.steps_per_epoch = -(-self.rows // self.batch_size)
+        self.steps, self.total_steps = 0, config.epochs * self.steps_per_epoch
+        self.best_loss, self.best_step = math.inf, 0
+        self.order_of, self.order = -1, torch.empty(0, dtype=torch.int64)
+        loss = DEFAULT_LOSS[spec.kind] if config.loss == "auto" else config.loss
+        if loss not in LOSSES_FOR[spec.kind]:
+            raise TaskError(
+                f"--loss {loss} does not fit a {spec.kind} target: expected one of {', '.join(sorted(LOSSES_FOR[spec.kind]))}"
+            )
+        self.loss_name = loss
+        if spec.kind == "binary" and "categorical" in loss:
+            spec = spec.__class__(**vars(spec) | {"outputs": 2})
+        self.model = self.build(spec).to(self.device)
+        self.learner = Learner(self.loss, self.model.parameters(), config.optimizer_config())
+
+    def load(self) -> tuple[Spec, Dataset]:
+        """The data, on the CPU. Raises TaskError."""
+        raise NotImplementedError
+
+    def build(self, spec: Spec) -> Predictor:
+        """The network with its first weights."""
+        return Predictor(spec, self.config)
+
+    @property
+    def subject(self) -> str:
+        """What the run is called after."""
+        return "own"
+
+    def augment(self, x: Tensor) -> Tensor:
+        """What is learned from in place of a minibatch x [B, ...]; the seed and `steps` alone determine it."""
+        return x
+
+    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Stats]:
+        """The loss [] and, as a stat, accuracy (classes) or mae (numbers, in the target's own units)."""
+        outputs = self.model.rows(x)
+        return self.loss_of(outputs, y), self.quick_stats(outputs.detach(), y)
+
+    def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss that the flags name, of logits or predictions."""
+        fn = LOSSES[self.loss_name]
+        if self.model.spec.kind in ("regression", "forecast", "binary") and outputs.shape[-1] == y.shape[-1]:
+            bounded = self.model.spec.kind == "binary" and self.loss_name in ("mse", "mae")
+            return fn(outputs.sigmoid() if bounded else outputs, y)
+        classes = y.flatten().long()
+        if self.loss_name == "sparse_categorical_crossentropy":
+            return fn(outputs, classes)
+        one_hot = torch.nn.functional.one_hot(classes, outputs.shape[-1]).float()
+        return fn(outputs if self.loss_name == "categorical_crossentropy" else outputs.softmax(-1), one_hot)
+
+    @torch.no_grad()
+    def quick_stats(self, outputs: Tensor, y: Tensor) -> Stats:
+        if self.model.spec.kind in ("regression", "forecast"):
+            return {"mae": (outputs - y).abs().mean() * self.model.spec.scale}
+        if outputs.shape[-1] > 2:
+            return {"accuracy": (outputs.argmax(-1) == y).float().mean()}
+        positive = self.model.probabilities(outputs)[..., -1] >= self.config.threshold
+        return {"accuracy": (positive == (y.squeeze(-1) > 0.5)).float().mean()}
+
+    def begin(self) -> None:
+        """Nothing: the data is there."""
+
+    def restart(self) -> None:
+        """Nothing: `state_dict` is complete."""
+
+    def collect(self) -> dict[str, float]:
+        """Gather up to CHUNK minibatches of this epoch; a chunk never crosses its end."""
+        epoch, first = divmod(self.steps, self.steps_per_epoch)
+        if epoch != self.order_of:
+            seed = int(np.random.SeedSequence((self.config.seed, epoch)).generate_state(1)[0])
+            order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
+            self.order_of, self.order = epoch, order.to(self.device)
+        rows = self.order[first * self.batch_size : (first + CHUNK) * self.batch_size]
+        x, y = (t.index_select(0, rows).split(self.batch_size) for t in self.data.train)
+        self.batches = list(zip(x, y, strict=True))
+        return {}
+
+    def update(self) -> Stats:
+        """One optimizer step on each gathered minibatch; the means of their statistics."""
+        self.model.train()
+        stats = []
+        for x, y in self.batches:
+            self.learner.set_progress(self.steps / self.total_steps)
+            stats.append(self.learner.update(self.augment(x), y))
+            self.steps += 1
+        self.learner.check()
+        means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
+        return means | {"learning_rate": torch.tensor(self.learner.learning_rate)}
+
+    def evaluate(self) -> tuple[float, dict[str, float]]:
+        """Minus the validation loss, and the validation scores; ends the run when --early-stopping says so."""
+        outputs, y = self.judged(self.data.val)
+        loss = self.loss_of(outputs, y).item()
+        if loss < self.best_loss:
+            self.best_loss, self.best_step = loss, self.steps
+        elif 0 < self.config.early_stopping * self.steps_per_epoch <= self.steps - self.best_step:
+            self.total_steps = self.steps
+        scores = score(self.model, outputs, y, self.config.threshold)
+        return -loss, {"val/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
+
+    def judged(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Outputs and targets of a part, on the CPU, as the final figures count them."""
+        return self.model.outputs(part.x), part.y.cpu()
+
+    def test(self) -> dict[str, float]:
+        """Final scores on the test part, each simple rule's beside them as <rule>_<metric>."""
+        outputs, y = self.judged(self.data.test)
+        scores = {"loss": self.loss_of(outputs, y).item()} | score(self.model, outputs, y, self.config.threshold)
+        for rule, figures in self.baselines().items():
+            scores |= {f"{rule}_{name}": value for name, value in figures.items()}
+        return scores
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Scores of the rules that a useful model beats, by the rule's name."""
+        spec = self.model.spec
+        rule = "mean" if spec.kind == "regression" else "majority"
+        return {rule: baseline(spec.kind, self.data.train.y, self.data.test.y, spec.scale, spec.shift)}
+
+    @property
+    def headline(self) -> str:
+        """The metric that sums a run up."""
+        return HEADLINE[self.model.spec.kind]
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Pictures for TensorBoard under their tags, uint8 [H, W, 3]."""
+        from tasks.plots import confusion_image
+
+        spec = self.model.spec
+        if not spec.classes:
+            return {}
+        probabilities = self.model.probabilities(self.model.outputs(self.data.test.x)).numpy()
+        target = self.data.test.y.cpu().numpy().astype(np.int64).ravel()
+        return {"test/confusion_matrix": confusion_image(probabilities, target, self.config.threshold, spec.classes)}
+
+    def lines(self) -> list[str]:
+        """What else the user is told at the end."""
+        return []
+
+    def state_dict(self) -> dict:
+        """Everything a run needs to go on, as tensors and plain data."""
+        state = {
+            "model": self.model.state_dict(),
+            "learner": self.learner.state_dict(),
+            "steps": self.steps,
+            "best": [self.best_loss, self.best_step],
+            "dropout": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["dropout_cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.learner.load_state_dict(state["learner"])
+        self.steps = state["steps"]
+        self.best_loss, self.best_step = state["best"]
+        torch.set_rng_state(state["dropout"].cpu())
+        if "dropout_cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["dropout_cuda"].cpu(), self.device)
+
+
+def split_rows(config: TaskConfig, rows: int, labels: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    """Row numbers of the training, validation and test part; each class is shared out evenly where it has the rows.
+
+    A part that the flags leave empty is the one before it.
+    """
+    everything = np.arange(rows)
+
+    def divide(rows_in: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        count = round(share * rows)
+        if count == 0 or share == 0.0:
+            return rows_in, rows_in[:0]
+        if count >= len(rows_in):
+            raise TaskError(f"{rows} rows are too few to split: give more, or --val-split 0 --test-split 0")
+        parts = None
+        if labels is not None:
+            classes, sizes = np.unique(labels[rows_in], return_counts=True)
+            if sizes.min() >= 2 and len(classes) <= min(count, len(rows_in) - count):
+                parts = labels[rows_in]
+        return train_test_split(rows_in, test_size=count, random_state=config.seed % 2**32, stratify=parts)
+
+    rest, test = divide(everything, config.test_split)
+    train, val = divide(rest, config.val_split)
+    val = val if len(val) else train
+    return train, val, test if len(test) else val

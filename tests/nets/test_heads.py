@@ -1,0 +1,86 @@
+"""Heads: distributions by action space, and the way back to the environment's actions."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from nets.base import UnsupportedSpace
+from nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical
+from nets.heads import LinearHead, SquashedGaussianHead, ValueHead, make_policy_head
+
+SPACES = [
+    (spaces.Discrete(3, start=2), Categorical),
+    (spaces.MultiDiscrete([2, 5, 3]), MultiCategorical),
+    (spaces.MultiDiscrete([[2, 3], [4, 2]]), MultiCategorical),
+    (spaces.MultiBinary(4), Bernoulli),
+    (spaces.MultiBinary((2, 3)), Bernoulli),
+    (spaces.Box(-2.0, 3.0, (2,)), DiagGaussian),
+    (spaces.Box(-1.0, 1.0, (2, 3)), DiagGaussian),
+]
+
+
+@pytest.mark.parametrize("space, kind", SPACES, ids=str)
+def test_sampled_actions_are_in_the_space(space, kind):
+    head = make_policy_head(space, 8)
+    distribution = head(torch.randn(2, 30, 8))
+    assert isinstance(distribution, kind)
+    action = distribution.sample(torch.Generator().manual_seed(0))
+    assert distribution.log_prob(action).shape == distribution.entropy().shape == (2, 30)
+    start = getattr(space, "start", 0)
+    for sample in head.to_env(action[0]):
+        assert space.contains(np.asarray(sample.numpy() + start, dtype=space.dtype)[()])
+
+
+def test_box_actions_are_clipped_to_one_and_rescaled_by_dimension():
+    space = spaces.Box(np.array([-2.0, 0.0, -np.inf, 0.0]), np.array([4.0, 10.0, np.inf, np.inf]), dtype=np.float64)
+    head = make_policy_head(space, 8)
+    action = torch.tensor([[-3.0, 0.0, -7.0, -1.0], [0.5, 1.0, 7.0, 6.0]])
+    expected = torch.tensor([[-2.0, 5.0, -7.0, 0.0], [2.5, 10.0, 7.0, 6.0]])
+    torch.testing.assert_close(head.to_env(action), expected)
+
+
+def test_first_policy_is_nearly_uniform_and_value_has_unit_gain():
+    torch.manual_seed(0)
+    logits = make_policy_head(spaces.Discrete(4), 64)(torch.randn(1, 100, 64)).logits
+    assert logits.abs().max() < 0.1
+    value = ValueHead(64)
+    torch.testing.assert_close(value.linear.weight.norm(), torch.tensor(1.0))
+    assert value(torch.randn(3, 5, 64)).shape == (3, 5)
+    assert LinearHead(64, 7)(torch.randn(3, 5, 64)).shape == (3, 5, 7)
+
+
+def test_log_std_init_sets_the_deviation():
+    head = make_policy_head(spaces.Box(-1, 1, (2,)), 8, log_std_init=-1.5)
+    torch.testing.assert_close(
+        head(torch.randn(1, 1, 8)).log_std.exp(), torch.full((2,), np.exp(-1.5), dtype=torch.float32)
+    )
+
+
+def test_squashed_head_reaches_the_bounds_and_no_further():
+    head = SquashedGaussianHead(spaces.Box(-2.0, 2.0, (1,)), 4)
+    action, log_prob = head(1e3 * torch.randn(1, 500, 4)).rsample_with_log_prob()
+    assert torch.isfinite(log_prob).all()
+    played = head.to_env(action[0])
+    assert played.min() >= -2.0 and played.max() <= 2.0 and played.abs().max() > 1.99
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Text(3),
+        spaces.Dict(a=spaces.Discrete(2)),
+        spaces.Tuple([spaces.Discrete(2)]),
+        spaces.Box(0, 9, (2,), np.int64),
+    ],
+    ids=str,
+)
+def test_unsupported_action_spaces_are_named(space):
+    with pytest.raises(UnsupportedSpace, match="action space .* not supported") as error:
+        make_policy_head(space, 8)
+    assert str(space) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_squashed_head_refuses_an_unbounded_box():
+    with pytest.raises(UnsupportedSpace, match="finite bounds"):
+        SquashedGaussianHead(spaces.Box(-np.inf, np.inf, (2,)), 8)
