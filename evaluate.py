@@ -1,13 +1,17 @@
-"""Score, watch or record a trained run: python evaluate.py runs/x [--json] [--watch] [--video out.mp4]."""
+"""Score, watch or record a trained run: python evaluate.py runs/x [--json] [--watch] [--video out.mp4].
+
+A model of Stable-Baselines3: python evaluate.py MODEL.zip --env ID --algo PPO --trust.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import tyro
@@ -32,7 +36,7 @@ class EvaluateConfig:
     """Score, watch or record a run."""
 
     run: tyro.conf.Positional[Path]
-    """The run directory that train.py made."""
+    """The run directory that train.py made, or a .zip that Stable-Baselines3 saved."""
     episodes: int = 0
     """Episodes to play; 0: 100 to score, 1 to record, 5 to watch."""
     json: bool = False
@@ -49,6 +53,23 @@ class EvaluateConfig:
     """Seed of the episodes."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where the networks run."""
+    env: str = ""
+    """Environment of a .zip; a run knows its own."""
+    env_kwargs: str = "{}"
+    """Arguments of the environment of a .zip, as JSON."""
+    algo: str = ""
+    """Algorithm that made the .zip: PPO, SAC, …"""
+    trust: bool = False
+    """Open a .zip although its format can run code: only for files whose origin you know."""
+
+
+class Subject(NamedTuple):
+    """What is evaluated: `load(env)` gives the agent for a vector environment."""
+
+    name: str
+    env: str
+    env_kwargs: dict
+    load: Callable
 
 
 def main(argv: list[str]) -> int:
@@ -64,30 +85,17 @@ def main(argv: list[str]) -> int:
 def evaluate_run(args: EvaluateConfig) -> int:
     if args.episodes < 0 or args.seed < 0:
         raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 0 or more")
-    checkpoint = open_checkpoint(args.run, args.checkpoint)
-    stored = dict(checkpoint["config"])
-    name = stored.pop("agent")
-    config = restore_config(name, stored)
     device = choose_device(args.device, native=False)
-    torch.set_num_threads(config.num_threads or 1)
-    env_kwargs = parse_env_kwargs(config.env_kwargs)
-    single = partial(make_single, config.env, env_kwargs)
-
-    def load(env):
-        agent = agent_class(name)(config, env, device)
-        try:
-            agent.model.load_state_dict(checkpoint["agent"]["model"])
-        except (RuntimeError, KeyError) as error:
-            raise UserError(
-                f"the checkpoint of {args.run} does not fit {config.env} as it is now: {str(error).splitlines()[-1].strip()}"
-            ) from None
-        return agent
+    torch.set_num_threads(1)
+    is_model = args.algo or args.run.suffix == ".zip"
+    name, env_id, env_kwargs, load = saved_model(args, device) if is_model else saved_run(args, device)
+    single = partial(make_single, env_id, env_kwargs)
 
     def show(mode: str, episodes: int, on_frame) -> None:
         env = single(render_mode=mode)
         if on_frame is not None:
             env = FrameTap(env, episodes, on_frame)
-        vector = SyncEnv([env], config.env, device)
+        vector = SyncEnv([env], env_id, device)
         try:
             score = play(load(vector), vector, episodes, seed=args.seed, explore=args.stochastic)
         finally:
@@ -102,27 +110,62 @@ def evaluate_run(args: EvaluateConfig) -> int:
         metadata = env.metadata
         env.close()
     if args.watch:
-        show(render_mode(metadata, "human", config.env), args.episodes or 5, None)
+        show(render_mode(metadata, "human", env_id), args.episodes or 5, None)
         return 0
     if args.video:
         prepare_headless()
-        mode = render_mode(metadata, "rgb_array", config.env)
+        mode = render_mode(metadata, "rgb_array", env_id)
         with Film(Path(args.video), metadata.get("render_fps") or 30) as film:
             show(mode, args.episodes or 1, film.add)
         print(f"recorded {args.video}")
         return 0
 
     episodes = args.episodes or 100
-    env = make_env(config.env, min(episodes, 25), backend="sync", env_kwargs=env_kwargs, device=device)
+    env = make_env(env_id, min(episodes, 25), backend="sync", env_kwargs=env_kwargs, device=device)
     try:
         score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic)
     finally:
         env.close()
     if args.json:
-        print(json.dumps({"env": config.env, "agent": name} | score.summary()))
+        print(json.dumps({"env": env_id, "agent": name} | score.summary()))
     else:
-        print(f"{name} on {config.env}: {score.text()}")
+        print(f"{name} on {env_id}: {score.text()}")
     return 0
+
+
+def saved_run(args: EvaluateConfig, device: torch.device) -> Subject:
+    """The agent of a run directory."""
+    checkpoint = open_checkpoint(args.run, args.checkpoint)
+    stored = dict(checkpoint["config"])
+    name = stored.pop("agent")
+    config = restore_config(name, stored)
+    torch.set_num_threads(config.num_threads or 1)
+
+    def load(env):
+        agent = agent_class(name)(config, env, device)
+        try:
+            agent.model.load_state_dict(checkpoint["agent"]["model"])
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"the checkpoint of {args.run} does not fit {config.env} as it is now: {reason}") from None
+        return agent
+
+    return Subject(name, config.env, parse_env_kwargs(config.env_kwargs), load)
+
+
+def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
+    """A model of Stable-Baselines3, which is imported for nothing else."""
+    from agents.sb3_model import SavedModel, check_model, normalizer_path
+
+    check_model(args.run, args.algo, args.trust)
+    if not args.env:
+        raise UserError(f"{args.run} does not say where it acts: add --env with a Gymnasium id")
+    found = normalizer_path(args.run, args.env)
+    print(f"observations {f'normalised by {found}' if found else 'as they are: no VecNormalize file'}", file=sys.stderr)
+    name = f"sb3 {args.algo}"
+    return Subject(
+        name, args.env, parse_env_kwargs(args.env_kwargs), lambda env: SavedModel(args.run, args.algo, env, device)
+    )
 
 
 if __name__ == "__main__":

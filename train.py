@@ -18,13 +18,18 @@ from envs.make import make_env, make_single, native_core
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.learner import NonFiniteError
+from nets.summary import summary
+from nets.transfer import TransferError
+from tasks import TASKS, TaskError, task_class
+from tasks import config_class as task_config
+from tasks import restore_config as restore_task
 from training.device import choose_device
 from training.errors import UserError
 from training.evaluation import EVAL_SEED, Score, play
 from training.run import open_checkpoint
 from training.session import Conclusion, Session, run_session
 
-USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError)
+USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError, TaskError, TransferError)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class ResumeConfig:
     resume: Path
     """The run directory."""
     total_steps: int = 0
-    """A new end for the run; 0: as planned."""
+    """A new end for an agent's run; 0: as planned."""
+    epochs: int = 0
+    """A new end for a task's run; 0: as planned."""
     device: Literal["", "auto", "cpu", "cuda"] = ""
     """Another device; empty: as before."""
     quiet: bool = False
@@ -43,27 +50,32 @@ class ResumeConfig:
 
 def main(argv: list[str]) -> int:
     try:
-        name, config, checkpoint = parse(argv)
-        return train_agent(name, config, checkpoint)
+        name, config, checkpoint, settings = parse(argv)
+        if config.freeze_encoder and not config.encoder_from and checkpoint is None:
+            raise UserError("--freeze-encoder keeps what --encoder-from RUN loads: give both")
+        return (train_task if name in TASKS else train_agent)(name, config, checkpoint, settings)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def parse(argv: list[str]):
-    """The agent's name, its configuration and, when resuming, the checkpoint to go on from."""
+    """The agent's name, its configuration, the checkpoint when resuming, and what the configuration comes from."""
     if any(arg.split("=")[0] == "--resume" for arg in argv):
         return parse_resume(tyro.cli(ResumeConfig, args=argv))
     if argv and argv[0] in ("-h", "--help"):
-        print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\n\npython train.py NAME --help lists the flags of one.")
+        print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n\npython train.py NAME --help lists the flags of one.")
         print("python train.py --resume RUN continues a run.")
         raise SystemExit(0)
     if not argv or argv[0].startswith("-"):
         argv = ["ppo", *argv]
     name, flags = argv[0], argv[1:]
+    if name in TASKS:
+        config = tyro.cli(task_config(name), args=flags, prog=f"train.py {name}")
+        return name, config, None, "settings: those of the task where you gave no flag"
     if name not in AGENTS:
-        raise UserError(f"{name!r} is no agent or task: expected one of {', '.join(AGENTS)}")
-    defaults = config_class(name)()
+        raise UserError(f"{name!r} is no agent or task: expected one of {', '.join((*AGENTS, *TASKS))}")
+    defaults, label = config_class(name)(), ""
     if not {"-h", "--help"} & set(flags):
         env_id = flag_value(flags, "env", defaults.env)
         env_kwargs = parse_env_kwargs(flag_value(flags, "env-kwargs", defaults.env_kwargs))
@@ -71,9 +83,8 @@ def parse(argv: list[str]):
         label, settings = preset(name, env_id, single.action_space, flag_value(flags, "algo", "PPO"))
         single.close()
         defaults = replace(defaults, **settings)
-        print(f"{label}: flags on the command line win over it")
     config = tyro.cli(config_class(name), default=defaults, args=flags, prog=f"train.py {name}")
-    return name, config, None
+    return name, config, None, f"settings: {label}; flags of yours win over them"
 
 
 def flag_value(flags: list[str], name: str, default: str) -> str:
@@ -88,18 +99,20 @@ def flag_value(flags: list[str], name: str, default: str) -> str:
 def parse_resume(args: ResumeConfig):
     checkpoint = open_checkpoint(args.resume, "last")
     stored = dict(checkpoint["config"])
-    name = stored.pop("agent", None)
-    if name not in AGENTS:
-        raise UserError(f"{args.resume} was made by {name!r}, which is no agent here: expected {', '.join(AGENTS)}")
+    task = "task" in stored
+    name = stored.pop("task" if task else "agent", None)
     stored |= {"run_dir": str(args.resume), "quiet": args.quiet}
-    if args.total_steps:
-        stored["total_steps"] = args.total_steps
+    end, other = ("epochs", "total_steps") if task else ("total_steps", "epochs")
+    if getattr(args, other):
+        raise UserError(f"--{other.replace('_', '-')} does not fit {name}: expected --{end.replace('_', '-')}")
+    if getattr(args, end):
+        stored[end] = getattr(args, end)
     if args.device:
         stored["device"] = args.device
-    return name, restore_config(name, stored), checkpoint
+    return name, (restore_task if task else restore_config)(name, stored), checkpoint, f"settings: those of {args.resume}"
 
 
-def train_agent(name: str, config, checkpoint: dict | None) -> int:
+def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> int:
     """Build the environments and the agent, and run the session."""
     env_kwargs = parse_env_kwargs(config.env_kwargs)
     device = choose_device(config.device, native=native_core(config.env) is not None)
@@ -133,14 +146,58 @@ def train_agent(name: str, config, checkpoint: dict | None) -> int:
         trainee=agent,
         evaluate=evaluate,
         conclude=conclude,
+        commands=(
+            ("python evaluate.py {run}", "score it again; --watch opens a window, --video out.mp4 records"),
+            ("tensorboard --logdir runs", "curves"),
+            ("python train.py --resume {run} --total-steps {steps}", "train on"),
+        ),
         headline="rollout/episode_return",
-        notes=(f"{env.backend} environments: {env.choice}", f"device {device}, {torch.get_num_threads()} thread(s)"),
+        eval_every=config.eval_every,
+        checkpoint_every=config.checkpoint_every,
+        notes=(settings, f"{env.backend} environments: {env.choice}", f"device {device}, {torch.get_num_threads()} thread(s)"),
         recoverable=(EnvFailure,),
     )
     try:
         return run_session(session, checkpoint, device)
     finally:
         env.close()
+
+
+def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int:
+    """Load the data, build the network and run the session."""
+    device = choose_device(config.device, native=name in ("digits", "series"))
+    torch.set_num_threads(config.num_threads or 1)
+    torch.manual_seed(config.seed)
+    task = task_class(name)(config, device)
+    layers = summary(task.model, task.model.spec.space())
+    if config.summary:
+        print(layers)
+        return 0
+
+    def conclude() -> Conclusion:
+        metrics = task.test()
+        score = metrics[task.headline]
+        text = "\n".join([*task.lines(), score_table(metrics)])
+        return Conclusion({"task": name, "metrics": metrics}, f"test/{task.headline}", score, text, task.images())
+
+    session = Session(
+        name=name,
+        subject=task.subject,
+        config={"task": name} | asdict(config),
+        trainee=task,
+        evaluate=task.evaluate,
+        conclude=conclude,
+        commands=(
+            ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict new rows; without flags: score again"),
+            ("tensorboard --logdir runs", "curves and pictures"),
+            (f"python train.py --resume {{run}} --epochs {2 * config.epochs}", "train on"),
+        ),
+        headline="train/loss",
+        eval_every=task.steps_per_epoch * (config.eval_every or max(1, config.epochs // 100)),
+        checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
+        notes=(settings, *task.data.notes, f"device {device}, {torch.get_num_threads()} thread(s)", layers),
+    )
+    return run_session(session, checkpoint, device)
 
 
 if __name__ == "__main__":

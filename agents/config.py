@@ -54,6 +54,16 @@ class AgentConfig:
     """Non-linearity between layers."""
     recurrent_size: int = 64
     """Units of the rnn, lstm or gru."""
+    recurrent_layers: int = 1
+    """Recurrent layers on top of each other."""
+    conv_layers: tuple[tuple[int, int, int, int], ...] = ()
+    """Convolutions as filters, kernel, stride, padding; empty: chosen by the image's size."""
+    cnn_hidden_sizes: tuple[int, ...] = ()
+    """Width of each dense layer after the convolutions; empty: chosen by the image's size."""
+    encoder_from: str = ""
+    """Run whose encoder's weights are the start of this one's; empty: random."""
+    freeze_encoder: bool = False
+    """Keep the weights of --encoder-from as they are."""
     run_dir: str = ""
     """Directory of the run; empty: runs/<agent>-<env>-<seed>-<time>."""
     eval_episodes: int = 100
@@ -62,12 +72,14 @@ class AgentConfig:
     """Environment steps between evaluations of 10 episodes; 0: ten times in the run."""
     checkpoint_every: int = 0
     """Environment steps between checkpoints; 0: ten times in the run."""
+    summary: bool = False
+    """Print the network layer by layer and stop."""
     quiet: bool = False
     """Print the result only."""
 
     def __post_init__(self) -> None:
         parse_env_kwargs(self.env_kwargs)
-        self.require_positive("total_steps", "num_envs", "recurrent_size", "eval_episodes")
+        self.require_positive("total_steps", "num_envs", "recurrent_size", "recurrent_layers", "eval_episodes")
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "seed")
         if any(size <= 0 for size in self.hidden_sizes):
             raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
@@ -88,4 +100,9 @@ class AgentConfig:
             hidden_sizes=self.hidden_sizes,
             activation=self.activation,
             recurrent_size=self.recurrent_size,
+            recurrent_layers=self.recurrent_layers,
+            conv_layers=self.conv_layers,
+            cnn_hidden_sizes=self.cnn_hidden_sizes,
+            weights_from=self.encoder_from,
+            freeze=self.freeze_encoder,
         )

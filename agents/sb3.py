@@ -126,7 +126,7 @@ def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: s
         if isinstance(error, ConfigError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"--algo {algo} does not take this environment or these settings: {reason}") from error
+        raise ConfigError(f"--algo {algo} does not take this environment and setting: {reason}") from error
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 

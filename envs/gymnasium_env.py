@@ -106,7 +106,6 @@ class ArrayVectorEnv(VectorEnv):
 
     def first_obs(self, obs: Arrays) -> Obs:
         """Checked observations of a reset, as tensors."""
-        self.steps = 0
         check_finite(self.id, 0, obs, "the observation")
         return self.to_device(obs)
 

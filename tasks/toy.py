@@ -32,7 +32,7 @@ class HeightsConfig(TableConfig):
     """First value of the slope, in cm per kg."""
     epochs: int = 2000
     batch_size: int = 0
-    learning_rate: float = 0.1
+    learning_rate: float = 0.01
     schedule: ScheduleName = "cosine"
     optimizer: OptimizerName = "sgd"
     encoder: EncoderName = "linear"

@@ -89,6 +89,7 @@ def train(
             if score >= clock["best"]:
                 clock["best"] = score
                 run.save("best", {"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
+            save |= agent.steps >= agent.total_steps  # an evaluation may end the run
         if save:
             started = time.perf_counter()
             agent.restart()

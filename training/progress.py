@@ -38,7 +38,7 @@ class Progress:
             return
         value = scalars.get(self.headline)
         name = self.headline.rsplit("/", 1)[-1].replace("episode_", "")
-        text = f"{name} {value:9.2f}" if value is not None else f"{name}         –"
+        text = f"{name} {value:9.4g}" if value is not None else f"{name}         –"
         text += f"   {scalars.get('time/steps_per_second', 0.0):,.0f} steps/s"
         if self.bar:
             self.bar.update(self.task, completed=min(step, self.total), description=text)
@@ -59,7 +59,7 @@ def print_config(title: str, config: dict, notes: list[str]) -> None:
         console.print(note)
 
 
-def print_result(text: str, timing: dict, path: object) -> None:
+def print_result(text: str, timing: dict, commands: list[tuple[str, str]]) -> None:
     """The final score and what to type next."""
     console = Console(highlight=False)
     console.print(f"\n{text}")
@@ -67,9 +67,5 @@ def print_result(text: str, timing: dict, path: object) -> None:
         f"trained {timing['total_steps']:,} steps in {timing['wall_time']:.1f} s, "
         f"{timing['steps_per_second']:,.0f} steps/s\n"
     )
-    for command, purpose in (
-        (f"python evaluate.py {path}", "score it again; --watch opens a window, --video out.mp4 records"),
-        ("tensorboard --logdir runs", "curves"),
-        (f"python train.py --resume {path} --total-steps {2 * timing['total_steps']}", "train on"),
-    ):
+    for command, purpose in commands:
         console.print(f"  {command}   [dim]# {purpose}[/dim]", soft_wrap=True)

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -81,6 +82,11 @@ class Run:
             raise UserError(
                 f"cannot write TensorBoard events to {self.path} ({error.strerror}): free space, then --resume {self.path}"
             ) from error
+
+    def log_images(self, images: dict[str, np.ndarray], step: int) -> None:
+        """Write pictures uint8 [H, W, 3] under their tags at `step`."""
+        for tag, image in images.items():
+            self.writer.add_image(tag, image, step, dataformats="HWC")
 
     def save(self, name: str, state: dict) -> None:
         """Write checkpoints/<name>.pt with the configuration beside the state."""

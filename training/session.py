@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from training.loop import Trainee, train
 from training.progress import Progress, print_config, print_result
 from training.run import Run, default_run_dir, open_checkpoint
@@ -21,6 +23,8 @@ class Conclusion(NamedTuple):
     tag: str
     score: float
     text: str
+    images: dict[str, np.ndarray] = {}
+    """uint8 [H, W, 3] for TensorBoard, by tag."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,14 @@ class Session:
     """The score (higher is better) and scalars under full tags, during training."""
     conclude: Callable[[], Conclusion]
     """The final evaluation, with the best model loaded."""
+    commands: tuple[tuple[str, str], ...]
+    """What to type next, and what for; {run} and {steps} stand for the run's path and twice its steps."""
     headline: str
     """Tag of the scalar that the progress bar shows."""
+    eval_every: int = 0
+    """Steps between evaluations; 0: ten times in the run."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0: ten times in the run."""
     notes: tuple[str, ...] = ()
     """Lines for the terminal: backend, device, preset."""
     recoverable: tuple[type[Exception], ...] = ()
@@ -73,8 +83,8 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
                 session.evaluate,
                 progress,
                 stop,
-                eval_every=config["eval_every"] or tenth,
-                checkpoint_every=config["checkpoint_every"] or tenth,
+                eval_every=session.eval_every or tenth,
+                checkpoint_every=session.checkpoint_every or tenth,
                 log_every=max(trainee.total_steps // 200, 1),
                 clock=clock,
             )
@@ -96,7 +106,9 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
         "total_steps": trainee.steps,
         "steps_per_second": trainee.steps / clock["wall_time"],
     }
+    run.log_images(conclusion.images, trainee.steps)
     run.finish(timing | conclusion.fields, conclusion.tag, conclusion.score, trainee.steps)
     run.close()
-    print_result(conclusion.text, timing, path)
+    commands = [(c.format(run=path, steps=2 * trainee.steps), purpose) for c, purpose in session.commands]
+    print_result(conclusion.text, timing, commands)
     return 0

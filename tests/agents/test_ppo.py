@@ -152,7 +152,7 @@ def test_truncation_bootstraps_from_the_true_successor():
     torch.testing.assert_close(advantage[t], delta)
 
 
-@pytest.mark.parametrize("config", [PPOConfig(), A2CConfig(gamma=0.98)], ids=["ppo", "a2c"])
+@pytest.mark.parametrize("config", [PPOConfig(), A2CConfig(gamma=0.98, learning_rate=3e-3)], ids=["ppo", "a2c"])
 def test_learns_cartpole(config):
     """A tiny budget lifts the return far above the 22 of a random policy."""
     total = 40_000
