@@ -16,19 +16,21 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 import tyro
 
+import tasks
 from agents import agent_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from envs.gymnasium_env import SyncEnv
 from envs.make import make_env, make_single
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
+from nets.transfer import TransferError
 from training.device import choose_device
 from training.errors import UserError
 from training.evaluation import EVAL_SEED, play
 from training.run import open_checkpoint
 from training.video import Film, FrameTap, prepare_headless, render_mode, require_display
 
-USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure)
+USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, tasks.TaskError, TransferError)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class EvaluateConfig:
     """Algorithm that made the .zip: PPO, SAC, …"""
     trust: bool = False
     """Open a .zip although its format can run code: only for files whose origin you know."""
+    data: str = ""
+    """New rows for the model of a task: a file as the task takes it."""
+    predict: Annotated[str, tyro.conf.arg(metavar="OUT.csv")] = ""
+    """Write the predictions for --data to this file."""
 
 
 class Subject(NamedTuple):
@@ -87,6 +93,11 @@ def evaluate_run(args: EvaluateConfig) -> int:
         raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 0 or more")
     device = choose_device(args.device, native=False)
     torch.set_num_threads(1)
+    is_task = (args.run / "config.json").exists() and "task" in open_checkpoint(args.run, args.checkpoint)["config"]
+    if is_task:
+        return evaluate_task(args, device)
+    if args.data or args.predict:
+        raise UserError(f"--data and --predict are for runs of a task, and {args.run} is none")
     is_model = args.algo or args.run.suffix == ".zip"
     name, env_id, env_kwargs, load = saved_model(args, device) if is_model else saved_run(args, device)
     single = partial(make_single, env_id, env_kwargs)
@@ -166,6 +177,43 @@ def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
     return Subject(
         name, args.env, parse_env_kwargs(args.env_kwargs), lambda env: SavedModel(args.run, args.algo, env, device)
     )
+
+
+def evaluate_task(args: EvaluateConfig, device: torch.device) -> int:
+    """Score a task's model on its own test rows or on new ones, or predict new ones."""
+    if args.watch or args.video:
+        raise UserError(f"{args.run} is the run of a task: there is nothing to watch; --data NEW.csv --predict OUT.csv predicts")
+    if args.predict and not args.data:
+        raise UserError("--predict OUT.csv needs the rows to predict: add --data NEW.csv")
+    checkpoint = open_checkpoint(args.run, args.checkpoint)
+    stored = dict(checkpoint["config"])
+    name = stored.pop("task")
+    config = tasks.restore_config(name, stored)
+    torch.set_num_threads(config.num_threads or 1)
+    weights = checkpoint["agent"]["model"]
+    if not args.data:
+        task = tasks.task_class(name)(config, device)
+        task.model.load_state_dict(weights)
+        metrics = task.test()
+        text = task.report(metrics)
+    else:
+        frame, metrics = tasks.predict(name, config, weights, Path(args.data), device)
+        text = f"{len(frame):,} rows predicted"
+        if args.predict:
+            write_csv(frame, Path(args.predict))
+        if not args.predict and not metrics:
+            raise UserError(f"{args.data} has no target to score against: add --predict OUT.csv for the predictions")
+        if metrics:
+            text += "\n" + "\n".join(f"{key:>12} {value:.5g}" for key, value in metrics.items())
+    print(json.dumps({"task": name, "metrics": metrics}) if args.json else text)
+    return 0
+
+
+def write_csv(frame, path: Path) -> None:
+    try:
+        frame.to_csv(path, index=False)
+    except OSError as error:
+        raise UserError(f"--predict {path} cannot be written ({error.strerror}): choose another path") from None
 
 
 if __name__ == "__main__":

@@ -121,6 +121,10 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
     make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
     env = make(config.num_envs, backend=config.backend)
     agent = agent_class(name)(config, env, device)
+    if config.summary:
+        print(summary(agent.policy, env.obs_space))
+        env.close()
+        return 0
 
     def score(episodes: int, num_envs: int, seed: int) -> Score:
         eval_env = make(min(episodes, num_envs), backend="sync")
@@ -177,8 +181,8 @@ def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int
     def conclude() -> Conclusion:
         metrics = task.test()
         score = metrics[task.headline]
-        text = "\n".join([*task.lines(), score_table(metrics)])
-        return Conclusion({"task": name, "metrics": metrics}, f"test/{task.headline}", score, text, task.images())
+        fields = {"task": name, "metrics": metrics}
+        return Conclusion(fields, f"test/{task.headline}", score, task.report(metrics), task.images())
 
     session = Session(
         name=name,

@@ -29,6 +29,7 @@ def restore_config(name: str, stored: dict) -> AgentConfig:
     """A configuration from its plain-data form. Raises ConfigError."""
     if name not in AGENTS:
         raise ConfigError(f"the run was made by {name!r}, which is no agent here: expected {', '.join(AGENTS)}")
+    stored = stored | {"encoder_from": ""}  # those weights, and what became of them, are in the checkpoint
     try:
         return config_class(name)(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
     except TypeError as error:

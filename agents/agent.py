@@ -46,6 +46,14 @@ class Agent:
         """
         raise NotImplementedError
 
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
+        """What a spectator sees beside the picture, [B, ...]: "value" in units of reward and the policy's own numbers.
+
+        Takes what `act` takes and changes nothing. Of the policy see agents.policy.describe; "q" [B, n] are values of
+        discrete actions. An agent without such numbers gives none.
+        """
+        return {}
+
     def playing_in(self, env: VectorEnv) -> Agent:
         """The agent for acting in other environments; itself, unless it asks them for more than observations."""
         return self

@@ -6,8 +6,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, SquashedGaussian
 from nets.encoders import EncoderConfig, make_encoder
-from nets.heads import ValueHead, make_policy_head
+from nets.heads import PolicyHead, ValueHead, make_policy_head
 
 
 class ActorCritic(nn.Module):
@@ -42,3 +43,24 @@ class ActorCritic(nn.Module):
         critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
         state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
         return self.head(features), self.value_head(critic_features), state
+
+
+def describe(head: PolicyHead, distribution: Distribution) -> dict[str, Tensor]:
+    """A distribution over [1, B] in numbers that a spectator can read, [B, ...], actions in the environment's units.
+
+    Discrete and MultiDiscrete give "probs" [B, n] and [B, m, n], MultiBinary "bit_probs" [B, m], Box "mean" and
+    "std" [B, m]; the deviation of a squashed normal is that of its tangent at the mean.
+    """
+    match distribution:
+        case Categorical():
+            return {"probs": distribution.probs[0]}
+        case Bernoulli():
+            return {"bit_probs": distribution.probs[0]}
+        case DiagGaussian():
+            mean, slope = distribution.mean[0], torch.ones(())
+            log_std = distribution.log_std
+        case SquashedGaussian():
+            mean = distribution.mode()[0]
+            slope, log_std = 1.0 - mean.square(), distribution.gaussian.log_std
+    std = log_std.exp().expand(1, *mean.shape)[0] * slope.to(mean.device) * head.scale
+    return {"mean": head.to_env(mean).flatten(1), "std": std}

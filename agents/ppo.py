@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.agent import Agent
 from agents.config import AgentConfig, ConfigError
-from agents.policy import ActorCritic
+from agents.policy import ActorCritic, describe
 from agents.returns import gae
 from agents.rollout import Rollout, minibatches
 from envs.vector import VectorEnv
@@ -143,6 +143,8 @@ class PPO(Agent):
         self.obs_norm = ObsNorm(env.obs_space) if config.normalize_obs else nn.Identity()
         self.return_scale = ReturnScale(env.num_envs, config.gamma)
         self.model = nn.ModuleDict({"policy": self.policy, "obs_norm": self.obs_norm}).to(self.device)
+        if config.normalize_returns:
+            self.model["return_stats"] = self.return_scale.stats  # turns values back into units of reward
         self.return_scale.to(self.device)
         self.state_dim = self.policy.state_dim
         self.learner = Learner(
@@ -186,8 +188,20 @@ class PPO(Agent):
         return self._forward(obs, state, reset)[1]
 
     @torch.no_grad()
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
+        distribution, value, _ = self._forward(obs, state, reset)
+        return {"value": value / self.return_scale.stats.scale, **describe(self.policy.head, distribution)}
+
     def collect(self) -> dict[str, float]:
-        self.first_state = self.state
+        self.first_state = self.state.clone()  # a normal tensor: the loss differentiates through what follows from it
+        with torch.inference_mode():
+            self._fill_rollout()
+        done = self.rollout["terminated"] | self.rollout["truncated"]
+        valid = self.rollout.fields.get("valid")
+        self.steps += done.numel() if valid is None else int(valid.sum())
+        return self.record(self.episodes.update(self.rollout["reward"], done, valid))
+
+    def _fill_rollout(self) -> None:
         never = torch.zeros_like(self.reset)
         noise = None
         for t in range(self.config.num_steps):
@@ -207,10 +221,6 @@ class PPO(Agent):
             self.reset = step.terminated | step.truncated
             if step.valid is not None:
                 self.reset |= ~step.valid
-        done = self.rollout["terminated"] | self.rollout["truncated"]
-        valid = self.rollout.fields.get("valid")
-        self.steps += done.numel() if valid is None else int(valid.sum())
-        return self.record(self.episodes.update(self.rollout["reward"], done, valid))
 
     def update(self) -> Stats:
         config = self.config

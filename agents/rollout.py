@@ -20,6 +20,7 @@ class Rollout:
         self.fields: dict[str, object] = {}
         self._rows: list[list[Tensor]] = []
 
+    @torch.inference_mode(False)  # collection runs in inference mode, learning from the fields does not
     def _allocate(self, step: dict) -> None:
         def empty(x: Tensor) -> Tensor:
             return torch.zeros(self.num_steps, *x.shape, dtype=x.dtype, device=self.device)

@@ -126,7 +126,7 @@ def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: s
         if isinstance(error, ConfigError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"--algo {algo} does not take this environment and setting: {reason}") from error
+        raise ConfigError(f"--algo {algo} cannot be set up like this: {reason}") from error
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 
@@ -134,9 +134,10 @@ def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: s
 def normalized(venv: VecEnv, settings: dict) -> VecEnv:
     """`venv` inside VecNormalize as the Zoo does it: `normalize` is a switch or VecNormalize's arguments."""
     normalize = settings.get("normalize", False)
-    if not normalize:
-        return venv
-    return VecNormalize(venv, gamma=settings.get("gamma", 0.99), **(normalize if isinstance(normalize, dict) else {}))
+    if not isinstance(normalize, bool | dict):
+        raise ConfigError(f"--algo-kwargs: normalize {normalize!r}: expected true, false or VecNormalize's arguments")
+    options = normalize if isinstance(normalize, dict) else {}
+    return VecNormalize(venv, **{"gamma": settings.get("gamma", 0.99)} | options) if normalize else venv
 
 
 def train_scalars(algorithm: BaseAlgorithm) -> dict[str, float]:
@@ -146,7 +147,7 @@ def train_scalars(algorithm: BaseAlgorithm) -> dict[str, float]:
 
 
 class Actor:
-    """Acting with a model of Stable-Baselines3: `algorithm`, its VecNormalize or None, and the environment played in."""
+    """Acting with a model of Stable-Baselines3, and its VecNormalize or None, in the environment `env`."""
 
     algorithm: BaseAlgorithm
     normalizer: VecNormalize | None
@@ -210,6 +211,7 @@ class SB3(Actor, Agent):
 
     def __init__(self, config: SB3Config, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
+        config.check(env.action_space)
         settings = config.settings()
         self.bridge = Bridge(env, config.seed)
         if config.algo == "MaskablePPO" and not self.bridge.has_attr("action_masks"):
@@ -288,8 +290,6 @@ class SB3(Actor, Agent):
 
 def with_encoder(config: SB3Config, policy_kwargs: dict) -> dict:
     """policy_kwargs with our encoder as the extractor; it has the hidden layers, so the Zoo's own widths go."""
-    if config.algo == "ARS":
-        raise ConfigError(f"--encoder {config.encoder}: ARS takes no feature extractor; leave it at auto")
     given = config.own_settings().get("policy_kwargs", {})
     kwargs = {name: value for name, value in policy_kwargs.items() if name != "net_arch" or name in given}
     if config.algo not in ("SAC", "TD3", "DDPG", "TQC", "CrossQ"):  # their critics mix action and features in layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -63,7 +64,7 @@ class BridgeMethods:
     def check_resets(self) -> None:
         """Raise ConfigError if the environment swallows actions to reset: the algorithms could not leave those out."""
         self.env.reset(0)
-        action = np.stack([self.action_space.sample()] * self.num_envs)
+        action = np.stack([copy.deepcopy(self.action_space).sample()] * self.num_envs)  # its generator is left alone
         if self.env.step(torch.from_numpy(action).to(self.env.device)).valid is not None:
             raise ConfigError(
                 f"{self.env.id} resets one step late with --backend {self.env.backend}, and Stable-Baselines3 cannot "

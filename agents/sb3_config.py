@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+
+from gymnasium import spaces
 
 from agents.config import AgentConfig, ConfigError
 from agents.sb3_presets import ALGORITHMS, CONTRIB, zoo_preset
+from nets.base import EncoderName
 
+ACTION_SPACES = {  # of the algorithms that do not take all
+    **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),
+    **dict.fromkeys(("DQN", "QRDQN"), spaces.Discrete),
+    "ARS": spaces.Box | spaces.Discrete,
+    "MaskablePPO": spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary,
+}
 OWN_FLAGS = {"n_envs": "--num-envs", "n_timesteps": "--total-steps"}
 
 
@@ -22,7 +30,7 @@ class SB3Config(AgentConfig):
     """Arguments of the algorithm, as JSON; they win over zoo_kwargs. "lin_0.001" falls linearly to 0."""
     zoo_kwargs: str = "{}"
     """What RL Baselines3 Zoo publishes for this environment, as JSON; filled in by the preset."""
-    encoder: Literal["auto", "linear", "mlp", "cnn"] = "auto"
+    encoder: EncoderName = "auto"
     """auto: Stable-Baselines3's own network; linear, mlp, cnn: ours, as its feature extractor."""
     save_replay: bool = True
     """Keep the replay buffer in last.pt, so that a resumed run goes on with all it has seen."""
@@ -31,12 +39,22 @@ class SB3Config(AgentConfig):
         super().__post_init__()
         if self.algo not in ALGORITHMS + CONTRIB:
             raise ConfigError(f"--algo {self.algo!r} is unknown: expected one of {', '.join(ALGORITHMS + CONTRIB)}")
+
+    def check(self, action_space: spaces.Space) -> None:
+        """Raises ConfigError for an encoder or an action space that the algorithm cannot use."""
         if self.encoder in ("rnn", "lstm", "gru"):
             raise ConfigError(
                 f"--encoder {self.encoder}: an extractor of Stable-Baselines3 gets no memory; use --algo RecurrentPPO, "
                 f"or the native agent: train.py ppo --encoder {self.encoder}"
             )
-        self.settings()
+        if self.encoder != "auto" and self.algo == "ARS":
+            raise ConfigError(f"--encoder {self.encoder}: ARS takes no feature extractor; leave it at auto")
+        if not isinstance(action_space, ACTION_SPACES.get(self.algo, spaces.Space)):
+            others = [algo for algo, kinds in ACTION_SPACES.items() if isinstance(action_space, kinds)]
+            raise ConfigError(
+                f"--algo {self.algo} does not take the action space {type(action_space).__name__} of {self.env}: "
+                f"expected one of {', '.join(['PPO', 'A2C', 'RecurrentPPO', 'TRPO', *others])}"
+            )
 
     def settings(self) -> dict:
         """The Zoo's settings with the user's over them. Raises ConfigError."""

@@ -72,6 +72,8 @@ def _number(name: str, text: str) -> float:
 
 
 def _policy_kwargs(settings: dict) -> dict:
+    if not isinstance(settings, dict):
+        raise ConfigError(f"--algo-kwargs: policy_kwargs {settings!r}: expected a JSON object")
     kwargs = dict(settings)
     activation = kwargs.get("activation_fn")
     if activation is not None:

@@ -25,7 +25,6 @@ SB3_DEFAULTS = {
     "RecurrentPPO": {"n_steps": 128, "batch_size": 128},
     "A2C": {"n_steps": 5, "n_epochs": 1, "gae_lambda": 1.0, "learning_rate": 7e-4},
 }
-DROPPED = {"use_sde", "sde_sample_freq", "use_rms_prop"}  # the native agent has no counterpart
 
 
 def algo_for(agent: str, encoder: str) -> str:
@@ -39,8 +38,8 @@ def matched(agent: str, encoder: str, zoo: dict, action_space: spaces.Space) -> 
         raise ValueError(f"{agent} has no matched settings: compare it with --settings own")
     algo = algo_for(agent, encoder)
     full = SB3_DEFAULTS["PPO"] | (SB3_DEFAULTS[algo] if algo != "PPO" else {}) | zoo
-    notes = [f"without {name} on both sides" for name in sorted(DROPPED & zoo.keys())]
-    sb3 = {name: value for name, value in zoo.items() if name not in DROPPED}
+    notes = []
+    sb3 = dict(zoo)
     policy = dict(zoo.get("policy_kwargs", {}))
     if policy.pop("ortho_init", True) is False:
         notes.append("orthogonal initial weights on both sides")
@@ -67,6 +66,9 @@ def matched(agent: str, encoder: str, zoo: dict, action_space: spaces.Space) -> 
         "activation": policy.get("activation_fn", "tanh"),
         "log_std_init": policy.get("log_std_init", 0.0) + _log_std_shift(action_space),
     }
+    if full.get("use_sde"):
+        every = full.get("sde_sample_freq", -1)
+        native["sde_every"] = every if every > 0 else full["n_steps"]
     if agent == "ppo":
         native["clip_coef"], native["clip_schedule"] = _schedule(full["clip_range"])
     widths = policy.get("net_arch", [64, 64])

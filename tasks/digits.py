@@ -90,6 +90,6 @@ def predict(model: Predictor, config: DigitsConfig, path: Path) -> tuple[pd.Data
     images = read_idx(path, IMAGES)
     if images.shape[1:] != tuple(model.spec.shape):
         raise TaskError(f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}")
-    outputs = model.outputs(torch.from_numpy(images.copy()).to(next(model.parameters()).device))
+    outputs = model.outputs(torch.from_numpy(images.copy()))
     probabilities, digits = model.probabilities(outputs).max(-1)
     return pd.DataFrame({"predicted digit": digits.numpy(), "probability": probabilities.numpy()}), {}

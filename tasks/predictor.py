@@ -75,6 +75,7 @@ class Predictor(nn.Module):
         """`rows` without dropout and gradient, in batches, the result on the CPU."""
         training = self.training
         self.eval()
+        x = x.to(self.head.weight.device, self.head.weight.dtype if x.is_floating_point() else x.dtype)
         outputs = torch.cat([self.rows(part).cpu() for part in x.split(batch_size)])
         self.train(training)
         return outputs
@@ -93,5 +94,5 @@ class Predictor(nn.Module):
     def restored(cls, state: dict, config: TaskConfig) -> Predictor:
         """The predictor of a checkpoint, without the data it was trained on."""
         model = cls(Spec(**state["_extra_state"]), config)
-        model.load_state_dict(state)
+        model.to(state["head.weight"].dtype).load_state_dict(state)
         return model

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tasks.predictor import Predictor
 
+METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "loss")
 HEADLINE = {"regression": "mse", "forecast": "mse", "binary": "accuracy", "multiclass": "accuracy"}
 
 
@@ -60,6 +61,19 @@ def class_scores(probabilities: np.ndarray, target: np.ndarray, threshold: float
 def confusion(probabilities: np.ndarray, target: np.ndarray, threshold: float, classes: int) -> np.ndarray:
     """Counts [true class, predicted class]."""
     return sk.confusion_matrix(target, decide(probabilities, threshold), labels=range(classes))
+
+
+def score_table(metrics: dict[str, float]) -> str:
+    """Test metrics as lines: one a metric, the model first, then each rule that has it (named <rule>_<metric>)."""
+    rules = [name.removesuffix(f"_{m}") for name in metrics for m in METRICS if name.endswith(f"_{m}")]
+    rules = list(dict.fromkeys(rules))
+    lines = ["".join(f"{cell:>12}" for cell in ("test", "model", *rules))]
+    for name in METRICS:
+        if name in metrics:
+            values = [metrics.get(key) for key in (name, *(f"{rule}_{name}" for rule in rules))]
+            cells = [name, *("" if value is None else f"{value:.5g}" for value in values)]
+            lines.append("".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines)
 
 
 def baseline(kind: str, train: Tensor, target: Tensor, scale: float, shift: float) -> dict[str, float]:

@@ -179,7 +179,7 @@ def predict(model: Predictor, config: SeriesConfig, path: Path) -> tuple[pd.Data
     if len(values) < config.window:
         raise TaskError(f"{path} holds {len(values):,} values: a forecast looks back {config.window}")
     seen = torch.from_numpy((values[-config.window :] - spec.shift) / spec.scale).float()
-    outputs = model.outputs((seen[None, :, None] if spec.sequence else seen[None]).to(next(model.parameters()).device))
+    outputs = model.outputs(seen[None, :, None] if spec.sequence else seen[None])
     forecast = (outputs[:, -1] if spec.sequence else outputs).flatten() * spec.scale + spec.shift
     steps = np.arange(1, config.horizon + 1)
     return pd.DataFrame({"step": steps, f"predicted {spec.target}": forecast.numpy()}), {}

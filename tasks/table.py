@@ -90,7 +90,7 @@ class Table(Task):
 
     @property
     def subject(self) -> str:
-        return Path(self.config.data).stem if self.config.data else "own"
+        return Path(self.config.data).stem if self.config.data else super().subject
 
     def load(self) -> tuple[Spec, Dataset]:
         config, frame = self.config, self.frame()
@@ -198,7 +198,7 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
     spec = model.spec
     columns = Columns(**spec.columns)
     frame = read_csv(path, text_columns=columns.categorical, quiet=config.quiet)
-    outputs = model.outputs(torch.from_numpy(columns.encode(frame)).to(next(model.parameters()).device))
+    outputs = model.outputs(torch.from_numpy(columns.encode(frame)))
     if spec.kind == "regression":
         result = pd.DataFrame({f"predicted {spec.target}": (outputs[:, 0] * spec.scale + spec.shift).numpy()})
     else:

@@ -14,7 +14,7 @@ from nets.learner import Learner, Stats
 from nets.losses import LOSSES
 from tasks.config import TaskConfig, TaskError
 from tasks.predictor import Predictor, Spec
-from tasks.scores import HEADLINE, baseline, score
+from tasks.scores import HEADLINE, baseline, score, score_table
 
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
 DEFAULT_LOSS = {
@@ -87,7 +87,7 @@ class Task:
     @property
     def subject(self) -> str:
         """What the run is called after."""
-        return "own"
+        return "bundled"
 
     def augment(self, x: Tensor) -> Tensor:
         """What is learned from in place of a minibatch x [B, ...]; the seed and `steps` alone determine it."""
@@ -194,8 +194,12 @@ class Task:
         target = self.data.test.y.cpu().numpy().astype(np.int64).ravel()
         return {"test/confusion_matrix": confusion_image(probabilities, target, self.config.threshold, spec.classes)}
 
+    def report(self, metrics: dict[str, float]) -> str:
+        """The figures of `test` for the terminal, the model's beside those of the rules."""
+        return "\n".join([*self.lines(), score_table(metrics)])
+
     def lines(self) -> list[str]:
-        """What else the user is told at the end."""
+        """What else the report says."""
         return []
 
     def state_dict(self) -> dict:

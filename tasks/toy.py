@@ -13,8 +13,10 @@ from sklearn.linear_model import LinearRegression
 from nets.base import ActivationName, EncoderName
 from tasks.config import OptimizerName, ScheduleName
 from tasks.predictor import Predictor, Spec
-from tasks.table import Table, TableConfig
+from tasks.table import Table, TableConfig, predict
 from tasks.task import Dataset, Part
+
+__all__ = ["Heights", "HeightsConfig", "Xor", "XorConfig", "predict"]
 
 HEIGHT = (187, 174, 179, 192, 188, 160, 179, 168, 168, 174)  # cm
 WEIGHT = (87, 81, 82, 92, 90, 61, 86, 66, 69, 69)  # kg
