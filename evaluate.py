@@ -20,15 +20,19 @@ import tasks
 from agents import agent_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from envs.gymnasium_env import SyncEnv
-from envs.make import make_env, make_single
+from envs.make import make_env, make_single, scoring_backend
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.transfer import TransferError
 from training.device import choose_device
 from training.errors import UserError
 from training.evaluation import EVAL_SEED, play
+from training.overlay import Stage, action_names
 from training.run import open_checkpoint
-from training.video import Film, FrameTap, prepare_headless, render_mode, require_display
+from training.show import Follower, Show, frame_rate, make_tap, parse_grid
+from training.video import film, prepare_headless
+from training.viewer import require_display, watch
+from training.web import serve
 
 USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, tasks.TaskError, TransferError)
 
@@ -40,13 +44,19 @@ class EvaluateConfig:
     run: tyro.conf.Positional[Path]
     """The run directory that train.py made, or a .zip that Stable-Baselines3 saved."""
     episodes: int = 0
-    """Episodes to play; 0: 100 to score, 1 to record, 5 to watch."""
+    """Episodes to play; 0: 100 to score, 1 to record, 5 to watch, and no end in a browser or while the run trains."""
     json: bool = False
     """Print the score as one JSON object and nothing else."""
     watch: bool = False
-    """Open a window."""
+    """Open a window: space pauses, arrows change the speed, N goes to the next episode, Q quits."""
     video: Annotated[str, tyro.conf.arg(metavar="FILE.mp4|FILE.gif")] = ""
     """Record to this file; needs no display."""
+    web: Annotated[int, tyro.conf.arg(metavar="PORT")] = 0
+    """Show in a browser on this machine, at http://127.0.0.1:PORT/."""
+    grid: Annotated[str, tyro.conf.arg(metavar="ROWSxCOLUMNS")] = "1x1"
+    """Play this many episodes at once, side by side."""
+    plain: bool = False
+    """The picture alone, without return, value and action probabilities."""
     stochastic: bool = False
     """Sample actions as in training instead of taking the most likely."""
     checkpoint: Literal["best", "last"] = "best"
@@ -99,40 +109,14 @@ def evaluate_run(args: EvaluateConfig) -> int:
     if args.data or args.predict:
         raise UserError(f"--data and --predict are for runs of a task, and {args.run} is none")
     is_model = args.algo or args.run.suffix == ".zip"
-    name, env_id, env_kwargs, load = saved_model(args, device) if is_model else saved_run(args, device)
-    single = partial(make_single, env_id, env_kwargs)
-
-    def show(mode: str, episodes: int, on_frame) -> None:
-        env = single(render_mode=mode)
-        if on_frame is not None:
-            env = FrameTap(env, episodes, on_frame)
-        vector = SyncEnv([env], env_id, device)
-        try:
-            score = play(load(vector), vector, episodes, seed=args.seed, explore=args.stochastic)
-        finally:
-            vector.close()
-        for number, (value, length) in enumerate(zip(*score, strict=True), 1):
-            print(f"episode {number}: return {value:.1f}, {length} steps")
-
-    if args.watch:
-        require_display()
-    if args.watch or args.video:
-        env = single()
-        metadata = env.metadata
-        env.close()
-    if args.watch:
-        show(render_mode(metadata, "human", env_id), args.episodes or 5, None)
-        return 0
-    if args.video:
-        prepare_headless()
-        mode = render_mode(metadata, "rgb_array", env_id)
-        with Film(Path(args.video), metadata.get("render_fps") or 30) as film:
-            show(mode, args.episodes or 1, film.add)
-        print(f"recorded {args.video}")
-        return 0
+    subject = saved_model(args, device) if is_model else saved_run(args, device)
+    name, env_id, env_kwargs, load = subject
+    if args.watch or args.video or args.web:
+        return perform(args, subject, device)
 
     episodes = args.episodes or 100
-    env = make_env(env_id, min(episodes, 25), backend="sync", env_kwargs=env_kwargs, device=device)
+    backend = scoring_backend(env_id)
+    env = make_env(env_id, min(episodes, 25), backend=backend, env_kwargs=env_kwargs, device=device)
     try:
         score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic)
     finally:
@@ -141,6 +125,43 @@ def evaluate_run(args: EvaluateConfig) -> int:
         print(json.dumps({"env": env_id, "agent": name} | score.summary()))
     else:
         print(f"{name} on {env_id}: {score.text()}")
+    return 0
+
+
+def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int:
+    """Play in a window, for a film or in a browser."""
+    if sum(map(bool, (args.watch, args.video, args.web))) > 1:
+        raise UserError("--watch, --video and --web: give one of them")
+    if args.watch:
+        require_display()
+    prepare_headless()
+    rows, columns = parse_grid(args.grid)
+    make = partial(make_single, subject.env, subject.env_kwargs)
+    taps = [make_tap(make) for _ in range(rows * columns)]
+    env = SyncEnv(taps, subject.env, device)
+    try:
+        agent = subject.load(env)
+        names = action_names(taps[0], taps[0].action_space)
+        stage = Stage(subject.env, taps[0].action_space, names, (rows, columns), panel=not args.plain)
+        show = Show(agent, env, taps, stage, seed=args.seed, explore=args.stochastic, episodes=args.episodes)
+        if args.run.is_dir():
+            show.before_round = Follower(args.run, args.checkpoint, agent, stage)
+        title, fps = f"{subject.name} on {subject.env}", frame_rate(taps[0])
+        training = args.run.is_dir() and not (args.run / "result.json").exists()
+        if args.video:
+            show.episodes = args.episodes or len(taps)
+            film(show, Path(args.video), fps)
+        elif args.web:
+            serve(show, title, fps, args.web)
+        else:
+            show.episodes = args.episodes or (0 if training else 5 * len(taps))
+            watch(show, title, fps)
+    finally:
+        env.close()
+    for number, (episode_return, length) in enumerate(show.finished, 1):
+        print(f"episode {number}: return {episode_return:.1f}, {length} steps")
+    if args.video:
+        print(f"recorded {args.video}")
     return 0
 
 

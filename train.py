@@ -14,7 +14,8 @@ import tyro
 from agents import AGENTS, agent_class, config_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
-from envs.make import make_env, make_single, native_core
+from envs.gymnasium_env import SyncEnv
+from envs.make import make_env, make_single, native_core, scoring_backend
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.learner import NonFiniteError
@@ -26,8 +27,11 @@ from tasks import restore_config as restore_task
 from training.device import choose_device
 from training.errors import UserError
 from training.evaluation import EVAL_SEED, Score, play
+from training.overlay import Stage, action_names
 from training.run import open_checkpoint
 from training.session import Conclusion, Session, run_session
+from training.show import Show, frame_rate, make_tap
+from training.video import Clip, film, prepare_headless
 
 USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError, TaskError, TransferError)
 
@@ -121,13 +125,17 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
     make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
     env = make(config.num_envs, backend=config.backend)
     agent = agent_class(name)(config, env, device)
+    camera = partial(make_tap, partial(make_single, config.env, env_kwargs))
+    if config.video_every:
+        prepare_headless()
+        camera().close()  # learn now, not in the middle, that pictures cannot be drawn
     if config.summary:
         print(summary(agent.policy, env.obs_space))
         env.close()
         return 0
 
     def score(episodes: int, num_envs: int, seed: int) -> Score:
-        eval_env = make(min(episodes, num_envs), backend="sync")
+        eval_env = make(min(episodes, num_envs), backend=scoring_backend(config.env))
         try:
             return play(agent.playing_in(eval_env), eval_env, episodes, seed=seed)
         finally:
@@ -141,7 +149,20 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
     def conclude() -> Conclusion:
         result = score(config.eval_episodes, 25, EVAL_SEED)
         fields = {"env": config.env, "agent": name} | result.summary()
-        return Conclusion(fields, "eval/final_return", fields["return_mean"], result.text())
+        return Conclusion(fields, "final/episode_return", fields["return_mean"], result.text())
+
+    def record(path: Path) -> Clip:
+        tap = camera()
+        filmed = SyncEnv([tap], config.env, device)
+        try:
+            stage = Stage(config.env, tap.action_space, action_names(tap, tap.action_space))
+            stage.subtitle = f"step {agent.steps:,}"
+            show = Show(agent.playing_in(filmed), filmed, [tap], stage, seed=config.seed, episodes=1)
+            clip = Clip(frame_rate(tap))
+            film(show, path, frame_rate(tap), clip)
+            return clip
+        finally:
+            filmed.close()
 
     session = Session(
         name=name,
@@ -150,6 +171,8 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
         trainee=agent,
         evaluate=evaluate,
         conclude=conclude,
+        film=record,
+        video_every=config.video_every,
         commands=(
             ("python evaluate.py {run}", "score it again; --watch opens a window, --video out.mp4 records"),
             ("tensorboard --logdir runs", "curves"),
@@ -194,10 +217,10 @@ def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int
         commands=(
             ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict new rows; without flags: score again"),
             ("tensorboard --logdir runs", "curves and pictures"),
-            (f"python train.py --resume {{run}} --epochs {2 * config.epochs}", "train on"),
+            (f"python train.py --resume {{run}} --epochs {2 * task.epochs}", "train on"),
         ),
         headline="train/loss",
-        eval_every=task.steps_per_epoch * (config.eval_every or max(1, config.epochs // 100)),
+        eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
         notes=(settings, *task.data.notes, f"device {device}, {torch.get_num_threads()} thread(s)", layers),
     )

@@ -74,13 +74,15 @@ class AgentConfig:
     """Environment steps between checkpoints; 0: ten times in the run."""
     summary: bool = False
     """Print the network layer by layer and stop."""
+    video_every: int = 0
+    """Environment steps between recorded evaluation episodes, in videos/ and TensorBoard; 0: none."""
     quiet: bool = False
     """Print the result only."""
 
     def __post_init__(self) -> None:
         parse_env_kwargs(self.env_kwargs)
         self.require_positive("total_steps", "num_envs", "recurrent_size", "recurrent_layers", "eval_episodes")
-        self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "seed")
+        self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "video_every", "seed")
         if any(size <= 0 for size in self.hidden_sizes):
             raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 

@@ -92,7 +92,7 @@ class A2CConfig(PPOConfig):
     normalize_advantage: bool = False
 
 
-def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: float):
+def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
     """The clipped surrogate (equation 7) with value loss and entropy bonus (equation 9).
 
     batch: obs, reset, action, log_prob, value, advantage, returns, each [T, B, ...], and optionally
@@ -120,7 +120,7 @@ def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig,
     return loss, {name: value.detach() for name, value in stats.items()}
 
 
-def ratio_stats(log_ratio: Tensor, clip_coef: float) -> Stats:
+def ratio_stats(log_ratio: Tensor, clip_coef: Tensor) -> Stats:
     """approx_kl (Schulman's estimator, http://joschu.net/blog/kl-approx.html) and clip_fraction of log ratios."""
     change = log_ratio.expm1()
     return {"approx_kl": (change - log_ratio).mean(), "clip_fraction": (change.abs() > clip_coef).float().mean()}
@@ -157,10 +157,11 @@ class PPO(Agent):
                 max_grad_norm=config.max_grad_norm,
                 eps=config.eps,
             ),
+            capture=self.state_dim == 0,  # resets inside sequences change what a recurrent loss does
         )
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
-        self.clip_coef = config.clip_coef
+        self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
 
     def loss(self, batch: dict, state: Tensor):
         return ppo_loss(self.policy, batch, state, self.config, self.clip_coef)
@@ -225,7 +226,7 @@ class PPO(Agent):
     def update(self) -> Stats:
         config = self.config
         self.learner.set_progress(self.progress)
-        self.clip_coef = config.clip_coef * (1.0 - self.progress if config.clip_schedule == "linear" else 1.0)
+        self.clip_coef.fill_(config.clip_coef * (1.0 - self.progress if config.clip_schedule == "linear" else 1.0))
         batch = self._targets()
         stats: list[Stats] = []
         for _ in range(config.num_epochs):

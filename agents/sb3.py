@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import asdict
 from typing import Any
@@ -23,16 +22,17 @@ from torch import Tensor, nn
 
 from agents.agent import Agent
 from agents.config import ConfigError
-from agents.sb3_bridge import BridgeMethods, single_envs, to_action, to_arrays, zero_based
+from agents.sb3_actor import Actor, Model
+from agents.sb3_bridge import BridgeMethods, zero_based
 from agents.sb3_config import SB3Config
-from agents.sb3_kwargs import TAGS, algorithm_kwargs
+from agents.sb3_kwargs import algorithm_kwargs, train_scalars
 from agents.sb3_presets import ALGORITHMS
-from agents.sb3_state import algorithm_state, load_algorithm_state, load_normalizer_state, normalizer_state
+from agents.sb3_state import algorithm_state, load_algorithm_state
 from envs.vector import VectorEnv
 from nets.base import EncoderConfig
 from nets.encoders import make_encoder
 from nets.learner import NonFiniteError, Stats
-from nets.tree import tree_leaves, tree_map
+from nets.tree import tree_leaves
 
 
 class EncoderExtractor(BaseFeaturesExtractor):
@@ -43,18 +43,19 @@ class EncoderExtractor(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Space, normalize_images: bool = True, **config: Any) -> None:
-        encoder = make_encoder(_preprocessed(observation_space, normalize_images), EncoderConfig(**config))
+        seen = _preprocessed(observation_space, normalize_images)
+        encoder = make_encoder(seen, EncoderConfig(**config))
         if encoder.state_dim:
             raise ConfigError(
                 f"encoder {config['encoder']!r} has a memory, and Stable-Baselines3 hands its extractors none: use "
                 "linear, mlp or cnn here, and RecurrentPPO for the memory"
             )
         super().__init__(observation_space, encoder.out_dim)
-        self.encoder = encoder
+        self.encoder, self.seen = encoder, seen
 
     def forward(self, obs: Any) -> Tensor:
         """obs [B, ...] as the policy has preprocessed it -> features [B, features_dim]."""
-        obs = tree_map(lambda x: x.unsqueeze(0), obs)
+        obs = _one_step(obs, self.seen)
         first = tree_leaves(obs)[0]
         features, _ = self.encoder(obs, first.new_zeros(first.shape[1], 0), first.new_zeros(first.shape[:2]).bool())
         return features.squeeze(0)
@@ -76,6 +77,13 @@ def _preprocessed(space: spaces.Space, normalize_images: bool) -> spaces.Space:
     if normalize_images and is_image_space(space):
         return spaces.Box(0, 1, space.shape, np.uint8)
     return space
+
+
+def _one_step(obs: Any, space: spaces.Space) -> Any:
+    """obs [B, ...] -> [1, B, *shape]; buffers put a 1 before the one-hot vector of a Discrete."""
+    if isinstance(space, spaces.Dict):
+        return {key: _one_step(obs[key], part) for key, part in space.items()}
+    return obs.reshape(1, len(obs), *space.shape)
 
 
 class Bridge(BridgeMethods, VecEnv):
@@ -140,69 +148,6 @@ def normalized(venv: VecEnv, settings: dict) -> VecEnv:
     return VecNormalize(venv, **{"gamma": settings.get("gamma", 0.99)} | options) if normalize else venv
 
 
-def train_scalars(algorithm: BaseAlgorithm) -> dict[str, float]:
-    """The latest values that the algorithm recorded, under our names, without "train/"."""
-    recorded = algorithm.logger.name_to_value
-    return {name: factor * float(recorded[key]) for key, (name, factor) in TAGS.items() if key in recorded}
-
-
-class Actor:
-    """Acting with a model of Stable-Baselines3, and its VecNormalize or None, in the environment `env`."""
-
-    algorithm: BaseAlgorithm
-    normalizer: VecNormalize | None
-    env: VectorEnv
-    device: torch.device
-
-    def use(self, algorithm: BaseAlgorithm, normalizer: VecNormalize | None) -> None:
-        self.algorithm, self.normalizer = algorithm, normalizer
-        self.masked = type(algorithm).__name__ == "MaskablePPO"
-        lstm = getattr(algorithm.policy, "lstm_actor", None)
-        self.memory_shape = (2, lstm.num_layers, lstm.hidden_size) if lstm else (0,)
-        self.state_dim = math.prod(self.memory_shape)
-
-    def playing_in(self, env: VectorEnv) -> Actor:
-        """The same actor for other environments: masks are asked of those it plays in."""
-        actor = copy.copy(self)
-        actor.env = env
-        return actor
-
-    def initial_state(self, num_envs: int) -> Tensor:
-        return torch.zeros(num_envs, self.state_dim, device=self.device)
-
-    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True):
-        """See Agent.act. state: hidden and cell of the actor's LSTM, [B, 2 · layers · size]; [B, 0] without one."""
-        arrays = to_arrays(obs, self.env.obs_space)
-        if self.normalizer is not None:
-            arrays = self.normalizer.normalize_obs(arrays)
-        options: dict[str, Any] = {"deterministic": not explore}
-        if self.masked:
-            masks = [single.get_wrapper_attr("action_masks")() for single in single_envs(self.env, "action_masks")]
-            options["action_masks"] = np.stack(masks)
-        if self.state_dim:
-            memory = state.view(-1, *self.memory_shape).permute(1, 2, 0, 3).cpu().numpy()  # [2, layers, B, size]
-            options |= {"state": tuple(memory), "episode_start": reset.cpu().numpy()}
-        action, memory = self.algorithm.predict(arrays, **options)
-        if self.state_dim:
-            state = torch.from_numpy(np.stack(memory)).permute(2, 0, 1, 3).flatten(1).to(self.device)
-        return to_action(action, self.env.device), state, {}
-
-
-class Model(nn.Module):
-    """The policy's weights and VecNormalize's statistics: all that acting needs."""
-
-    def __init__(self, policy: nn.Module, normalizer: VecNormalize | None) -> None:
-        super().__init__()
-        self.policy, self.normalizer = policy, normalizer
-
-    def get_extra_state(self) -> dict:
-        return {} if self.normalizer is None else normalizer_state(self.normalizer)
-
-    def set_extra_state(self, state: dict) -> None:
-        if self.normalizer is not None:
-            load_normalizer_state(self.normalizer, state)
-
-
 class SB3(Actor, Agent):
     """collect is the algorithm's collect_rollouts, update its train.
 
@@ -225,10 +170,12 @@ class SB3(Actor, Agent):
         self.use(algorithm, algorithm.get_vec_normalize_env())
         self.model = Model(algorithm.policy, self.normalizer)
 
+    @property
+    def policy(self) -> nn.Module:
+        raise ConfigError("--summary lists our networks, and Stable-Baselines3's have other inputs: leave it out")
+
     def begin(self) -> None:
         algo = self.algorithm
-        if self.steps == 0:
-            self.bridge.check_resets()
         self.bridge.seed_sequence, self.bridge.resets = (self.config.seed, algo.num_timesteps), 0
         algo._last_obs = None  # asks _setup_learn to reset the environments
         left = max(self.total_steps - algo.num_timesteps, 1)
@@ -277,15 +224,19 @@ class SB3(Actor, Agent):
         return {"algorithm": own, "bridge": self.bridge.state_dict(), "window": self.window}
 
     def load_state_dict(self, state: dict) -> None:
-        self.algorithm.num_timesteps = state["algorithm"]["counters"]["num_timesteps"]
+        algo = self.algorithm
+        algo.num_timesteps = state["algorithm"]["counters"]["num_timesteps"]
         self.begin()
-        fresh = {name: getattr(self.algorithm, name) for name in ("_last_obs", "_last_episode_starts")}
-        original = self.algorithm._last_original_obs
-        load_algorithm_state(self.algorithm, self.normalizer, state["algorithm"])
+        load_algorithm_state(algo, self.normalizer, state["algorithm"])
+        if state["bridge"]["env"] is None:  # the episodes under way are lost: begin anew with these statistics
+            if self.normalizer is not None:
+                self.normalizer.training = False
+            self.bridge.resets, algo._last_obs = 0, None
+            self.begin()
+            if self.normalizer is not None:
+                self.normalizer.training = True
         self.bridge.load_state_dict(state["bridge"])
-        if state["bridge"]["env"] is None:  # the episodes under way could not be saved
-            vars(self.algorithm).update(fresh | {"_last_original_obs": original})
-        self.window, self.steps = state["window"].cpu(), self.algorithm.num_timesteps
+        self.window, self.steps = state["window"].cpu(), algo.num_timesteps
 
 
 def with_encoder(config: SB3Config, policy_kwargs: dict) -> dict:

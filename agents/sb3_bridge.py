@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents.config import ConfigError
@@ -57,18 +57,14 @@ class BridgeMethods:
     num_envs: int
 
     def connect(self, env: VectorEnv, seed: int) -> None:
+        """Raises ConfigError for environments that swallow an action to reset."""
         self.env, self.seed_sequence, self.resets = env, (seed, 0), 0
         self.running = np.zeros((2, env.num_envs))  # return and length of the episodes under way
         self.finished: list[np.ndarray] = []
-
-    def check_resets(self) -> None:
-        """Raise ConfigError if the environment swallows actions to reset: the algorithms could not leave those out."""
-        self.env.reset(0)
-        action = np.stack([copy.deepcopy(self.action_space).sample()] * self.num_envs)  # its generator is left alone
-        if self.env.step(torch.from_numpy(action).to(self.env.device)).valid is not None:
+        if getattr(env, "mode", None) is AutoresetMode.NEXT_STEP:
             raise ConfigError(
-                f"{self.env.id} resets one step late with --backend {self.env.backend}, and Stable-Baselines3 cannot "
-                "leave such steps out: use --backend sync"
+                f"{env.id} resets one step late with --backend {env.backend}, and Stable-Baselines3 cannot leave such "
+                "steps out: use --backend sync"
             )
 
     def reset(self) -> Any:

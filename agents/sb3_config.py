@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from gymnasium import spaces
 
@@ -32,6 +33,8 @@ class SB3Config(AgentConfig):
     """What RL Baselines3 Zoo publishes for this environment, as JSON; filled in by the preset."""
     encoder: EncoderName = "auto"
     """auto: Stable-Baselines3's own network; linear, mlp, cnn: ours, as its feature extractor."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where networks live; for Stable-Baselines3 a GPU pays for images and large networks alone."""
     save_replay: bool = True
     """Keep the replay buffer in last.pt, so that a resumed run goes on with all it has seen."""
 
@@ -46,6 +49,11 @@ class SB3Config(AgentConfig):
             raise ConfigError(
                 f"--encoder {self.encoder}: an extractor of Stable-Baselines3 gets no memory; use --algo RecurrentPPO, "
                 f"or the native agent: train.py ppo --encoder {self.encoder}"
+            )
+        if self.encoder == "auto" and self.encoder_from:
+            raise ConfigError(
+                f"--encoder-from {self.encoder_from}: Stable-Baselines3's own networks are other ones; "
+                "add --encoder mlp or cnn, and the sizes of that run"
             )
         if self.encoder != "auto" and self.algo == "ARS":
             raise ConfigError(f"--encoder {self.encoder}: ARS takes no feature extractor; leave it at auto")

@@ -36,6 +36,12 @@ TAGS = {
 }
 
 
+def train_scalars(algorithm) -> dict[str, float]:
+    """The latest values that an algorithm recorded, under our names, without "train/"."""
+    recorded = algorithm.logger.name_to_value
+    return {name: factor * float(recorded[key]) for key, (name, factor) in TAGS.items() if key in recorded}
+
+
 def linear(start: float) -> Callable[[float], float]:
     """A schedule from `start` to 0; its argument is the share of the run that is left."""
     return lambda left: left * start

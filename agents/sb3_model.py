@@ -10,7 +10,8 @@ import torch
 from gymnasium import spaces
 
 from agents.config import ConfigError
-from agents.sb3 import Actor, Bridge, VecNormalize, algorithm_class
+from agents.sb3 import Bridge, VecNormalize, algorithm_class
+from agents.sb3_actor import Actor
 from agents.sb3_bridge import zero_based
 from agents.sb3_config import SB3Config
 from envs.vector import VectorEnv

@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(Compare, args=argv, prog="benchmarks.compare")
     try:
         jobs, notes, out = prepare(config)
-    except (ConfigError, EnvSpecError, ValueError) as error:
+    except (ConfigError, EnvSpecError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     console = Console(highlight=False)
@@ -102,6 +102,9 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
     """The jobs in order, sides in turn, and what to tell about them. Raises ConfigError and EnvSpecError."""
     if config.agent not in AGENTS or config.agent == "sb3":
         raise ConfigError(f"{config.agent!r} is no native agent: expected one of {', '.join(AGENTS)}")
+    for name in ("seeds", "eval_episodes", "final_episodes", "threads"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: expected 1 or more")
     env_kwargs = parse_env_kwargs(config.env_kwargs)
     single = make_single(config.env, env_kwargs)
     action_space = single.action_space
@@ -118,8 +121,8 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
         if config.encoder:
             native["encoder"] = config.encoder
         notes.append(f"native {config.agent}: {native_label}")
-    native |= json.loads(config.native_flags)
-    sb3 |= json.loads(config.sb3_kwargs)
+    native |= parse_object("--native-flags", config.native_flags)
+    sb3 |= parse_object("--sb3-kwargs", config.sb3_kwargs)
     if config.total_steps:
         native["total_steps"] = sb3["n_timesteps"] = config.total_steps
     native.setdefault("total_steps", config_class(config.agent)().total_steps)
@@ -141,13 +144,25 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
     return jobs, notes, out
 
 
+def parse_object(flag: str, text: str) -> dict:
+    """A JSON object from the command line. Raises ConfigError."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{flag} {text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{flag} {text!r}: expected a JSON object")
+    return value
+
+
 def run_side(job: dict, run_dir: Path) -> dict:
     """Run one job in a fresh process; its files stand beside the run directory."""
     folder = run_dir.parent / "jobs" / run_dir.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "job.json").write_text(json.dumps(job, indent=2))
     command = [sys.executable, "-m", "benchmarks.sides", str(folder / "job.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"]), "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"]), "PYTHONPATH": paths}
     subprocess.run(command, check=True, env=environment)
     return json.loads((folder / "result.json").read_text())
 

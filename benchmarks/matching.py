@@ -7,6 +7,8 @@ import math
 import numpy as np
 from gymnasium import spaces
 
+from agents.config import ConfigError
+
 ALGOS = {"ppo": "PPO", "a2c": "A2C", "dqn": "DQN", "sac": "SAC", "td3": "TD3", "qrdqn": "QRDQN"}
 SB3_DEFAULTS = {
     "PPO": {
@@ -28,14 +30,16 @@ SB3_DEFAULTS = {
 
 
 def algo_for(agent: str, encoder: str) -> str:
-    """Stable-Baselines3's counterpart of a native agent."""
+    """Stable-Baselines3's counterpart of a native agent. Raises ConfigError."""
+    if agent not in ALGOS:
+        raise ConfigError(f"{agent} has no counterpart in Stable-Baselines3: expected one of {', '.join(ALGOS)}")
     return "RecurrentPPO" if agent == "ppo" and encoder in ("lstm", "gru", "rnn") else ALGOS[agent]
 
 
 def matched(agent: str, encoder: str, zoo: dict, action_space: spaces.Space) -> tuple[dict, dict, list[str]]:
     """The Zoo's setting for both sides: (native settings, sb3 settings, what could not be matched)."""
     if agent not in ("ppo", "a2c"):
-        raise ValueError(f"{agent} has no matched settings: compare it with --settings own")
+        raise ConfigError(f"{agent} has no matched settings: compare it with --settings own")
     algo = algo_for(agent, encoder)
     full = SB3_DEFAULTS["PPO"] | (SB3_DEFAULTS[algo] if algo != "PPO" else {}) | zoo
     notes = []

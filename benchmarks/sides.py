@@ -66,7 +66,7 @@ def native(job: dict, curve: Curve) -> dict:
 
     progress = Progress(agent.total_steps, "rollout/episode_return", quiet=True)
     every = {"eval_every": job["eval_every"], "log_every": job["log_every"], "checkpoint_every": agent.total_steps}
-    train(agent, run, evaluate, progress, curve, clock=clock, **every)
+    train(agent, run, evaluate, progress, curve, record=lambda step: None, clock=clock, **every)
     final = score(job["final_episodes"], EVAL_SEED)
     run.close()
     return {
@@ -86,7 +86,8 @@ def sb3(job: dict, curve: Curve) -> dict:
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize, sync_envs_normalization
 
     import envs  # noqa: F401 (registers AgentGym/ ids)
-    from agents.sb3 import make_algorithm, normalized, train_scalars
+    from agents.sb3 import make_algorithm, normalized
+    from agents.sb3_kwargs import train_scalars
     from training.evaluation import EVAL_SEED
     from training.loop import Every
     from training.run import Run

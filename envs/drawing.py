@@ -30,7 +30,7 @@ class Canvas:
         self.surface.fill(background)
 
     def _pixel(self, point: Point) -> tuple[float, float]:
-        return (point[0] - self.left) * self.scale, (self.top - point[1]) * self.scale
+        return (float(point[0]) - self.left) * self.scale, (self.top - float(point[1])) * self.scale
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         self.pygame.draw.polygon(self.surface, colour, [self._pixel(point) for point in points])
@@ -41,7 +41,7 @@ class Canvas:
         self.pygame.draw.rect(self.surface, colour, area, border_radius=round(rounding * self.scale))
 
     def circle(self, centre: Point, radius: float, colour: Colour) -> None:
-        self.pygame.draw.circle(self.surface, colour, self._pixel(centre), max(radius * self.scale, 1.0))
+        self.pygame.draw.circle(self.surface, colour, self._pixel(centre), max(float(radius) * self.scale, 1.0))
 
     def line(self, points: Sequence[Point], colour: Colour, width: float) -> None:
         """`width` in the world's units; at least one pixel is drawn."""

@@ -17,12 +17,11 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 import envs  # noqa: F401  registers AgentGym/…
 from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
-from envs.native import Core, NativeVectorEnv
+from envs.native import NATIVE, Core, NativeGymEnv, NativeVectorEnv
 from envs.vector import EnvSpecError, VectorEnv
 from envs.workers import WorkerEnv
 
 BACKENDS = ("auto", "native", "gymnasium", "sync", "async", "envpool")
-NATIVE = {"CartPole-v1": "envs.cartpole:CARTPOLE", "AgentGym/CartPoleNoVel-v1": "envs.cartpole:CARTPOLE_NO_VEL"}
 # Ids whose version in EnvPool is Gymnasium's: MuJoCo follows the same trajectory to 1e-6 from the same state and
 # actions; in LunarLander a scripted pilot has the same return over 2,000 episodes.
 SAME_IN_ENVPOOL = frozenset(
@@ -68,10 +67,13 @@ def make_single(env_id: str, env_kwargs: dict[str, Any] | None = None, render_mo
 
 def native_core(env_id: str) -> Core | None:
     """The tensor functions of an environment that has them here."""
-    if env_id not in NATIVE:
-        return None
-    module, name = NATIVE[env_id].split(":")
-    return getattr(importlib.import_module(module), name)
+    return NATIVE.get(env_id.rpartition(":")[2])
+
+
+def scoring_backend(env_id: str) -> str:
+    """Who plays evaluation episodes: Gymnasium's own environment, or the native one where that is the same."""
+    creator = find_spec(env_id).entry_point
+    return "native" if getattr(creator, "func", None) is NativeGymEnv else "sync"
 
 
 def find_spec(env_id: str) -> EnvSpec:

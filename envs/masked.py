@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
+from gymnasium.envs.classic_control import AcrobotEnv, CartPoleEnv, PendulumEnv
 from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 
@@ -33,3 +33,8 @@ def cartpole_no_vel(**kwargs) -> gymnasium.Env:
 def pendulum_no_vel(**kwargs) -> gymnasium.Env:
     """Pendulum-v1 observed as cos(theta) and sin(theta)."""
     return Keep(PendulumEnv(**kwargs), (0, 1))
+
+
+def acrobot_no_vel(**kwargs) -> gymnasium.Env:
+    """Acrobot-v1 observed as cosine and sine of both angles."""
+    return Keep(AcrobotEnv(**kwargs), (0, 1, 2, 3))

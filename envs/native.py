@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,23 @@ class Core:
     render_fps: int = 50
 
 
+NATIVE: dict[str, Core] = {}  # by id
+
+
+def register(core: Core) -> None:
+    """Make a Core known: to `--backend native` and, unless Gymnasium has this id already, to `gymnasium.make`."""
+    NATIVE[core.id] = core
+    if core.id not in gymnasium.registry:
+        entry_point = functools.partial(NativeGymEnv, core)
+        gymnasium.register(core.id, entry_point=entry_point, max_episode_steps=core.max_episode_steps)
+
+
+@functools.cache
+def constant(numbers: tuple, device: torch.device) -> Tensor:
+    """Numbers as a float32 tensor, sent to the device once: sending them in every step would stall a GPU."""
+    return torch.tensor(numbers, dtype=torch.float32, device=device)
+
+
 class NativeVectorEnv(VectorEnv):
     """B environments of a Core with autoreset, a time limit and their own generator; never waits for a GPU."""
 
@@ -58,10 +76,14 @@ class NativeVectorEnv(VectorEnv):
         truncated = time >= self.limit
         done = terminated | truncated
         obs = final_obs = core.observe(state)
-        if self.device.type != "cpu" or done.any():  # reading a flag is cheap on a CPU and stalls a GPU
+        if self.device.type != "cpu":  # asking who is done would stall it: all start anew, and few of them count
             fresh = core.initial(self.num_envs, self.generator, self.device)
             state, time = torch.where(done, fresh, state), time.masked_fill(done, 0)
             obs = core.observe(state)
+        elif len(index := done.nonzero().squeeze(1)):
+            fresh = core.initial(len(index), self.generator, self.device)
+            state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
+            obs = map_obs(lambda old, new: old.index_copy(0, index, new), final_obs, core.observe(fresh))
         self.state, self.time = state, time
         return Step(obs, reward, terminated, truncated, final_obs, {})
 

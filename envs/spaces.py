@@ -154,6 +154,8 @@ def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.
     return decode
 
 
-def map_obs(function: Callable[[Tensor], Tensor], obs: Obs) -> Obs:
-    """Apply a function to every tensor of an observation."""
-    return {key: map_obs(function, part) for key, part in obs.items()} if isinstance(obs, dict) else function(obs)
+def map_obs(function: Callable[..., Any], obs: Obs, *others: Obs) -> Any:
+    """Apply a function to every tensor of an observation, and to those in the same place of others."""
+    if isinstance(obs, dict):
+        return {key: map_obs(function, part, *(other[key] for other in others)) for key, part in obs.items()}
+    return function(obs, *others)

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nets.capture import GradientGraph
+
 Stats = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Stats]]
 
@@ -78,13 +80,24 @@ def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
 class Learner:
     """Minimises `loss_fn` over `parameters`: the only place where gradients are taken.
 
-    `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached scalars, read once per log interval.
+    `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached tensors, read once per log interval.
+    `capture` promises that the loss does the same operations on every batch of one shape, so that on a CPU they may
+    be replayed as one graph (nets/capture.py).
     """
 
-    def __init__(self, loss_fn: LossFn, parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> None:
+    def __init__(
+        self,
+        loss_fn: LossFn,
+        parameters: Iterable[nn.Parameter],
+        config: OptimizerConfig,
+        *,
+        capture: bool = False,
+    ) -> None:
         self.loss_fn = loss_fn
         self.config = config
-        self.parameters = flatten(p for p in parameters if p.requires_grad)
+        learned = [p for p in parameters if p.requires_grad]
+        self.parameters = flatten(learned)
+        self.graph = GradientGraph(loss_fn, learned) if capture and self.parameters.device.type == "cpu" else None
         self.optimizer = make_optimizer([self.parameters], config)
         self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
 
@@ -104,15 +117,19 @@ class Learner:
     def update(self, *batch: object) -> Stats:
         """One optimizer step on one batch. Raises NonFiniteError before the parameters change."""
         grad = self.parameters.grad
-        grad.zero_()
-        loss, stats = self.loss_fn(*batch)
-        loss.backward()
+        if self.graph is not None:
+            loss, stats = self.graph(*batch)
+        else:
+            grad.zero_()
+            loss, stats = self.loss_fn(*batch)
+            loss.backward()
+            loss = loss.detach()
         grad_norm = torch.linalg.vector_norm(grad)
         self._guard(loss, grad_norm, grad)
         if self.config.max_grad_norm > 0:
             grad.mul_((self.config.max_grad_norm / (grad_norm + 1e-6)).clamp_(max=1.0))
         self.optimizer.step()
-        stats["loss"] = loss.detach()
+        stats["loss"] = loss
         stats["grad_norm"] = grad_norm
         return stats
 
@@ -122,7 +139,7 @@ class Learner:
                 raise NonFiniteError(_MESSAGE.format(f"loss {loss.item():g}, gradient norm {grad_norm.item():g}"))
             return
         # An accelerator must not wait for the host here: blank the gradient, remember, and tell in check().
-        finite = torch.isfinite(loss.detach() + grad_norm)
+        finite = torch.isfinite(loss + grad_norm)
         self._failed |= ~finite
         torch.where(finite, grad, torch.zeros_like(grad), out=grad)
 

@@ -52,8 +52,8 @@ class Columns:
             if unseen.any():
                 position = int(unseen.argmax())
                 raise TaskError(
-                    f"column {column!r}, row {file_row(frame, position)}: {cells[position]!r} was not there in training; "
-                    f"expected one of {', '.join(map(repr, known[:10]))}"
+                    f"column {column!r}, row {file_row(frame, position)}: {cells[position]!r} was not there in "
+                    f"training; expected one of {', '.join(map(repr, known[:10]))}"
                 )
             encoder = OneHotEncoder(categories=[list(known)], handle_unknown="ignore", sparse_output=False)
             encoder.fit(np.array([[known[0]]], dtype=object))
@@ -76,7 +76,7 @@ def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) ->
         cells = frame[column]
         count = cells.nunique()
         if count <= 1:
-            value = f"the one value {cells.dropna().iloc[0]!r}" if count else "no value"
+            value = f"the one value {str(cells.dropna().iloc[0])!r}" if count else "no value"
             raise TaskError(f"column {column!r} holds {value} in every row and tells nothing: add --ignore {column!r}")
         if is_numeric(cells):
             if pd.api.types.is_integer_dtype(cells) and len(cells) > 2 and (np.diff(cells) == 1).all():

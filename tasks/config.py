@@ -15,8 +15,11 @@ OptimizerName = Literal["adam", "adamw", "rmsprop", "momentum", "sgd"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 
 
-class TaskError(ValueError):
-    """Data or a flag that cannot work: one line that names the row, column or value, and the mend."""
+class TaskError(Exception):
+    """Data or a flag that cannot work: one line that names the row, column or value, and the mend.
+
+    No ValueError, which the flag parser would catch and print in a box of its own.
+    """
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class TaskConfig:
 
     data: str = ""
     """File or folder to learn from; empty: the task's own data."""
-    epochs: int = 50
-    """Passes over the training part."""
+    epochs: int = 0
+    """Passes over the training part; 0: by its size, about 3,000 optimizer steps."""
     batch_size: int = 32
     """Rows in a minibatch, one optimizer step each; 0: all rows at once (full batch)."""
     learning_rate: float = 1e-3
@@ -87,8 +90,8 @@ class TaskConfig:
     """Print the result only."""
 
     def __post_init__(self) -> None:
-        self.require_positive("epochs", "learning_rate", "recurrent_size", "recurrent_layers")
-        self.require_not_negative("batch_size", "weight_decay", "max_grad_norm", "early_stopping", "seed")
+        self.require_positive("learning_rate", "recurrent_size", "recurrent_layers")
+        self.require_not_negative("epochs", "batch_size", "weight_decay", "max_grad_norm", "early_stopping", "seed")
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every")
         for name in ("dropout", "val_split", "test_split", "threshold"):
             if not 0.0 <= getattr(self, name) < 1.0:

@@ -56,7 +56,8 @@ class Digits(Task):
             (images, labels), (test_images, test_labels) = read_mnist(Path(self.config.data))
             if test_images.shape[1:] != images.shape[1:]:
                 raise TaskError(
-                    f"--data {self.config.data}: images to train on are {images.shape[1:]}, to test on {test_images.shape[1:]}"
+                    f"--data {self.config.data}: images to train on are {images.shape[1:]}, "
+                    f"to test on {test_images.shape[1:]}"
                 )
             rest = split_rows(_without_test(self.config), len(images), labels)
             parts = [_part(images[rows], labels[rows]) for rows in rest[:2]] + [_part(test_images, test_labels)]
@@ -78,7 +79,7 @@ def _part(images: np.ndarray, labels: np.ndarray) -> Part:
 
 
 def bundled_digits() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's 1,797 digits: images uint8 [N, 28, 28], enlarged from 8 x 8 by bilinear interpolation; labels [N]."""
+    """scikit-learn's 1,797 digits: images uint8 [N, 28, 28], enlarged from 8 x 8 bilinearly, and labels [N]."""
     bunch = load_digits()
     small = torch.from_numpy(bunch.images)[:, None] * (255.0 / 16.0)
     large: Tensor = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear")
@@ -89,7 +90,9 @@ def predict(model: Predictor, config: DigitsConfig, path: Path) -> tuple[pd.Data
     """Digits for the images of an IDX file. Raises TaskError."""
     images = read_idx(path, IMAGES)
     if images.shape[1:] != tuple(model.spec.shape):
-        raise TaskError(f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}")
+        raise TaskError(
+            f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}"
+        )
     outputs = model.outputs(torch.from_numpy(images.copy()))
     probabilities, digits = model.probabilities(outputs).max(-1)
     return pd.DataFrame({"predicted digit": digits.numpy(), "probability": probabilities.numpy()}), {}

@@ -25,7 +25,9 @@ def read_csv(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = Fa
         with open(path, encoding="utf-8-sig") as file:
             header = file.readline()
         separator = max(",;\t", key=header.count)
-        with open_with_bar(path, "rb", description=f"reading {path.name}", disable=quiet or not sys.stdout.isatty()) as file:
+        with open_with_bar(
+            path, "rb", description=f"reading {path.name}", disable=quiet or not sys.stdout.isatty()
+        ) as file:
             types = dict.fromkeys(text_columns, str)
             # skipinitialspace: "a, b" means "b"; low_memory: one type for a whole column
             options = {"skipinitialspace": True, "low_memory": False, "na_values": ["?"]}
@@ -33,7 +35,9 @@ def read_csv(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = Fa
     except pd.errors.EmptyDataError:
         raise TaskError(f"--data {path} is empty: expected a line of column names and rows below it") from None
     except pd.errors.ParserError as error:
-        raise TaskError(f"--data {path} is no table ({str(error).strip().removeprefix('Error tokenizing data. ')})") from None
+        raise TaskError(
+            f"--data {path} is no table ({str(error).strip().removeprefix('Error tokenizing data. ')})"
+        ) from None
     except UnicodeDecodeError as error:
         raise TaskError(f"--data {path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8") from None
     except OSError as error:
@@ -57,7 +61,7 @@ def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
     if wrong.any():
         position = int(wrong.argmax())
         raise TaskError(
-            f"column {column!r} is numeric, but row {file_row(frame, position)} holds {cells.iloc[position]!r}: "
+            f"column {column!r} is numeric, but row {file_row(frame, position)} holds {str(cells.iloc[position])!r}: "
             "expected a finite number or an empty cell"
         )
     return values

@@ -38,7 +38,9 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
 def read_mnist(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """(images, labels) to train on and to test on, from the four files of MNIST in `folder`. Raises TaskError."""
     if not folder.is_dir():
-        raise TaskError(f"--data {folder} is no folder: expected one with the four MNIST files (train-images-idx3-ubyte …)")
+        raise TaskError(
+            f"--data {folder} is no folder: expected one with the four MNIST files (train-images-idx3-ubyte …)"
+        )
     return _pair(folder, "train"), _pair(folder, "t10k")
 
 
@@ -46,7 +48,9 @@ def _pair(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     images_file, labels_file = _find(folder, f"{part}-images", "idx3"), _find(folder, f"{part}-labels", "idx1")
     images, labels = read_idx(images_file, IMAGES), read_idx(labels_file, LABELS)
     if len(images) != len(labels):
-        raise TaskError(f"{images_file} holds {len(images):,} images and {labels_file} {len(labels):,} labels: expected as many")
+        raise TaskError(
+            f"{images_file} holds {len(images):,} images and {labels_file} {len(labels):,} labels: expected as many"
+        )
     if not len(images):
         raise TaskError(f"{images_file} holds no images")
     return images, labels

@@ -15,7 +15,9 @@ def _pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def confusion_image(probabilities: np.ndarray, target: np.ndarray, threshold: float, classes: tuple[str, ...]) -> np.ndarray:
+def confusion_image(
+    probabilities: np.ndarray, target: np.ndarray, threshold: float, classes: tuple[str, ...]
+) -> np.ndarray:
     """The confusion matrix: rows are the truth, shaded by their share, the counts written in."""
     counts = confusion(probabilities, target, threshold, len(classes))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -37,7 +39,9 @@ def confusion_image(probabilities: np.ndarray, target: np.ndarray, threshold: fl
 def forecast_image(series: np.ndarray, truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
     """Forecasts against the truth: series [K, T] that was seen, truth and forecast [K, H] of the steps after it."""
     figure = Figure(figsize=(9.0, 2.2 * len(series)), layout="constrained")
-    for axes, seen, true, predicted in zip(figure.subplots(len(series), 1, squeeze=False)[:, 0], series, truth, forecast, strict=True):
+    for axes, seen, true, predicted in zip(
+        figure.subplots(len(series), 1, squeeze=False)[:, 0], series, truth, forecast, strict=True
+    ):
         after = np.arange(len(seen), len(seen) + len(true))
         axes.plot(seen, ".-", color="tab:blue", label="seen")
         axes.plot(after, true, "o", color="tab:green", label="truth")

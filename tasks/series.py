@@ -151,7 +151,7 @@ def read_series(path: Path, column: str, quiet: bool) -> np.ndarray:
 
 
 def cut_windows(values: np.ndarray, config: SeriesConfig) -> tuple[tuple[np.ndarray, ...], float, float]:
-    """Windows [N, window + horizon] of the first, the middle and the last stretch of time, and the first's mean and std.
+    """Windows [N, window + horizon] of the first, middle and last stretch of time; mean and std of the first.
 
     What a later part forecasts, an earlier one has not seen. An empty part is the one before it.
     """

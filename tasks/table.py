@@ -35,8 +35,7 @@ class TableConfig(TaskConfig):
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     scaler: Literal["standard", "minmax", "none"] = "standard"
     """How numbers are scaled, from the training part: mean 0 and deviation 1, the range 0 to 1, or not."""
-    epochs: int = 10
-    batch_size: int = 256
+    batch_size: int = 64
     learning_rate: float = 2e-3
 
 
@@ -99,7 +98,8 @@ class Table(Task):
         numeric, categorical, notes = choose_columns(frame, config.target, config.ignore)
         unknown = frame[config.target].isna()
         if unknown.any():
-            notes.append(f"{int(unknown.sum()):,} rows left out: no {config.target!r} (first: row {file_row(frame, int(unknown.argmax()))})")
+            first = file_row(frame, int(unknown.argmax()))
+            notes.append(f"{int(unknown.sum()):,} rows left out: no {config.target!r} (first: row {first})")
             frame = frame[~unknown]
         kind, classes, target = read_target(frame, config.target, config.kind)
         rows = split_rows(config, len(frame), target if classes else None)
@@ -163,7 +163,7 @@ def read_target(frame: pd.DataFrame, column: str, kind: str) -> tuple[str, tuple
         raise TaskError(f"target {column!r} is empty in every row: nothing to learn")
     count = cells.nunique()
     if count == 1:
-        raise TaskError(f"target {column!r} has one class, {cells.iloc[0]!r}, in every row: expected two or more")
+        raise TaskError(f"target {column!r} has one class, {str(cells.iloc[0])!r}, in every row: expected two or more")
     numeric = is_numeric(cells)
     if kind == "auto":
         whole = numeric and bool((numbers(frame, column) % 1 == 0).all())
@@ -211,7 +211,7 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
             result[f"probability of {name}"] = column
     if spec.target not in frame.columns:
         return result, {}
-    known = frame[spec.target].notna().to_numpy()
+    known = frame[spec.target].notna().to_numpy(copy=True)
     truth = frame[known]
     if spec.kind == "regression":
         values = numbers(truth, spec.target)
@@ -222,9 +222,10 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
         number = {name: index for index, name in enumerate(spec.classes)}
         strangers = [position for position, cell in enumerate(cells) if cell not in number]
         if strangers:
+            row, cell = file_row(truth, strangers[0]), cells[strangers[0]]
             raise TaskError(
-                f"target {spec.target!r}, row {file_row(truth, strangers[0])}: {cells[strangers[0]]!r} is no class of the "
-                f"model; expected one of {', '.join(map(repr, spec.classes))}"
+                f"target {spec.target!r}, row {row}: {cell!r} is no class of the model; "
+                f"expected one of {', '.join(map(repr, spec.classes))}"
             )
         values = np.array([number[cell] for cell in cells])
     return result, score(model, outputs[torch.from_numpy(known)], targets(spec, values), config.threshold)

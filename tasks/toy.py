@@ -112,7 +112,11 @@ class Xor(Table):
     """Beside the network, a single perceptron learns the same four rows, and cannot."""
 
     def frame(self) -> pd.DataFrame:
-        return super().frame() if self.config.data else pd.DataFrame({"a": (0, 0, 1, 1), "b": (0, 1, 0, 1), "a xor b": (0, 1, 1, 0)})
+        return (
+            super().frame()
+            if self.config.data
+            else pd.DataFrame({"a": (0, 0, 1, 1), "b": (0, 1, 0, 1), "a xor b": (0, 1, 1, 0)})
+        )
 
     def perceptron(self) -> Xor:
         """The same task by one unit, trained for as many steps."""

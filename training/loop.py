@@ -57,6 +57,7 @@ def train(
     evaluate: Callable[[], tuple[float, dict[str, float]]],
     progress: Progress,
     stop: StopSignal,
+    record: Callable[[int], None],
     *,
     eval_every: int,
     checkpoint_every: int,
@@ -65,7 +66,8 @@ def train(
 ) -> None:
     """Train until `agent.total_steps` or until `stop`.
 
-    `evaluate()` returns a score (higher is better, it picks best.pt) and scalars under full tags.
+    `evaluate()` returns a score (higher is better, it picks best.pt) and scalars under full tags; `record(step)` may
+    film the agent.
     `clock` carries wall_time (seconds of training without evaluation) and best (score) across a resume.
     """
     eval_due, checkpoint_due, log_due = (Every(n, agent.steps) for n in (eval_every, checkpoint_every, log_every))
@@ -90,6 +92,7 @@ def train(
                 clock["best"] = score
                 run.save("best", {"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
             save |= agent.steps >= agent.total_steps  # an evaluation may end the run
+        record(agent.steps)
         if save:
             started = time.perf_counter()
             agent.restart()

@@ -79,10 +79,12 @@ class Stage:
         self.title, self.space, self.names, self.grid, self.panel = title, action_space, list(names), grid, panel
         self.subtitle = ""
         self.status = ""
+        self.views: Sequence[View] = ()  # drawn last
         self.size: tuple[int, int] | None = None  # (width, height), set by the first picture
 
     def draw(self, views: Sequence[View]) -> np.ndarray:
         """The canvas [H, W, 3] uint8 with even sides; `views` row by row."""
+        self.views = views
         if self.size is None:
             self._measure(views[0].picture)
         canvas = Image.new("RGB", self.size, BACKGROUND)
@@ -95,6 +97,9 @@ class Stage:
                 row, column = divmod(index, self.grid[1])
                 self._draw_cell(canvas, view, column * self.cell[0], row * (self.cell[1] + self.caption))
         return np.asarray(canvas)
+
+    def redraw(self) -> np.ndarray:
+        return self.draw(self.views)
 
     def _measure(self, picture: np.ndarray) -> None:
         height, width = picture.shape[:2]
@@ -146,8 +151,8 @@ class Stage:
             draw.text((right, y - 3), number(view.values[-1]), CURVE, font(18), anchor="ra")
             curve(draw, view.values[-TRACE:], (x, y + 26, right, y + 66))
             y += 80
-        bottom = self.size[1] - 26
-        draw.text((x, bottom + 4), self.status, FAINT, font(12))
+        bottom = self.size[1] - 16 - 16 * self.status.count("\n") - (10 if self.status else 0)
+        draw.multiline_text((x, self.size[1] - 8), self.status, FAINT, font(12), anchor="ld")
         lines = rows_of(view.policy, view.action, self.names, self.space)
         if lines:
             label = {"probs": "action probabilities", "bit_probs": "probability of 1", "q": "action values"}
@@ -155,8 +160,10 @@ class Stage:
             draw.text((x, y), kind, FAINT, font(14))
             y += 24
             height = max(9, min(26, (bottom - y) // len(lines)))
+            face = font(min(13, height - 1))
+            indent = min(80, 8 + max(round(face.getlength(line.name)) for line in lines))
             for line in lines[: max(1, (bottom - y) // height)]:
-                line.draw(draw, x, y, right, height)
+                line.draw(draw, face, (x, y, right, y + height), indent)
                 y += height
 
 
@@ -164,9 +171,9 @@ def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """`text`, its end cut off where it is wider than `width` pixels."""
     if face.getlength(text) <= width:
         return text
-    while text and face.getlength(text + "…") > width:
+    while text and face.getlength(text + "..") > width:
         text = text[:-1]
-    return text + "…"
+    return text + ".."
 
 
 def curve(draw: ImageDraw.ImageDraw, values: Sequence[float], box: tuple[int, int, int, int]) -> None:
@@ -194,20 +201,21 @@ class Line:
     chosen: bool = False
     marks: tuple[float, ...] = ()
 
-    def draw(self, draw: ImageDraw.ImageDraw, x: int, y: int, right: int, height: int) -> None:
-        size = min(13, height - 1)
-        face, middle = font(size), y + height / 2
-        draw.text((x, middle), shorten(self.name, face, 72), INK if self.chosen else FAINT, face, anchor="lm")
-        draw.text((right, middle), self.text, INK if self.chosen else FAINT, face, anchor="rm")
-        left, end = x + 76, right - (48 if len(self.text) < 7 else 82)
-        box = (left, y + 2, end, y + height - 3)
-        draw.rectangle(box, CELL)
-        width = end - left
+    def draw(
+        self, draw: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, box: tuple[int, int, int, int], indent: int
+    ) -> None:
+        x, y, right, bottom = box
+        colour, middle = INK if self.chosen else FAINT, (y + bottom) / 2
+        draw.text((x, middle), shorten(self.name, face, indent - 8), colour, face, anchor="lm")
+        draw.text((right, middle), self.text, colour, face, anchor="rm")
+        left, end = x + indent, right - (48 if len(self.text) < 7 else 86)
+        top, bottom, width = y + 2, bottom - 3, end - left
+        draw.rectangle((left, top, end, bottom), CELL)
         if self.end > self.start:
-            bar = (left + self.start * width, box[1], left + self.end * width, box[3])
+            bar = (left + self.start * width, top, left + self.end * width, bottom)
             draw.rectangle(bar, CHOSEN if self.chosen else BAR)
         for mark in self.marks:
-            draw.line((left + mark * width, box[1], left + mark * width, box[3]), INK, 2)
+            draw.line((left + mark * width, top, left + mark * width, bottom), INK, 2)
 
 
 def rows_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -27,6 +28,11 @@ CHARTS = {
         "step size": ["Multiline", ["train/approx_kl", "train/clip_fraction", "train/grad_norm"]],
     },
     "speed": {"steps per second": ["Multiline", ["time/steps_per_second"]]},
+}
+
+BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
+    *("run_dir", "quiet", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
+    *("checkpoint_every", "video_every"),
 }
 
 
@@ -83,6 +89,11 @@ class Run:
                 f"cannot write TensorBoard events to {self.path} ({error.strerror}): free space, then --resume {self.path}"
             ) from error
 
+    def log_gif(self, tag: str, gif: bytes, width: int, height: int, step: int) -> None:
+        """Write an animated GIF at `step`; it plays in TensorBoard's Images."""
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
     def log_images(self, images: dict[str, np.ndarray], step: int) -> None:
         """Write pictures uint8 [H, W, 3] under their tags at `step`."""
         for tag, image in images.items():
@@ -97,7 +108,8 @@ class Run:
         temporary = self.path / "result.json.tmp"
         temporary.write_text(json.dumps(result, indent=2) + "\n")
         os.replace(temporary, self.path / "result.json")
-        flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in self.config.items()}
+        given = {k: v for k, v in self.config.items() if k not in BOOKKEEPING and v != ""}
+        flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in given.items()}
         for summary in hparams(flat, {score_tag: score}):
             self.writer.file_writer.add_summary(summary)
         self.writer.add_scalar(score_tag, score, step)

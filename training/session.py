@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.loop import Trainee, train
+from training.loop import Every, Trainee, train
 from training.progress import Progress, print_config, print_result
 from training.run import Run, default_run_dir, open_checkpoint
 from training.signals import StopSignal
+from training.video import Clip
 
 
 class Conclusion(NamedTuple):
@@ -51,6 +52,10 @@ class Session:
     """Steps between evaluations; 0: ten times in the run."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: ten times in the run."""
+    film: Callable[[Path], Clip] | None = None
+    """Records an episode to a file and gives its beginning for TensorBoard."""
+    video_every: int = 0
+    """Steps between films; 0: none."""
     notes: tuple[str, ...] = ()
     """Lines for the terminal: backend, device, preset."""
     recoverable: tuple[type[Exception], ...] = ()
@@ -83,6 +88,7 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
                 session.evaluate,
                 progress,
                 stop,
+                recorder(session, run),
                 eval_every=session.eval_every or tenth,
                 checkpoint_every=session.checkpoint_every or tenth,
                 log_every=max(trainee.total_steps // 200, 1),
@@ -112,3 +118,18 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
     commands = [(c.format(run=path, steps=2 * trainee.steps), purpose) for c, purpose in session.commands]
     print_result(conclusion.text, timing, commands)
     return 0
+
+
+def recorder(session: Session, run: Run) -> Callable[[int], None]:
+    """Films the trainee into videos/ and TensorBoard whenever that is due."""
+    if not session.video_every:
+        return lambda step: None
+    due = Every(session.video_every, session.trainee.steps)
+
+    def record(step: int) -> None:
+        if due(step):
+            (run.path / "videos").mkdir(exist_ok=True)
+            clip = session.film(run.path / "videos" / f"step-{step}.mp4")
+            run.log_gif("video/episode", *clip.gif(), step)
+
+    return record

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,7 +13,9 @@ import torch
 
 from training.errors import UserError
 from training.overlay import Stage, View
+from training.run import open_checkpoint
 
+MAX_CELLS = 100
 GL_HINT = (
     "MuJoCo draws through OpenGL: without a display install libegl1 (apt install libegl1), or libosmesa6 and set "
     "MUJOCO_GL=osmesa"
@@ -90,26 +94,27 @@ class Show:
         self.draw_every = 1
         self.skip = False
         """Set to go on to the next round; the episodes left are not counted."""
+        self.round_over = False
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def pictures(self) -> Iterator[np.ndarray | None]:
         """The canvas for each observation; None where none was to be drawn. The last of a round is always drawn."""
         rounds = 0
         while not self.episodes or len(self.finished) < self.episodes:
             self.before_round()
             self.skip = False
-            yield from self._round(self.seed + rounds)
+            yield from self._round(rounds)
             rounds += 1
 
-    def _round(self, seed: int) -> Iterator[np.ndarray | None]:
+    def _round(self, number: int) -> Iterator[np.ndarray | None]:
         agent, env, taps = self.agent, self.env, self.taps
         for tap in taps:
             tap.ended, tap.wanted = False, True
-        obs, state = env.reset(seed), agent.initial_state(env.num_envs)
+        obs, state = env.reset(self.seed + number), agent.initial_state(env.num_envs)
         reset = torch.ones(env.num_envs, dtype=torch.bool, device=agent.device)
-        first = len(self.finished) + 1
+        first = number * len(taps) + 1
         views = [View(tap.picture, number=first + i) for i, tap in enumerate(taps)]
-        step = 0
+        step, self.round_over = 0, False
         while not self.skip:
             policy = {key: part.cpu().numpy() for key, part in agent.inspect(obs, state, reset).items()}
             action, state, _ = agent.act(obs, state, reset, self.explore)
@@ -133,5 +138,55 @@ class Show:
                     if view.ended:
                         self.finished.append((view.episode_return, view.length))
             if all(view.ended for view in views):
+                self.round_over = True
                 yield self.stage.draw(views)
                 return
+
+
+class Follower:
+    """Loads a run's checkpoint into an agent anew whenever its file has changed, and tells the stage which it is."""
+
+    def __init__(self, run: Path, name: str, agent: Any, stage: Stage) -> None:
+        self.run, self.name, self.agent, self.stage = run, name, agent, stage
+        self.file = run / "checkpoints" / f"{name}.pt"
+        self.changed = 0.0
+
+    def __call__(self) -> None:
+        """Called between episodes. A checkpoint that cannot be read leaves the agent as it is."""
+        try:
+            changed = self.file.stat().st_mtime
+            if changed == self.changed:
+                return
+            state = open_checkpoint(self.run, self.name)["agent"]
+            self.agent.model.load_state_dict(state["model"])
+        except (OSError, UserError, RuntimeError, KeyError):
+            self.stage.subtitle = f"{self.name}.pt cannot be read; playing on as before"
+            return
+        self.changed = changed
+        self.stage.subtitle = f"{self.name}.pt" + (f", step {state['steps']:,}" if "steps" in state else "")
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Rows and columns from "4x4". Raises UserError."""
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text)
+    if not match or int(match[1]) * int(match[2]) > MAX_CELLS:
+        raise UserError(f"--grid {text!r}: expected rows and columns such as 4x4, {MAX_CELLS} environments at most")
+    return int(match[1]), int(match[2])
+
+
+def make_tap(make: Callable[..., gymnasium.Env]) -> Tap:
+    """`make(render_mode="rgb_array")` behind a tap, its first picture drawn. Raises UserError where that cannot be."""
+    env = make()
+    env.close()
+    offered = env.metadata.get("render_modes", [])
+    if "rgb_array" not in offered:
+        modes = ", ".join(map(str, offered)) or "nothing"
+        raise UserError(f"{name_of(env)} renders {modes}, and pictures need its mode 'rgb_array'")
+    tap = Tap(make(render_mode="rgb_array"))
+    tap.reset(seed=0)
+    return tap
+
+
+def frame_rate(env: gymnasium.Env) -> float:
+    """Pictures a second that the environment asks for, 30 if it does not say."""
+    return float(env.metadata.get("render_fps") or 30)

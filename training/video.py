@@ -1,53 +1,38 @@
-"""Watching: a window, or a film written without a display."""
+"""Films: a show written to .mp4 or .gif without a display, and episodes recorded in the course of training."""
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import sys
-from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
-from typing import Any
 
-import gymnasium
 import numpy as np
+from PIL import Image
 
 from training.errors import UserError
+from training.overlay import fit
+from training.show import Show
 
 FILM_TYPES = (".mp4", ".gif")
-
-
-class FrameTap(gymnasium.Wrapper):
-    """Hands every picture of the first `episodes` episodes to `on_frame`, the last of each included."""
-
-    def __init__(self, env: gymnasium.Env, episodes: int, on_frame: Callable[[np.ndarray], None]) -> None:
-        super().__init__(env)
-        self.left, self.on_frame = episodes, on_frame
-
-    def _show(self) -> None:
-        if self.left > 0:
-            self.on_frame(self.env.render())
-
-    def reset(self, **kwargs: Any):
-        result = super().reset(**kwargs)
-        self._show()
-        return result
-
-    def step(self, action: Any):
-        result = super().step(action)
-        self._show()
-        self.left -= result[2] or result[3]
-        return result
+GIF_FPS = 50.0  # browsers slow down anything faster
+CLIP_WIDTH, CLIP_FPS, CLIP_PICTURES = 340, 12.5, 250  # of what TensorBoard shows
 
 
 class Film:
-    """Writes frames [H, W, 3] uint8 to an .mp4 or .gif; the file appears whole when closed without an error."""
+    """Writes pictures [H, W, 3] uint8 to an .mp4 or .gif; the file appears whole when closed without an error."""
 
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix not in FILM_TYPES:
             raise UserError(f"--video {path}: unknown file type {path.suffix!r}, expected {' or '.join(FILM_TYPES)}")
         if not path.parent.is_dir():
             raise UserError(f"--video {path}: there is no folder {path.parent}; make it first")
-        self.path, self.fps = path, fps
+        self.path, self.stride = path, 1
+        if path.suffix == ".gif":
+            self.stride = math.ceil(fps / GIF_FPS)
+        self.fps, self.count = fps / self.stride, 0
         self.partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         self.writer = None
 
@@ -64,8 +49,10 @@ class Film:
             raise UserError(f"cannot write --video {self.path} ({error.strerror}): choose another folder") from error
         return self
 
-    def add(self, frame: np.ndarray) -> None:
-        self.writer.append_data(frame)
+    def add(self, picture: np.ndarray) -> None:
+        if self.count % self.stride == 0:
+            self.writer.append_data(picture)
+        self.count += 1
 
     def __exit__(self, kind: type | None, *exc: object) -> None:
         self.writer.close()
@@ -75,23 +62,42 @@ class Film:
             self.partial.unlink(missing_ok=True)
 
 
-def render_mode(metadata: dict, wanted: str, env_id: str) -> str:
-    """`wanted` if the environment offers it; a UserError otherwise."""
-    offered = metadata.get("render_modes", [])
-    if wanted not in offered:
-        raise UserError(f"{env_id} cannot render {wanted!r}: it offers {', '.join(map(str, offered)) or 'nothing'}")
-    return wanted
+class Clip:
+    """A small animated GIF of the first seconds of a show, for TensorBoard."""
+
+    def __init__(self, fps: float) -> None:
+        self.stride = max(1, round(fps / CLIP_FPS))
+        self.milliseconds = 1000 * self.stride / fps
+        self.pictures: list[Image.Image] = []
+        self.count = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        if self.count % self.stride == 0 and len(self.pictures) < CLIP_PICTURES:
+            width = min(CLIP_WIDTH, picture.shape[1])
+            self.pictures.append(fit(picture, width, picture.shape[0]).quantize(64))
+        self.count += 1
+
+    def gif(self) -> tuple[bytes, int, int]:
+        """The file's bytes, width and height."""
+        first, *rest = self.pictures
+        file = io.BytesIO()
+        first.save(file, "GIF", save_all=True, append_images=rest, duration=self.milliseconds, loop=0)
+        return file.getvalue(), first.width, first.height
 
 
-def require_display() -> None:
-    """Raise a UserError where no window can open."""
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    ):
-        raise UserError("--watch needs a display and there is none: use --video out.mp4 to record instead")
+def film(show: Show, path: Path, fps: float, clip: Clip | None = None) -> None:
+    """Write the whole show to `path`, and its beginning to `clip`. Raises UserError."""
+    with Film(path, fps) as reel:
+        for picture in show.pictures():
+            reel.add(picture)
+            if clip is not None:
+                clip.add(picture)
 
 
 def prepare_headless() -> None:
-    """Let MuJoCo draw without a display, unless the user chose how."""
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    """Let the graphics libraries work where there is no display; what the user chose for them stays."""
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # nothing here makes a sound
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        there = [name for name, library in (("egl", "EGL"), ("osmesa", "OSMesa")) if find_library(library)]
+        os.environ.setdefault("MUJOCO_GL", (there or ["egl"])[0])

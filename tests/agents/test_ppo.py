@@ -35,7 +35,7 @@ def copy_weights(policy: ActorCritic, sb3) -> None:
 @pytest.mark.parametrize("clip_value_coef", [0.0, 0.1])
 def test_loss_agrees_with_stable_baselines3(env_id, clip_value_coef):
     torch.manual_seed(0)
-    clip, entropy_coef, value_coef, size = 0.2, 0.01, 0.5, 64
+    clip, entropy_coef, value_coef, size = torch.tensor(0.2), 0.01, 0.5, 64
     sb3 = SB3PPO("MlpPolicy", make_vec_env(env_id, 1), device="cpu").policy
     policy = ActorCritic(sb3.observation_space, sb3.action_space, EncoderConfig(), shared=False)
     copy_weights(policy, sb3)
@@ -87,8 +87,8 @@ def test_invalid_steps_do_not_count():
     }
     valid = torch.tensor([[True, False, True, True, False, True, True, False]])
     kept = {name: x[valid].unsqueeze(0) for name, x in batch.items()}
-    loss, _ = ppo_loss(policy, batch | {"valid": valid}, torch.zeros(8, 0), PPOConfig(), 0.2)
-    expected, _ = ppo_loss(policy, kept, torch.zeros(5, 0), PPOConfig(), 0.2)
+    loss, _ = ppo_loss(policy, batch | {"valid": valid}, torch.zeros(8, 0), PPOConfig(), torch.tensor(0.2))
+    expected, _ = ppo_loss(policy, kept, torch.zeros(5, 0), PPOConfig(), torch.tensor(0.2))
     torch.testing.assert_close(loss, expected)
 
 

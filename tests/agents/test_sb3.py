@@ -1,4 +1,4 @@
-"""Stable-Baselines3 under our loop gives what its own learn() gives; saved state goes on exactly; masks and memory act."""
+"""Stable-Baselines3 under our loop: what its own learn() gives, exact resume, memory, masks, our encoders."""
 
 import json
 import subprocess
@@ -167,9 +167,11 @@ def test_extractor_gives_the_features_of_the_encoder(name, normalize_images):
     obs = batch([space.sample() for _ in range(6)])
     unsqueezed = {key: part.unsqueeze(0) for key, part in obs.items()} if isinstance(obs, dict) else obs.unsqueeze(0)
     expected, _ = encoder(unsqueezed, torch.zeros(6, 0), torch.zeros(1, 6, dtype=torch.bool))
-    features = extractor(preprocess_obs(obs, space, normalize_images))
-    assert features.shape == (6, extractor.features_dim)
-    torch.testing.assert_close(features, expected[0])
+    buffered = obs.unsqueeze(1) if name == "discrete" else obs  # as a rollout buffer holds it
+    for given in (obs, buffered):
+        features = extractor(preprocess_obs(given, space, normalize_images))
+        assert features.shape == (6, extractor.features_dim)
+        torch.testing.assert_close(features, expected[0])
 
 
 def test_a_policy_does_not_initialise_the_extractor_again():
@@ -301,7 +303,7 @@ def test_every_preset_builds_its_algorithm():
             obs = image if atari else spaces.Box(-1.0, 1.0, (3,))
 
             class Empty(gymnasium.Env):
-                observation_space, action_space = obs, action  # noqa: B023 (read at once)
+                observation_space, action_space = obs, action
 
             small = {"buffer_size": 100} if algo in ("DQN", "QRDQN", "SAC", "TQC", "CrossQ", "TD3", "DDPG") else {}
             if "net_arch" in (wide := settings.get("policy_kwargs", {})) and max(np.ravel([*_widths(wide)])) > 500:
@@ -322,14 +324,11 @@ def test_contrib_missing_names_the_install_line(monkeypatch):
         algorithm_class("TQC")
 
 
-def test_stable_baselines3_is_imported_only_when_asked_for():
+def test_stable_baselines3_is_imported_only_when_asked_for(tmp_path):
     code = """
 import sys
 import train
-name, config, checkpoint = train.parse(["ppo", "--total-steps", "100"])
-from agents import agent_class
-from envs.make import make_env
-agent_class(name)(config, make_env(config.env, config.num_envs), "cpu")
+assert train.main(["ppo", "--total-steps", "2048", "--eval-episodes", "2", "--run-dir", sys.argv[1]]) == 0
 assert "stable_baselines3" not in sys.modules and "sb3_contrib" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True, cwd=ROOT, capture_output=True)

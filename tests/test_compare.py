@@ -1,0 +1,112 @@
+"""The comparison with Stable-Baselines3: matched settings, its statistics, and a whole small run of it."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents import config_class
+from agents.sb3 import make_algorithm
+from agents.sb3_presets import zoo_preset
+from benchmarks import compare
+from benchmarks.matching import algo_for, matched
+from envs.make import make_single
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "LunarLander-v3", "Pendulum-v1", "Acrobot-v1", "Unknown-v0"])
+def test_matched_settings_build_the_same_ppo(env_id):
+    real = "CartPole-v1" if env_id == "Unknown-v0" else env_id
+    zoo = zoo_preset("PPO", env_id)[1]
+    single = make_single(real)
+    native_settings, sb3_settings, _ = matched("ppo", "", zoo, single.action_space)
+    native = config_class("ppo")(env=real, **native_settings)
+    venv = make_vec_env(real, sb3_settings.get("n_envs", 1))
+    sb3 = make_algorithm("PPO", venv, sb3_settings, 0, "cpu")
+    assert (native.num_envs, native.num_steps, native.num_epochs) == (sb3.n_envs, sb3.n_steps, sb3.n_epochs)
+    assert native.num_minibatches == math.ceil(sb3.n_envs * sb3.n_steps / sb3.batch_size)
+    assert (native.gamma, native.gae_lambda, native.entropy_coef) == (sb3.gamma, sb3.gae_lambda, sb3.ent_coef)
+    assert (native.value_coef, native.max_grad_norm) == (sb3.vf_coef, sb3.max_grad_norm)
+    assert native.normalize_advantage == sb3.normalize_advantage
+    assert native.normalize_obs == (sb3.get_vec_normalize_env() is not None)
+    for left in (1.0, 0.25):
+        for value, schedule, theirs in (
+            (native.learning_rate, native.schedule, sb3.lr_schedule),
+            (native.clip_coef, native.clip_schedule, sb3.clip_range),
+        ):
+            assert value * (left if schedule == "linear" else 1.0) == pytest.approx(theirs(left))
+    assert native.eps == sb3.policy.optimizer.param_groups[0]["eps"]
+    widths = [layer.out_features for layer in sb3.policy.mlp_extractor.policy_net if hasattr(layer, "out_features")]
+    assert list(native.hidden_sizes) == widths
+    if hasattr(sb3.policy, "log_std"):
+        half_range = (single.action_space.high - single.action_space.low)[0] / 2
+        assert math.exp(native.log_std_init) * half_range == pytest.approx(sb3.policy.log_std.exp()[0].mean().item())
+        assert native.sde_every == (sb3.sde_sample_freq if sb3.use_sde else 0)
+
+
+def test_counterparts():
+    assert algo_for("ppo", "") == "PPO" and algo_for("ppo", "lstm") == "RecurrentPPO" and algo_for("sac", "") == "SAC"
+
+
+def test_interval_of_one_seed_is_that_of_the_mean():
+    returns = np.random.default_rng(1).normal(100.0, 20.0, size=400)
+    result = compare.hierarchical_interval([returns])
+    lo, hi = result["ci95"]
+    expected = 2 * 1.96 * returns.std() / math.sqrt(400)
+    assert hi - lo == pytest.approx(expected, rel=0.1) and lo < result["mean"] < hi
+
+
+def test_interval_spans_the_seeds_where_they_differ():
+    lo, hi = compare.hierarchical_interval([np.full(50, value) for value in (0.0, 10.0, 20.0)])["ci95"]
+    assert lo < 4.0 and hi > 16.0
+
+
+def test_a_whole_comparison(tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--seeds", "1", "--total-steps", "1024", "--eval-every", "512", "--eval-episodes", "2"]
+    flags += ["--final-episodes", "4", "--threshold", "5", "--out", str(out)]
+    assert compare.main(["ppo", "--env", "CartPole-v1", *flags]) == 0
+    report = json.loads((out / "compare.json").read_text())
+    sides = report["sides"]
+    assert sides["native"]["parameters"] == sides["sb3"]["parameters"]
+    for side in ("native", "sb3"):
+        run = report["runs"][side][0]
+        assert run["steps"] == 1024 and len(run["final_returns"]) == 4
+        steps, seconds, score = run["points"][0]
+        assert run["reached"] == [steps, seconds] and score >= 5 and steps == 512 and 0 < seconds < run["seconds"]
+        events = EventAccumulator(str(out / f"{side}-0")).Reload()
+        tags = {"eval/episode_return", "rollout/episode_return", "train/approx_kl", "time/steps_per_second"}
+        assert tags <= set(events.Tags()["scalars"])
+    shown = capsys.readouterr().out
+    assert "seconds to 5" in shown and "peak memory" in shown
+
+
+BAD = {
+    "no native agent": (["sb3"], "no native agent"),
+    "unknown environment": (["ppo", "--env", "CartPol-v1"], "CartPole-v1"),
+    "unknown field": (["ppo", "--native-flags", '{"num_env": 2}'], "num_env"),
+    "bad json": (["ppo", "--sb3-kwargs", "{"], "sb3-kwargs"),
+    "no seeds": (["ppo", "--seeds", "0"], "--seeds"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case, tmp_path, capsys):
+    flags, pattern = BAD[case]
+    assert compare.main([*flags, "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and re.search(pattern, lines[0]), lines
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_documented_example_runs(capsys):
+    text = (ROOT / "docs" / "sb3.md").read_text()
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        exec(compile(code, "docs/sb3.md", "exec"), {})
+    assert "MLPEncoder" in capsys.readouterr().out
