@@ -20,7 +20,7 @@ import tasks
 from agents import agent_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from envs.gymnasium_env import SyncEnv
-from envs.make import make_env, make_single, scoring_backend
+from envs.make import is_atari, make_env, make_single, scoring_backend
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.transfer import TransferError
@@ -103,8 +103,7 @@ def evaluate_run(args: EvaluateConfig) -> int:
         raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 0 or more")
     device = choose_device(args.device, native=False)
     torch.set_num_threads(1)
-    is_task = (args.run / "config.json").exists() and "task" in open_checkpoint(args.run, args.checkpoint)["config"]
-    if is_task:
+    if is_task(args.run):
         return evaluate_task(args, device)
     if args.data or args.predict:
         raise UserError(f"--data and --predict are for runs of a task, and {args.run} is none")
@@ -182,7 +181,7 @@ def saved_run(args: EvaluateConfig, device: torch.device) -> Subject:
             raise UserError(f"the checkpoint of {args.run} does not fit {config.env} as it is now: {reason}") from None
         return agent
 
-    return Subject(name, config.env, parse_env_kwargs(config.env_kwargs), load)
+    return Subject(name, config.env, config.make_kwargs(is_atari(config.env)), load)
 
 
 def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
@@ -198,6 +197,14 @@ def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
     return Subject(
         name, args.env, parse_env_kwargs(args.env_kwargs), lambda env: SavedModel(args.run, args.algo, env, device)
     )
+
+
+def is_task(run: Path) -> bool:
+    """Whether a run directory is a task's; anything unclear is left to those who open the checkpoint."""
+    try:
+        return "task" in json.loads((run / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
 
 
 def evaluate_task(args: EvaluateConfig, device: torch.device) -> int:

@@ -15,7 +15,7 @@ from agents import AGENTS, agent_class, config_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
 from envs.gymnasium_env import SyncEnv
-from envs.make import make_env, make_single, native_core, scoring_backend
+from envs.make import is_atari, make_env, make_single, native_core, scoring_backend
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.learner import NonFiniteError
@@ -113,17 +113,19 @@ def parse_resume(args: ResumeConfig):
         stored[end] = getattr(args, end)
     if args.device:
         stored["device"] = args.device
-    return name, (restore_task if task else restore_config)(name, stored), checkpoint, f"settings: those of {args.resume}"
+    restore = restore_task if task else restore_config
+    return name, restore(name, stored), checkpoint, f"settings: those of {args.resume}"
 
 
 def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> int:
     """Build the environments and the agent, and run the session."""
-    env_kwargs = parse_env_kwargs(config.env_kwargs)
+    game = is_atari(config.env)
+    env_kwargs = config.make_kwargs(game)
     device = choose_device(config.device, native=native_core(config.env) is not None)
     torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
     make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
-    env = make(config.num_envs, backend=config.backend)
+    env = make(config.num_envs, backend=config.backend, training=True)
     agent = agent_class(name)(config, env, device)
     camera = partial(make_tap, partial(make_single, config.env, env_kwargs))
     if config.video_every:
@@ -167,7 +169,7 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
     session = Session(
         name=name,
         subject=config.env,
-        config={"agent": name} | asdict(config),
+        config={"agent": name} | config.plain(game),
         trainee=agent,
         evaluate=evaluate,
         conclude=conclude,
@@ -215,7 +217,7 @@ def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int
         evaluate=task.evaluate,
         conclude=conclude,
         commands=(
-            ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict new rows; without flags: score again"),
+            ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict; without flags: score again"),
             ("tensorboard --logdir runs", "curves and pictures"),
             (f"python train.py --resume {{run}} --epochs {2 * task.epochs}", "train on"),
         ),

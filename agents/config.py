@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from nets.encoders import EncoderConfig
@@ -24,6 +24,29 @@ def parse_env_kwargs(text: str) -> dict:
     if not isinstance(value, dict):
         raise ConfigError(f"--env-kwargs {text!r} is not a JSON object: write it like '{{\"continuous\": true}}'")
     return value
+
+
+@dataclass(frozen=True)
+class AtariFlags:
+    """How Atari games are played (Machado et al. 2018). Scores are always raw ones of whole games."""
+
+    frame_skip: int = 4
+    """Frames for which an action is held."""
+    sticky_actions: float = 0.25
+    """Chance in each frame that the game takes the previous action again; 0: never."""
+    full_action_space: bool = False
+    """All 18 actions instead of those that the game uses."""
+    life_loss_ends: bool = False
+    """In training, the loss of a life ends an episode."""
+    noop_max: int = 30
+    """No-ops at the start of a game: a random number up to this."""
+
+    def __post_init__(self) -> None:
+        if self.frame_skip < 1 or self.noop_max < 0 or not 0.0 <= self.sticky_actions < 1.0:
+            raise ConfigError(
+                f"--atari.frame-skip {self.frame_skip} --atari.noop-max {self.noop_max} --atari.sticky-actions "
+                f"{self.sticky_actions}: expected at least 1, at least 0, and a chance from 0 to below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,13 +101,26 @@ class AgentConfig:
     """Environment steps between recorded evaluation episodes, in videos/ and TensorBoard; 0: none."""
     quiet: bool = False
     """Print the result only."""
+    atari: AtariFlags = AtariFlags()
 
     def __post_init__(self) -> None:
+        if isinstance(self.atari, dict):  # from a saved configuration
+            object.__setattr__(self, "atari", AtariFlags(**self.atari))
         parse_env_kwargs(self.env_kwargs)
         self.require_positive("total_steps", "num_envs", "recurrent_size", "recurrent_layers", "eval_episodes")
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "video_every", "seed")
         if any(size <= 0 for size in self.hidden_sizes):
             raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
+
+    def make_kwargs(self, is_atari: bool) -> dict:
+        """All arguments of the environment. Raises ConfigError."""
+        if not is_atari and self.atari != AtariFlags():
+            raise ConfigError(f"--atari.… is for Atari games that show their screen, and {self.env} is none")
+        return parse_env_kwargs(self.env_kwargs) | (asdict(self.atari) if is_atari else {})
+
+    def plain(self, is_atari: bool) -> dict:
+        """Plain data from which `agents.restore_config` makes it again."""
+        return {name: value for name, value in asdict(self).items() if is_atari or name != "atari"}
 
     def require_positive(self, *names: str) -> None:
         for name in names:

@@ -63,7 +63,7 @@ class Compare:
     native_flags: str = "{}"
     """Fields of the native configuration that win over the settings, as JSON."""
     sb3_kwargs: str = "{}"
-    """Stable-Baselines3's settings that win, in the Zoo's names, as JSON."""
+    """Settings that win over the Zoo's, in its names, as JSON; matched settings follow them on both sides."""
     out: str = ""
     """Directory of curves and results; empty: runs/compare-<agent>-<env>-<time>."""
 
@@ -111,6 +111,7 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
     single.close()
     algo = algo_for(config.agent, config.encoder)
     label, zoo = zoo_preset(algo, config.env)
+    zoo = zoo | parse_object("--sb3-kwargs", config.sb3_kwargs)
     notes = [f"Stable-Baselines3 {algo}: {label}"]
     if config.settings == "matched":
         native, sb3, differences = matched(config.agent, config.encoder, zoo, action_space)
@@ -122,7 +123,6 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
             native["encoder"] = config.encoder
         notes.append(f"native {config.agent}: {native_label}")
     native |= parse_object("--native-flags", config.native_flags)
-    sb3 |= parse_object("--sb3-kwargs", config.sb3_kwargs)
     if config.total_steps:
         native["total_steps"] = sb3["n_timesteps"] = config.total_steps
     native.setdefault("total_steps", config_class(config.agent)().total_steps)
@@ -205,7 +205,7 @@ def table(report: dict, title: str) -> Table:
     native, sb3 = report["sides"]["native"], report["sides"]["sb3"]
     shown = Table(title=title)
     shown.add_column("median (range)")
-    for column in ("native", "Stable-Baselines3", "native is"):
+    for column in ("native", "Stable-Baselines3", "native better by"):
         shown.add_column(column, justify="right")
 
     def row(label: str, key: str, form: str, better: str) -> None:
@@ -220,9 +220,7 @@ def table(report: dict, title: str) -> Table:
             cells.append(f"{values['median']:{form}}{low_high}")
         ratio = ""
         if all(medians):
-            times = medians[0] / medians[1] if better == "more" else medians[1] / medians[0]
-            word = {"more": "faster", "less": "shorter", "lean": "leaner"}[better]
-            ratio = f"{times:.1f} × {word}"
+            ratio = f"{medians[0] / medians[1] if better == 'more' else medians[1] / medians[0]:.1f} ×"
         shown.add_row(label, *cells, ratio)
 
     row("steps per second", "steps_per_second", ",.0f", "more")
@@ -233,7 +231,7 @@ def table(report: dict, title: str) -> Table:
     returns = [side["final_return"] for side in (native, sb3)]
     cells = [f"{r['mean']:.1f}\n[{r['ci95'][0]:.1f}, {r['ci95'][1]:.1f}]" for r in returns]
     shown.add_row("final return, mean\n[95 % interval]", *cells, "")
-    row("peak memory, MB", "peak_megabytes", ",.0f", "lean")
+    row("peak memory, MB", "peak_megabytes", ",.0f", "less")
     shown.add_row("parameters", f"{native['parameters']:,}", f"{sb3['parameters']:,}", "")
     shown.add_row("environments", native["environments"], sb3["environments"], "")
     return shown

@@ -37,17 +37,24 @@ class EnvPoolEnv(ArrayVectorEnv):
 
     EnvPool calls an episode truncated, not terminated, when it ends by itself in the very step of its time limit.
     `like` is Gymnasium's environment of that id: its spaces are the ones shown. Raises EnvSpecError if they differ.
+    `pool_id` is EnvPool's name for it where that is another.
     """
 
     backend = "envpool"
 
     def __init__(
-        self, like: gymnasium.Env, num_envs: int, env_kwargs: dict[str, Any], device: torch.device | str = "cpu"
+        self,
+        like: gymnasium.Env,
+        num_envs: int,
+        env_kwargs: dict[str, Any],
+        device: torch.device | str = "cpu",
+        pool_id: str = "",
     ):
         env_id = like.spec.id
+        self.pool_id = pool_id or env_id
         threads = min(num_envs, os.cpu_count() or 1)
         try:
-            spec = envpool.make_spec(env_id, num_envs=num_envs, num_threads=threads, **env_kwargs)
+            spec = envpool.make_spec(self.pool_id, num_envs=num_envs, num_threads=threads, **env_kwargs)
         except TypeError as error:
             raise EnvSpecError(
                 f"EnvPool's {env_id} does not take --env-kwargs {env_kwargs} ({describe(error)}); "
@@ -72,7 +79,7 @@ class EnvPoolEnv(ArrayVectorEnv):
         seeds = env_seeds(seed, self.num_envs)
         obs = self.layout.empty(self.num_envs)
         with _quiet():
-            self.pool = envpool.make(self.id, "gymnasium", seed=seeds, **self.config)
+            self.pool = envpool.make(self.pool_id, "gymnasium", seed=seeds, **self.config)
             self._put(obs, *self._call(self.pool.reset))
         return self.first_obs(obs)
 

@@ -16,6 +16,7 @@ import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 import envs  # noqa: F401  registers AgentGym/…
+from envs import atari
 from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
 from envs.native import NATIVE, Core, NativeGymEnv, NativeVectorEnv
 from envs.vector import EnvSpecError, VectorEnv
@@ -39,14 +40,20 @@ def make_env(
     env_kwargs: dict[str, Any] | None = None,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    training: bool = False,
 ) -> VectorEnv:
-    """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises EnvSpecError."""
+    """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises EnvSpecError.
+
+    `training` allows what helps learning and falsifies scores: see envs.atari.
+    """
     env_kwargs = env_kwargs or {}
     if backend not in BACKENDS:
         raise EnvSpecError(f"unknown backend {backend!r}: --backend takes one of {', '.join(BACKENDS)}")
     if num_envs < 1:
         raise EnvSpecError(f"{num_envs} environments asked for: --num-envs must be at least 1")
     spec = find_spec(env_id)
+    if training and atari.is_atari(spec):
+        env_kwargs = {**env_kwargs, "training": True}
     if backend != "auto":
         missing = _why_not(backend, spec, env_kwargs)
         if missing:
@@ -63,6 +70,11 @@ def make_env(
 def make_single(env_id: str, env_kwargs: dict[str, Any] | None = None, render_mode: str | None = None) -> gymnasium.Env:
     """Gymnasium's own environment, for evaluation and pictures. Raises EnvSpecError."""
     return _make_single(find_spec(env_id), env_kwargs or {}, render_mode)
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether it is an Atari game that shows its screen. Raises EnvSpecError for an unknown id."""
+    return atari.is_atari(find_spec(env_id))
 
 
 def native_core(env_id: str) -> Core | None:
@@ -122,7 +134,7 @@ def _why_not(backend: str, spec: EnvSpec, env_kwargs: dict[str, Any]) -> str:
             return f"EnvPool is not installed: {_install('envpool')}"
         from envs.envpool_env import has
 
-        return "" if has(spec.id) else "EnvPool has no environment of this id"
+        return "" if has(_pool_id(spec)) else "EnvPool has no environment of this id"
     return ""
 
 
@@ -130,6 +142,8 @@ def _choose(spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]) -> tuple[s
     """The fastest backend that runs this environment with the same dynamics, and why."""
     if not _why_not("native", spec, env_kwargs):
         return "native", "it has a native tensor version"
+    if atari.is_atari(spec):
+        return "gymnasium", "ale-py steps games in its own threads"
     if spec.id not in SAME_IN_ENVPOOL:
         return "gymnasium", "no faster backend is known to have the same environment"
     if env_kwargs:
@@ -151,7 +165,8 @@ def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device:
     if backend == "envpool":
         from envs.envpool_env import EnvPoolEnv
 
-        env = EnvPoolEnv(first, num_envs, env_kwargs, device)
+        pool_kwargs = atari.envpool_kwargs(spec, env_kwargs) if atari.is_atari(spec) else env_kwargs
+        env = EnvPoolEnv(first, num_envs, pool_kwargs, device, _pool_id(spec))
         first.close()
         return env
     vector = None if backend == "sync" else _vector_entry_point(spec, first, num_envs, env_kwargs)
@@ -165,6 +180,8 @@ def _vector_entry_point(spec: EnvSpec, single: gymnasium.Env, num_envs: int, env
     """The environment's own vector version if it has one that shows the same spaces; else None."""
     if spec.vector_entry_point is None or spec.additional_wrappers:
         return None
+    if atari.is_atari(spec):
+        return atari.make_vector(spec, num_envs, env_kwargs)
     vector = gymnasium.make_vec(spec.id, num_envs, "vector_entry_point", **env_kwargs)
     same_obs = vector.single_observation_space == single.observation_space
     if same_obs and vector.single_action_space == single.action_space:
@@ -176,11 +193,21 @@ def _vector_entry_point(spec: EnvSpec, single: gymnasium.Env, num_envs: int, env
 def _make_single(spec: EnvSpec, env_kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
     kwargs = {**env_kwargs, **({"render_mode": render_mode} if render_mode else {})}
     try:
+        if atari.is_atari(spec):
+            return atari.make_atari(spec, env_kwargs, render_mode)
         if "mujoco" in str(spec.entry_point):
             _tame_mujoco()
         return gymnasium.make(spec, disable_env_checker=True, **kwargs)
+    except EnvSpecError:
+        raise
     except Exception as error:
-        raise EnvSpecError(_explain(spec, env_kwargs, error)) from error
+        given = atari.split_kwargs(spec, env_kwargs)[1] if atari.is_atari(spec) else env_kwargs
+        raise EnvSpecError(_explain(spec, given, error)) from error
+
+
+def _pool_id(spec: EnvSpec) -> str:
+    """What EnvPool calls the environment."""
+    return spec.id.removeprefix("ALE/")
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class Digits(Task):
                     f"--data {self.config.data}: images to train on are {images.shape[1:]}, "
                     f"to test on {test_images.shape[1:]}"
                 )
-            rest = split_rows(_without_test(self.config), len(images), labels)
+            rest = split_rows(replace(self.config, test_split=0.0), len(images), labels)
             parts = [_part(images[rows], labels[rows]) for rows in rest[:2]] + [_part(test_images, test_labels)]
         else:
             images, labels = bundled_digits()
@@ -68,10 +68,6 @@ class Digits(Task):
         spec = Spec("multiclass", images.shape[1:], len(classes), pixels=True, classes=classes, target="digit")
         shares = " / ".join(f"{len(part.y):,}" for part in parts)
         return spec, Dataset(*parts, (f"{shares} images of {images.shape[1:]} to train / validate / test",))
-
-
-def _without_test(config: DigitsConfig) -> DigitsConfig:
-    return config.__class__(**vars(config) | {"test_split": 0.0})
 
 
 def _part(images: np.ndarray, labels: np.ndarray) -> Part:

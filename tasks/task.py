@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -76,9 +77,10 @@ class Task:
         odds = config.threshold / (1.0 - config.threshold)
         self.cut_off = math.log(odds) if odds > 0.0 else -math.inf  # of a logit
         if spec.kind == "binary" and "categorical" in loss:
-            spec = spec.__class__(**vars(spec) | {"outputs": 2})
+            spec = replace(spec, outputs=2)
         self.model = self.build(spec).to(self.device)
-        self.learner = Learner(self.loss, self.model.parameters(), config.optimizer_config())
+        same_operations = config.dropout == 0.0 and self.model.encoder.state_dim == 0  # on every batch of one shape
+        self.learner = Learner(self.loss, self.model.parameters(), config.optimizer_config(), capture=same_operations)
 
     def load(self) -> tuple[Spec, Dataset]:
         """The data, on the CPU. Raises TaskError."""

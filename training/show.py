@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,17 @@ def draw(env: gymnasium.Env) -> Any:
         return env.render()
     except Exception as error:  # graphics libraries raise of every kind
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = f"; {GL_HINT}" if "mujoco" in type(env.unwrapped).__module__ else ""
-        raise UserError(f"{name_of(env)} cannot draw a picture on this machine ({reason}){hint}") from error
+        raise UserError(f"{name_of(env)} cannot draw a picture on this machine ({reason}){gl_hint(error)}") from error
+
+
+def gl_hint(error: BaseException | None) -> str:
+    """What to install where the error, or what led to it, comes out of MuJoCo's drawing; else nothing."""
+    while error is not None:
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        if any("OpenGL" in file or "mujoco" in file.lower() for file in files):
+            return f"; {GL_HINT}"
+        error = error.__cause__
+    return ""
 
 
 class Show:
@@ -176,13 +186,19 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 def make_tap(make: Callable[..., gymnasium.Env]) -> Tap:
     """`make(render_mode="rgb_array")` behind a tap, its first picture drawn. Raises UserError where that cannot be."""
-    env = make()
-    env.close()
+    try:
+        env = make()
+        env.close()
+        pictured = make(render_mode="rgb_array") if "rgb_array" in env.metadata.get("render_modes", []) else None
+    except ValueError as error:
+        if not gl_hint(error):
+            raise
+        raise UserError(f"{error}{gl_hint(error)}") from error
     offered = env.metadata.get("render_modes", [])
-    if "rgb_array" not in offered:
+    if pictured is None:
         modes = ", ".join(map(str, offered)) or "nothing"
         raise UserError(f"{name_of(env)} renders {modes}, and pictures need its mode 'rgb_array'")
-    tap = Tap(make(render_mode="rgb_array"))
+    tap = Tap(pictured)
     tap.reset(seed=0)
     return tap
 

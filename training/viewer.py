@@ -116,6 +116,9 @@ class Window:
         }
         try:
             pygame.display.init()
+            driver = pygame.display.get_driver()
+            if driver in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error(f"the display {os.environ.get('DISPLAY', '')} does not answer")
         except pygame.error as error:
             raise UserError(f"--watch cannot open a window ({error}): use --video out.mp4 or --web 8000") from error
 

@@ -69,7 +69,10 @@ def test_the_update_is_that_of_a_plain_pytorch_loop():
 
 @pytest.mark.parametrize(
     ("cls", "config"),
-    [(Iris, replace(IRIS, dropout=0.3, schedule="cosine")), (Digits, DigitsConfig(epochs=2, batch_size=256, dropout=0.2))],
+    [
+        (Iris, replace(IRIS, dropout=0.3, schedule="cosine")),
+        (Digits, DigitsConfig(epochs=2, batch_size=256, dropout=0.2)),
+    ],
 )
 def test_a_resumed_run_goes_on_exactly(cls, config):
     torch.manual_seed(0)

@@ -1,0 +1,118 @@
+"""How fast native CartPole steps and PPO trains on it.
+
+    python -m benchmarks.native_speed                 stepping: native, Gymnasium's NumPy vector version, EnvPool
+    python -m benchmarks.native_speed --train         PPO with 1,024 environments: training steps per second, score
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+import torch
+
+from agents import agent_class, config_class
+from envs.make import make_env, scoring_backend
+from training.evaluation import EVAL_SEED, play
+
+ENV = "CartPole-v1"
+TRAINING = {
+    "num_steps": 32,
+    "num_epochs": 4,
+    "num_minibatches": 4,
+    "learning_rate": 4e-3,
+    "gamma": 0.98,
+    "gae_lambda": 0.8,
+    "normalize_returns": True,
+}
+
+
+def stepping(num_envs: int, repeats: int, seconds: float) -> None:
+    """Steps per second of each, measured in turn, `repeats` times; medians."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 2, num_envs) for _ in range(64)]
+    tensors = [torch.from_numpy(array) for array in arrays]
+    contenders = contend(num_envs, arrays, tensors)
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, step in contenders.items():
+            steps, start = 0, time.perf_counter()
+            while time.perf_counter() - start < seconds:
+                for index in range(64):
+                    step(index)
+                steps += 64 * num_envs
+            rates[name].append(steps / (time.perf_counter() - start))
+    medians = {name: statistics.median(rate) for name, rate in rates.items()}
+    for name, rate in medians.items():
+        print(f"{name:32} {rate / 1e6:7.2f}M steps/s   native is {medians['native'] / rate:5.2f} times as fast")
+
+
+def contend(num_envs: int, arrays: list, tensors: list) -> dict[str, Callable[[int], object]]:
+    """By name, a function that makes step number `index` of all environments."""
+    native = make_env(ENV, num_envs, backend="native")
+    numpy_version = gymnasium.make_vec(ENV, num_envs, "vector_entry_point")
+    numpy_version.reset(seed=0)
+    contenders = {
+        "native": lambda index: native.step(tensors[index]),
+        "Gymnasium's vector entry point": lambda index: numpy_version.step(arrays[index]),
+    }
+    try:
+        import envpool
+    except ImportError:
+        return contenders
+    pool = envpool.make_gymnasium(ENV, num_envs=num_envs)
+    pool.reset()
+    return contenders | {"EnvPool": lambda index: pool.step(arrays[index])}
+
+
+def training(num_envs: int, total_steps: int, seeds: int, overrides: dict) -> None:
+    """PPO's collect and update alone: no logging, evaluation or checkpoints; then the score of 100 episodes."""
+    for seed in range(seeds):
+        settings = TRAINING | {"env": ENV, "num_envs": num_envs, "total_steps": total_steps, "seed": seed} | overrides
+        config = config_class("ppo")(**settings)
+        torch.manual_seed(seed)
+        env = make_env(ENV, num_envs, seed=seed)
+        agent = agent_class("ppo")(config, env, "cpu")
+        agent.begin()
+        collecting, start = 0.0, time.perf_counter()
+        while agent.steps < total_steps:
+            begun = time.perf_counter()
+            agent.collect()
+            collecting += time.perf_counter() - begun
+            agent.update()
+        seconds = time.perf_counter() - start
+        scoring = make_env(ENV, 25, backend=scoring_backend(ENV))
+        score = play(agent, scoring, 100, seed=EVAL_SEED).returns.mean()
+        print(
+            f"seed {seed}: {agent.steps / seconds:9,.0f} steps/s ({seconds:.2f} s, {collecting / seconds:.0%} collecting), "
+            f"return {score:.1f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--num-envs", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=0, help="0: one for stepping, four for training")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
+    parser.add_argument("--total-steps", type=int, default=1_000_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="other PPO settings")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads or (4 if args.train else 1))
+    if args.train:
+        numbers = (part.split("=") for part in args.set)
+        overrides = {name: float(value) if "." in value or "e" in value else int(value) for name, value in numbers}
+        training(args.num_envs, args.total_steps, args.seeds, overrides)
+    else:
+        stepping(args.num_envs, args.repeats, args.seconds)
+
+
+if __name__ == "__main__":
+    main()
