@@ -29,9 +29,10 @@ from agents.sb3_kwargs import algorithm_kwargs, train_scalars
 from agents.sb3_presets import ALGORITHMS
 from agents.sb3_state import algorithm_state, load_algorithm_state
 from envs.vector import VectorEnv
-from nets.base import EncoderConfig
+from nets.base import EncoderConfig, UnsupportedSpace
 from nets.encoders import make_encoder
 from nets.learner import NonFiniteError, Stats
+from nets.transfer import TransferError
 from nets.tree import tree_leaves
 
 
@@ -131,7 +132,7 @@ def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: s
     try:
         model = algorithm(policy, normalized(venv, settings), seed=seed, device=device, **kwargs)
     except (AssertionError, ValueError, TypeError, NotImplementedError, KeyError) as error:
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError | TransferError | UnsupportedSpace):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"--algo {algo} cannot be set up like this: {reason}") from error

@@ -11,8 +11,8 @@ from envs.drawing import BLUE, GREEN, GREY, INK, LIGHT, ORANGE, RED, Canvas
 from envs.native import Core
 
 TOPICS, SESSION = 8, 100
-DRIFT = 0.2  # interests: z <- sqrt(1 - DRIFT²) z + DRIFT * noise, so that each stays a standard normal variable
-TASTE, FATIGUE, BIAS = 2.0, 1.2, 0.2  # P(engage) = sigmoid(TASTE * z - FATIGUE * shown - BIAS)
+DRIFT = 0.1  # interests: z <- sqrt(1 - DRIFT²) z + DRIFT * noise, so that each stays a standard normal variable
+TASTE, FATIGUE, BIAS = 3.0, 1.2, 0.2  # P(engage) = sigmoid(TASTE * z - FATIGUE * shown - BIAS)
 MEMORY = 0.85  # what has been shown and what it met with fades by this factor a step
 ENJOY, BORE = 0.1, 0.1  # what an engagement adds to the user's patience (at most 1) and an ignored topic takes away
 # Rows of the state: interests [8], shown [8], engaged [8], the last topic [8] as one-hot, its success, patience.

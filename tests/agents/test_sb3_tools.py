@@ -53,9 +53,9 @@ def test_resume_trains_on(run, capsys):
     assert json.loads((run / "result.json").read_text())["total_steps"] == 640
 
 
-def test_encoder_moves_from_a_native_run(tmp_path):
+def test_encoder_moves_from_a_native_run(tmp_path, capsys):
     native, ours = tmp_path / "native", tmp_path / "ours"
-    common = ["--eval-episodes", "1", "--quiet", "--total-steps", "128"]
+    common = ["--eval-episodes", "1", "--quiet", "--total-steps", "128", "--hidden-sizes", "16", "16"]
     assert train.main(["ppo", "--num-envs", "4", "--num-steps", "16", "--run-dir", str(native), *common]) == 0
     flags = ["--encoder", "mlp", "--encoder-from", str(native), "--freeze-encoder", "--algo-kwargs", SMALL]
     assert train.main(["sb3", "--run-dir", str(ours), *flags, *common]) == 0
@@ -63,6 +63,9 @@ def test_encoder_moves_from_a_native_run(tmp_path):
     here = torch.load(ours / "checkpoints/best.pt", weights_only=True)["agent"]["model"]
     weight = "encoder.mlp.0.weight"
     assert torch.equal(here[f"policy.features_extractor.{weight}"], there[f"policy.{weight}"])
+    capsys.readouterr()
+    assert train.main(["sb3", *flags, "--hidden-sizes", "8", "8", "--run-dir", str(tmp_path / "x"), "--quiet"]) == 2
+    one_line(capsys, r"\(16, 4\) there and \(8, 4\) here")
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_summaries(name, capsys, tmp_path, monkeypatch):
 
 
 def test_agents_have_a_summary_too(capsys):
-    assert train.main(["ppo", "--summary"]) == 0
+    assert train.main(["ppo", "--summary", "--hidden-sizes", "64", "64", "--share-encoder", "no"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["total", "9,155"]  # 2 (4·64+64 + 64·64+64) + 130 + 65
 
 

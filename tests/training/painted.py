@@ -14,7 +14,10 @@ from training.show import Show, Tap
 
 
 class Painted(gymnasium.Env):
-    """Observes t; every pixel is 10 · episode + t; ends after `lengths[episode]` steps; the reward is t."""
+    """Observes t; every pixel is 10 · episode + t; ends after `lengths[episode]` steps; the reward is t.
+
+    `episode` goes on with each reset that gives a seed, which is how a show starts a round.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
     observation_space = Box(0, 100, (1,), np.float32)
@@ -25,7 +28,7 @@ class Painted(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.episode = (self.episode + 1) % len(self.lengths)
+        self.episode = (self.episode + (seed is not None)) % len(self.lengths)
         self.seeds.append(seed)
         self.t = 0
         return np.zeros(1, np.float32), {}
@@ -35,7 +38,7 @@ class Painted(gymnasium.Env):
         return np.full(1, self.t, np.float32), float(self.t), self.t == self.lengths[self.episode], False, {}
 
     def render(self):
-        return np.full((8, 12, 3), 10 * self.episode + self.t, np.uint8)
+        return np.full((8, 12, 3), (10 * self.episode + self.t) % 256, np.uint8)
 
 
 class Watched:
@@ -61,7 +64,8 @@ class Memory:
     def draw(self, views):
         return copy.deepcopy(views)
 
-    redraw = None
+    def redraw(self):
+        return None
 
 
 def make_show(*lengths, stage=None, agent=None, **options) -> Show:
