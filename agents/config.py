@@ -9,7 +9,7 @@ from typing import Literal
 from nets.encoders import EncoderConfig
 
 
-class ConfigError(ValueError):
+class ConfigError(Exception):
     """A flag has a value that cannot work; the message names the flag and the mend."""
 
 

@@ -60,12 +60,12 @@ def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Ten
 
 def observe(state: Tensor) -> Tensor:
     """[B, 4]: the whole state."""
-    return state.t().contiguous()
+    return state.t()
 
 
 def observe_positions(state: Tensor) -> Tensor:
     """[B, 2]: x and theta, without their velocities."""
-    return state[::2].t().contiguous()
+    return state[::2].t()
 
 
 def render(state: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def ranges(state: Tensor) -> Tensor:
 
 def observe(state: Tensor) -> Tensor:
     """[B, 11]: nine ranges / 60 m, speed / 25 m/s, steering angle / 0.5 rad."""
-    return torch.cat((ranges(state) / SEE, state[3:4] / MAX_SPEED, state[4:5] / MAX_STEER)).t().contiguous()
+    return torch.cat((ranges(state) / SEE, state[3:4] / MAX_SPEED, state[4:5] / MAX_STEER)).t()
 
 
 def render(state: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Ten
 
 def observe(state: Tensor) -> Tensor:
     """[B, 2]: position and velocity."""
-    return state.t().contiguous()
+    return state.t()
 
 
 OBS_SPACE = spaces.Box(np.array([LEFT, -MAX_SPEED], np.float32), np.array([RIGHT, MAX_SPEED], np.float32))

@@ -82,7 +82,7 @@ def observe(state: Tensor) -> Tensor:
     bearing = torch.atan2(goal_y - y, goal_x - x) - heading
     distance = torch.hypot(goal_x - x, goal_y - y)
     rest = torch.stack((distance / SIDE, bearing.cos(), bearing.sin(), speed / MAX_SPEED, turn / MAX_TURN))
-    return torch.cat((ranges(state) / RANGE, rest)).t().contiguous()
+    return torch.cat((ranges(state) / RANGE, rest)).t()
 
 
 def render(state: np.ndarray) -> np.ndarray:

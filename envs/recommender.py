@@ -50,7 +50,7 @@ def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Ten
 
 def observe(state: Tensor) -> Tensor:
     """[B, 26]: what was shown and what it met with, fading; the last topic and its success; patience. No interests."""
-    return state[TOPICS:].t().contiguous()
+    return state[TOPICS:].t()
 
 
 def render(state: np.ndarray) -> np.ndarray:

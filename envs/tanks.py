@@ -62,7 +62,7 @@ def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Ten
 def observe(state: Tensor) -> Tensor:
     """[B, 8]: four levels / 20 cm, errors of the lower two (target - level) / 10 cm, voltages / 10 V."""
     parts = (state[:4] / HEIGHT, (state[4:6] - state[:2]) * (2 / HEIGHT), state[6:] / MAX_VOLTS)
-    return torch.cat(parts).t().contiguous()
+    return torch.cat(parts).t()
 
 
 def render(state: np.ndarray) -> np.ndarray:
