@@ -5,8 +5,7 @@ from __future__ import annotations
 from gymnasium import spaces
 
 from agents.sb3_config import sb3_preset
-
-NORMALIZED = {"normalize_obs": True, "normalize_returns": True}
+from agents.suite_presets import NORMALIZED, SUITE_PRESETS
 
 PPO_PRESETS = {
     "CartPole-v1": {
@@ -109,7 +108,7 @@ PPO_PRESETS = {
         **NORMALIZED,
     },
 }
-PRESETS: dict[str, dict[str, dict]] = {"ppo": PPO_PRESETS}
+PRESETS: dict[str, dict[str, dict]] = {"ppo": SUITE_PRESETS | PPO_PRESETS}
 
 ATARI = {  # Schulman et al. 2017, table 5, in environment steps of four frames
     "total_steps": 10_000_000,

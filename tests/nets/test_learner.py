@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+import nets.capture
 from nets.learner import Learner, NonFiniteError, OptimizerConfig
+
+
+@pytest.fixture(autouse=True)
+def trace_at_once(monkeypatch):
+    monkeypatch.setattr(nets.capture, "PATIENCE", 0)
 
 
 def network(seed: int = 0) -> nn.Module:

@@ -120,7 +120,7 @@ def test_video_every_records_and_changes_nothing(finished, tmp_path):
     films = events.Images("video/episode")
     assert [film.step for film in films] == [1024, 2048]
     moving = [Image.open(io.BytesIO(film.encoded_image_string)) for film in films]
-    assert all(image.format == "GIF" and image.n_frames == 2 for image in moving)  # every other picture of 4
+    assert [(image.format, image.n_frames) for image in moving] == [("GIF", 2)] * 2  # every other picture of 4
 
 
 def test_training_with_films_of_what_cannot_be_drawn_does_not_begin(tmp_path, capsys):
