@@ -144,7 +144,7 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
             eval_env.close()
 
     def evaluate() -> tuple[float, dict[str, float]]:
-        result = score(10, 10, config.seed)
+        result = score(20, 20, config.seed)
         mean = float(result.returns.mean())
         return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
 

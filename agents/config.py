@@ -92,7 +92,7 @@ class AgentConfig:
     eval_episodes: int = 100
     """Episodes of the final evaluation."""
     eval_every: int = 0
-    """Environment steps between evaluations of 10 episodes; 0: ten times in the run."""
+    """Environment steps between evaluations of 20 episodes; 0: ten times in the run."""
     checkpoint_every: int = 0
     """Environment steps between checkpoints; 0: ten times in the run."""
     summary: bool = False

@@ -46,12 +46,12 @@ PPO_PRESETS = {
     "MountainCarContinuous-v0": {
         "total_steps": 100_000,
         "num_envs": 8,
-        "num_steps": 64,
+        "num_steps": 128,
         "num_epochs": 10,
         "num_minibatches": 4,
         "gamma": 0.9999,
-        "log_std_init": -2.0,
-        "sde_every": 16,
+        "log_std_init": -1.5,
+        "sde_every": 32,
         **NORMALIZED,
     },
     "Pendulum-v1": {

@@ -47,7 +47,9 @@ class Compare:
     total_steps: int = 0
     """Environment steps of both sides; 0: what the settings say."""
     threshold: float | None = None
-    """Evaluation mean to be reached; the time to it leaves evaluation out."""
+    """Mean return to be reached; the time to it leaves evaluation out."""
+    criterion: Literal["evaluation", "training"] = "evaluation"
+    """What has to reach it: an evaluation, or the latest 100 training episodes."""
     until_threshold: bool = False
     """End a run once the threshold is reached."""
     eval_every: int = 0
@@ -139,7 +141,7 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
             job = {"side": side, "name": name, "settings": settings, "seed": seed, "env": config.env}
             job |= {"env_kwargs": env_kwargs, "dir": str(out / f"{side}-{seed}"), "log_every": max(total // 200, 1)}
             job |= {"eval_every": config.eval_every or max(total // 50, 1)}
-            shared = ("threshold", "until_threshold", "eval_episodes", "final_episodes", "threads", "sb3_vec_env")
+            shared = ("threshold", "criterion", "until_threshold", "eval_episodes", "final_episodes", "threads", "sb3_vec_env")
             jobs.append(job | {name: getattr(config, name) for name in shared})
     return jobs, notes, out
 

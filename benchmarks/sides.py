@@ -7,7 +7,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,28 @@ import torch
 
 
 class Curve:
-    """Evaluations over steps and training seconds. Truthy once the run may stop: the threshold is reached."""
+    """Evaluations over steps and training seconds. Truthy once the run may stop: the threshold is reached.
+
+    What has to reach it is an evaluation, or the mean of the latest 100 training episodes.
+    """
 
     def __init__(self, job: dict) -> None:
+        self.by_training = job["criterion"] == "training"
         self.threshold, self.may_stop = job["threshold"], job["until_threshold"]
         self.points: list[tuple[int, float, float]] = []
         self.reached: tuple[int, float] | None = None
 
     def add(self, steps: int, seconds: float, score: float) -> None:
         self.points.append((steps, seconds, score))
+        if not self.by_training:
+            self._mark(steps, seconds, score)
+
+    def train(self, steps: int, seconds: float, returns: Sequence[float]) -> None:
+        """Take in the returns of the latest training episodes, at most 100."""
+        if self.by_training and len(returns) == 100:
+            self._mark(steps, seconds, float(np.mean(returns)))
+
+    def _mark(self, steps: int, seconds: float, score: float) -> None:
         if self.reached is None and self.threshold is not None and score >= self.threshold:
             self.reached = (steps, seconds)
 
@@ -64,9 +77,12 @@ def native(job: dict, curve: Curve) -> dict:
         curve.add(agent.steps, clock["wall_time"], mean)
         return mean, {"eval/episode_return": mean}
 
+    def record(step: int) -> None:
+        curve.train(step, clock["wall_time"], agent.window[0].tolist())
+
     progress = Progress(agent.total_steps, "rollout/episode_return", quiet=True)
     every = {"eval_every": job["eval_every"], "log_every": job["log_every"], "checkpoint_every": agent.total_steps}
-    train(agent, run, evaluate, progress, curve, record=lambda step: None, clock=clock, **every)
+    train(agent, run, evaluate, progress, curve, record, clock=clock, **every)
     final = score(job["final_episodes"], EVAL_SEED)
     run.close()
     return {
@@ -119,6 +135,7 @@ def sb3(job: dict, curve: Curve) -> dict:
 
         def _on_rollout_start(self) -> None:
             self.seconds += time.perf_counter() - self.started
+            curve.train(model.num_timesteps, self.seconds, [episode["r"] for episode in model.ep_info_buffer])
             if self.log_due(model.num_timesteps):
                 self.log()
             if self.eval_due(model.num_timesteps):

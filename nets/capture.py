@@ -1,4 +1,4 @@
-"""Replays a loss and its gradients as one graph: the same kernels and numbers, without the cost of calling them one by one.
+"""Replays a loss and its gradients as one graph: the same kernels and numbers at a fraction of the overhead.
 
 For small networks on a CPU most of an optimizer step goes into Python and autograd, not arithmetic. Tracing the loss
 together with its backward pass to TorchScript halves the step and changes no bit of the result.

@@ -242,7 +242,13 @@ def rows_of(
         q = policy["q"]
         low, span = float(q.min()), max(float(q.max() - q.min()), 1e-6)
         return [
-            Line(names[j] if j < len(names) else str(j), 0.0, (float(v) - low) / span, number(v), action is not None and action == j)
+            Line(
+                names[j] if j < len(names) else str(j),
+                0.0,
+                (float(v) - low) / span,
+                number(v),
+                action is not None and action == j,
+            )
             for j, v in enumerate(q)
         ]
     if "mean" in policy:
@@ -250,13 +256,17 @@ def rows_of(
     return []
 
 
-def gaussian_rows(mean: np.ndarray, std: np.ndarray, action: np.ndarray | None, space: gymnasium.spaces.Box) -> list[Line]:
+def gaussian_rows(
+    mean: np.ndarray, std: np.ndarray, action: np.ndarray | None, space: gymnasium.spaces.Box
+) -> list[Line]:
     """A band of one deviation around the mean on the action's range (±3 without bounds), a mark at the action."""
     low, high = np.ravel(space.low), np.ravel(space.high)
     low, high = np.where(np.isfinite(low), low, -3.0), np.where(np.isfinite(high), high, 3.0)
     taken = mean if action is None else np.ravel(action)
     place = [np.clip((x - low) / (high - low), 0.0, 1.0) for x in (mean - std, mean + std, taken)]
     return [
-        Line(str(i), float(place[0][i]), float(place[1][i]), f"{mean[i]:.2f} ± {std[i]:.2f}", marks=(float(place[2][i]),))
+        Line(
+            str(i), float(place[0][i]), float(place[1][i]), f"{mean[i]:.2f} ± {std[i]:.2f}", marks=(float(place[2][i]),)
+        )
         for i in range(len(mean))
     ]

@@ -160,5 +160,5 @@ def require_display() -> None:
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     ):
         raise UserError(
-            "--watch needs a display and there is none: use --video out.mp4 to record, or --web 8000 to watch in a browser"
+            "--watch needs a display and there is none: use --video out.mp4 to record, or --web 8000 for a browser"
         )

@@ -29,7 +29,7 @@ PAGE = """<!doctype html>
 <style>
   body { background: #18191f; color: #ebecf0; font: 15px system-ui, sans-serif; text-align: center; margin: 24px }
   img { max-width: 100%%; border-radius: 6px }
-  button { font: inherit; color: inherit; background: #2e3240; border: 0; border-radius: 5px; padding: 8px 16px; margin: 4px }
+  button { font: inherit; color: inherit; background: #2e3240; border: 0; border-radius: 5px; padding: 8px 16px }
   button:hover { background: #485064 }
   p { color: #808694; margin: 10px }
 </style></head><body>
@@ -48,11 +48,15 @@ PAGE = """<!doctype html>
     pause.textContent = state.paused ? "Go on" : "Pause";
   }
   function ask(path, options) {
-    fetch(path, options).then(answer => answer.json()).then(tell).catch(() => status.textContent = "the show has ended");
+    const gone = () => status.textContent = "the show has ended";
+    fetch(path, options).then(answer => answer.json()).then(tell).catch(gone);
   }
   const send = command => ask("/" + command, {method: "POST"});
-  document.querySelectorAll("button").forEach(button => button.onclick = () => { send(button.dataset.command); button.blur() });
-  const keys = {" ": "pause", ArrowLeft: "slower", ArrowDown: "slower", ArrowRight: "faster", ArrowUp: "faster", n: "next"};
+  for (const button of document.querySelectorAll("button"))
+    button.onclick = () => { send(button.dataset.command); button.blur() };
+  const keys = {
+    " ": "pause", ArrowLeft: "slower", ArrowDown: "slower", ArrowRight: "faster", ArrowUp: "faster", n: "next",
+  };
   document.onkeydown = event => { if (keys[event.key]) { event.preventDefault(); send(keys[event.key]) } };
   setInterval(() => ask("/state"), 1000); ask("/state");
 </script></body></html>
@@ -60,7 +64,7 @@ PAGE = """<!doctype html>
 
 
 class LocalRequest(Request):
-    """Refuses names that are not this machine's, so that a page from elsewhere cannot reach the show by its own name."""
+    """Refuses hosts other than this machine, so that a page from elsewhere cannot reach the show by its own name."""
 
     trusted_hosts = [HOST, "localhost"]
 
@@ -126,8 +130,13 @@ class WebServer:
                 listener.bind((HOST, port))
                 listener.listen()
             except OSError as error:
-                reason = "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
-                raise UserError(f"--web {port}: the port {reason}; choose another, such as --web {max(port, 1024) + 1}") from error
+                reason = (
+                    "is in use by another program"
+                    if error.errno == errno.EADDRINUSE
+                    else f"cannot be opened ({error.strerror})"
+                )
+                other = port + 1 if 1024 <= port < 65535 else 8000
+                raise UserError(f"--web {port}: the port {reason}; choose another, such as --web {other}") from error
             logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
             self.server = make_server(HOST, port, self.answer, threaded=True, fd=listener.fileno())
         self.port = self.server.port

@@ -22,7 +22,11 @@ PLAIN = {"noop_max": 0, "sticky_actions": 0.0}
 def test_same_screens_as_ale_py(game):
     """A whole game without chance: rewards and the end agree, screens to two grey levels (it rounds otherwise)."""
     ours, theirs = (make_env(f"ALE/{game}-v5", 1, backend=b, env_kwargs=PLAIN) for b in ("sync", "gymnasium"))
-    assert type(ours) is not type(theirs) and ours.obs_space == theirs.obs_space and ours.action_space == theirs.action_space
+    assert (
+        type(ours) is not type(theirs)
+        and ours.obs_space == theirs.obs_space
+        and ours.action_space == theirs.action_space
+    )
     obs, other = ours.reset(0), theirs.reset(0)
     assert obs.dtype == torch.uint8 and obs.shape == (1, 4, 84, 84)
     rng, total = np.random.default_rng(0), 0.0
@@ -50,7 +54,7 @@ def test_area_interpolation():
 
 
 class Ticker(gymnasium.Env):
-    """A game of 40 frames and three lives, lost at frames 10 and 25; every frame scores 5; the screen shows the frame."""
+    """40 frames, three lives of which frames 10 and 25 take one; a frame scores 5; the screen shows its number."""
 
     observation_space = Box(0, 255, (6, 4), np.uint8)
     action_space = Discrete(3)

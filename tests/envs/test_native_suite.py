@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -154,3 +156,26 @@ def test_own_environments_are_scored_natively_and_others_by_gymnasiums():
     assert {scoring_backend(core.id) for core in OWN} == {"native"}
     assert {scoring_backend(i) for i in ("CartPole-v1", "AgentGym/CartPoleNoVel-v1", "Acrobot-v1")} == {"sync"}
     assert native_core("any.module:AgentGym/Snake-v0") is NATIVE["AgentGym/Snake-v0"]
+
+
+def documented():
+    """From the table of docs/environments.md: id -> (random mean, its deviation, scripted mean, its deviation)."""
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+    rows = re.findall(r"^\| (\S+) \| (\S+) ± (\S+) \| (\S+) ± (\S+) \| (\S+) \|$", page, flags=re.M)
+    return {row[0]: tuple(map(float, row[1:])) for row in rows}
+
+
+@pytest.mark.parametrize("env_id", list(SCRIPTED))
+def test_the_documented_returns_hold(env_id):
+    env, row = make_env(env_id, 50, seed=7), documented()[env_id]
+    policies = random_policy(env.action_space, seed=7), SCRIPTED[env_id]
+    for policy, mean, deviation in zip(policies, row[0:4:2], row[1:4:2], strict=True):
+        measured = returns(env, policy, 50, seed=7).mean()
+        assert abs(measured - mean) < 4 * deviation * (1 / 50 + 1 / 1000) ** 0.5 + 0.1
+
+
+def test_every_environment_has_its_page():
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+    assert set(documented()) == set(SCRIPTED)
+    for env_id in SCRIPTED:
+        assert f"\n## {env_id}\n" in page or f"\n### {env_id}\n" in page or f"\n- **{env_id}**" in page

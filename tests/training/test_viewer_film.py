@@ -19,7 +19,20 @@ import train
 from training.errors import UserError
 from training.video import Clip, Film
 
-SMALL = ["--env", "painted:Painted/Plain-v0", "--total-steps", "2048", "--num-envs", "8", "--num-steps", "32", "--eval-episodes", "4", "--num-epochs", "2"]
+SMALL = [
+    "--env",
+    "painted:Painted/Plain-v0",
+    "--total-steps",
+    "2048",
+    "--num-envs",
+    "8",
+    "--num-steps",
+    "32",
+    "--eval-episodes",
+    "4",
+    "--num-epochs",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +94,7 @@ def test_evaluate_records_what_it_scores(finished, tmp_path, capsys):
     *episodes, last = capsys.readouterr().out.splitlines()
     steps = [int(line.split()[-2]) for line in episodes]
     assert last == f"recorded {out}" and len(steps) == 2
-    frames = [frame for frame in imageio.get_reader(out)]
+    frames = list(imageio.get_reader(out))
     assert len(frames) == sum(steps) + 2  # the first picture of each episode comes before its first step
     assert frames[0].shape == (400, 850, 3)  # 8 × 12 pixels, enlarged 50 times, and the panel
     assert evaluate.main([str(finished), "--video", str(tmp_path / "b.gif"), "--grid", "2x2", "--plain"]) == 0
@@ -114,18 +127,22 @@ def test_video_every_records_and_changes_nothing(finished, tmp_path):
     flags = ["--run-dir", str(run), "--quiet", "--seed", "3", "--video-every", "1000"]
     assert train.main(["ppo", *SMALL, *flags]) == 0
     assert sorted(path.name for path in (run / "videos").iterdir()) == ["step-1024.mp4", "step-2048.mp4"]
-    weights = [torch.load(each / "checkpoints" / "last.pt", weights_only=True)["agent"]["model"] for each in (finished, run)]
+    weights = [
+        torch.load(each / "checkpoints" / "last.pt", weights_only=True)["agent"]["model"] for each in (finished, run)
+    ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     events = EventAccumulator(str(run), {"images": 0}).Reload()
     films = events.Images("video/episode")
     assert [film.step for film in films] == [1024, 2048]
     moving = [Image.open(io.BytesIO(film.encoded_image_string)) for film in films]
-    assert [(image.format, image.n_frames) for image in moving] == [("GIF", 2)] * 2  # every other picture of 4
+    assert [(image.format, image.n_frames) for image in moving] == [("GIF", 3)] * 2  # every other of 6 pictures
 
 
 def test_training_with_films_of_what_cannot_be_drawn_does_not_begin(tmp_path, capsys):
     silent = type("Silent", (Painted,), {"metadata": {"render_modes": ["ansi"]}})
     gymnasium.register("Painted/Silent-v1", silent, disable_env_checker=True)
     run = tmp_path / "never"
-    assert train.main(["ppo", *SMALL, "--env", "Painted/Silent-v1", "--run-dir", str(run), "--video-every", "1000"]) == 2
+    assert (
+        train.main(["ppo", *SMALL, "--env", "Painted/Silent-v1", "--run-dir", str(run), "--video-every", "1000"]) == 2
+    )
     assert "renders ansi" in capsys.readouterr().err and not run.exists()

@@ -34,7 +34,13 @@ def test_every_observation_once_and_the_true_last_picture():
 def test_an_episode_that_ended_waits_for_the_rest_of_the_grid():
     show = make_show((2,), (4,), episodes=2)
     rounds = list(show.pictures())
-    assert [(int(a.picture[0, 0, 0]), int(b.picture[0, 0, 0])) for a, b in rounds] == [(0, 0), (1, 1), (2, 2), (2, 3), (2, 4)]
+    assert [(int(a.picture[0, 0, 0]), int(b.picture[0, 0, 0])) for a, b in rounds] == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (2, 3),
+        (2, 4),
+    ]
     assert rounds[-1][0].episode_return == 3.0 and show.finished == [(3.0, 2), (10.0, 4)]
 
 
@@ -78,7 +84,9 @@ def test_bars_are_as_long_as_the_probabilities():
 
 
 def test_rows_for_every_action_space():
-    multi = rows_of({"probs": np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])}, np.array([1, 2]), [], MultiDiscrete([2, 3]))
+    multi = rows_of(
+        {"probs": np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])}, np.array([1, 2]), [], MultiDiscrete([2, 3])
+    )
     assert [line.name for line in multi] == ["0: 0", "0: 1", "1: 0", "1: 1", "1: 2"]
     assert [line.chosen for line in multi] == [False, True, False, False, True]
     bits = rows_of({"bit_probs": np.array([0.9, 0.4])}, np.array([1, 0]), [], MultiBinary(2))
@@ -122,7 +130,9 @@ def test_ppo_shows_how_often_it_would_act_so(space, sde_every):
     else:
         probs, action = torch.atleast_2d(one["probs"][0]), action.view(count, -1)
         for i, row in enumerate(probs):
-            assert row.tolist() == pytest.approx([(action[:, i] == j).double().mean().item() for j in range(len(row))], **near)
+            assert row.tolist() == pytest.approx(
+                [(action[:, i] == j).double().mean().item() for j in range(len(row))], **near
+            )
 
 
 class Holder:

@@ -68,7 +68,9 @@ def test_pause_next_and_quit(monkeypatch):
     lengths = [view.length for _, view in shown]
     skipped = lengths.index(0, 1)
     assert lengths[:skipped] == list(range(skipped)) and skipped == pytest.approx(40, abs=3)
-    assert lengths[skipped:][:3] == [0, 1, 2] and shown[skipped][0] == pytest.approx(7.0, abs=0.1) and shown[-1][0] < 8.2
+    assert (
+        lengths[skipped:][:3] == [0, 1, 2] and shown[skipped][0] == pytest.approx(7.0, abs=0.1) and shown[-1][0] < 8.2
+    )
 
 
 def test_keys_in_a_window(monkeypatch):
@@ -76,7 +78,16 @@ def test_keys_in_a_window(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     import pygame
 
-    keys = [pygame.K_SPACE, pygame.K_SPACE, pygame.K_RIGHT, pygame.K_n, pygame.K_UP, pygame.K_LEFT, pygame.K_DOWN, pygame.K_q]
+    keys = [
+        pygame.K_SPACE,
+        pygame.K_SPACE,
+        pygame.K_RIGHT,
+        pygame.K_n,
+        pygame.K_UP,
+        pygame.K_LEFT,
+        pygame.K_DOWN,
+        pygame.K_q,
+    ]
     log = []
     apply = Controls.apply
     monkeypatch.setattr(Controls, "apply", lambda self, command: (log.append(command), apply(self, command)))
