@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train
 
 NETWORK = ("--conv-layers", "16", "3", "2", "1", "8", "3", "2", "1", "--cnn-hidden-sizes", "30", "20")
+SETTINGS = ("--share-encoder", "no", "--learning-rate", "3e-3", "--num-epochs", "4", "--gamma", "0.9")
 WAYS = {
     "random weights": (),
     "digits' encoder": ("--encoder-from", "{digits}"),
@@ -33,15 +34,17 @@ class Options:
     """Where the runs go."""
     seeds: int = 3
     """Runs of each way."""
-    total_steps: int = 40_000
+    first_seed: int = 1
+    """Seed of the first run of each way."""
+    total_steps: int = 16_384
     """Environment steps of each run."""
     plot: str = ""
     """Write the curves to this image too."""
 
 
 def curve(run: Path, marks: np.ndarray) -> np.ndarray:
-    """The return of training episodes at the steps `marks`, between logged points linearly."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload().Scalars("rollout/episode_return")
+    """The mean return of 10 deterministic episodes at the steps `marks`, between evaluations linearly."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload().Scalars("eval/episode_return")
     return np.interp(marks, [e.step for e in events], [e.value for e in events])
 
 
@@ -51,12 +54,17 @@ def main(options: Options) -> None:
         require(train.main(["digits", "--quiet", "--run-dir", str(digits)]))
     marks = np.linspace(0, options.total_steps, 9)[1:]
     curves = {}
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for number, (way, flags) in enumerate(WAYS.items()):
             path = options.folder / f"{number}-{seed}"
             steps = ("--env", "benchmarks.digit_walk:DigitWalk-v0", "--total-steps", str(options.total_steps))
+            steps += ("--eval-every", str(options.total_steps // 8), "--eval-episodes", "50")
             own = [flag.format(digits=digits) for flag in flags]
-            require(train.main(["ppo", *steps, *NETWORK, *own, "--seed", str(seed), "--run-dir", str(path), "--quiet"]))
+            require(
+                train.main(
+                    ["ppo", *steps, *NETWORK, *SETTINGS, *own, "--seed", str(seed), "--run-dir", str(path), "--quiet"]
+                )
+            )
             curves.setdefault(way, []).append(curve(path, marks))
     table = Table("mean return at step", *(f"{int(mark):,}" for mark in marks), title=f"{options.seeds} seeds")
     for way, rows in curves.items():
@@ -79,7 +87,7 @@ def draw(curves: dict[str, list[np.ndarray]], marks: np.ndarray, path: str) -> N
     for way, rows in curves.items():
         axes.plot(marks, np.mean(rows, 0), ".-", label=way)
         axes.fill_between(marks, np.min(rows, 0), np.max(rows, 0), alpha=0.2)
-    axes.set(xlabel="environment steps", ylabel="return of training episodes")
+    axes.set(xlabel="environment steps", ylabel="return of evaluation episodes")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=80)

@@ -18,9 +18,7 @@ from envs.tmaze import TMAZE
 
 # Evaluation of the masked environments is Gymnasium's own environment, masked.
 for _core, _name in ((CARTPOLE_NO_VEL, "cartpole"), (PENDULUM_NO_VEL, "pendulum"), (ACROBOT_NO_VEL, "acrobot")):
-    gymnasium.register(
-        _core.id, entry_point=f"envs.masked:{_name}_no_vel", max_episode_steps=_core.max_episode_steps
-    )
+    gymnasium.register(_core.id, entry_point=f"envs.masked:{_name}_no_vel", max_episode_steps=_core.max_episode_steps)
 for _core in (
     *(CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, PENDULUM),
     *(CARTPOLE_NO_VEL, PENDULUM_NO_VEL, ACROBOT_NO_VEL),

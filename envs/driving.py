@@ -119,8 +119,8 @@ def render(state: np.ndarray) -> np.ndarray:
     for angle, length in zip(ANGLES, ranges(column)[:, 0].tolist(), strict=True):
         canvas.line(((x, y), turned([(length, 0.0)], heading + angle, (x, y))[0]), YELLOW, 0.3)
     for wheel_x, wheel_y, turn in ((2.2, 1.6, steer), (2.2, -1.6, steer), (-2.2, 1.6, 0.0), (-2.2, -1.6, 0.0)):
-        wheel = turned(turned([(-1.1, -0.5), (1.1, -0.5), (1.1, 0.5), (-1.1, 0.5)], turn, (wheel_x, wheel_y)), heading, (x, y))
-        canvas.polygon(wheel, INK)
+        wheel = turned([(-1.1, -0.5), (1.1, -0.5), (1.1, 0.5), (-1.1, 0.5)], turn, (wheel_x, wheel_y))
+        canvas.polygon(turned(wheel, heading, (x, y)), INK)
     canvas.polygon(turned([(-3.8, -1.6), (3.2, -1.6), (4.2, 0.0), (3.2, 1.6), (-3.8, 1.6)], heading, (x, y)), RED)
     canvas.polygon(turned([(-0.8, -1.1), (1.2, -1.1), (1.2, 1.1), (-0.8, 1.1)], heading, (x, y)), INK)
     canvas.text(f"{3.6 * speed:.0f} km/h", (0.0, 0.0), 14.0, (255, 255, 255))

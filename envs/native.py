@@ -128,7 +128,8 @@ class NativeGymEnv(gymnasium.Env):
         return self._obs(), reward.item(), bool(terminated), False, {}
 
     def _obs(self):
-        obs = map_obs(lambda part: part[0].numpy()[()], self.core.observe(self.state))  # [()]: a Discrete one is a number
+        # [()] makes a number of an array without dimensions, as Discrete spaces want it.
+        obs = map_obs(lambda part: part[0].numpy()[()], self.core.observe(self.state))
         return {**obs} if isinstance(obs, dict) else obs
 
     def render(self) -> np.ndarray | None:

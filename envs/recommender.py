@@ -61,20 +61,22 @@ def render(state: np.ndarray) -> np.ndarray:
     canvas.line(((2.0, 6.0), (15.4, 6.0)), GREY, 0.04)
     for topic in range(TOPICS):
         x = 2.9 + 1.65 * topic
-        if state[LAST][topic]:
+        last = bool(state[LAST][topic])
+        if last:
             canvas.box(x - 0.75, 0.5, x + 0.75, 9.3, (233, 243, 229) if state[SUCCESS] else (248, 228, 225), 0.2)
         height = float(np.clip(state[topic], -2.3, 2.3))
         canvas.box(x - 0.4, min(6.0, 6.0 + height), x + 0.4, max(6.0, 6.0 + height), BLUE, 0.1)
-        canvas.box(x - 0.4, 1.4, x + 0.4, 1.4 + 0.35 * float(state[SHOWN][topic]), LIGHT if not state[LAST][topic] else GREY)
+        canvas.box(x - 0.4, 1.4, x + 0.4, 1.4 + 0.35 * float(state[SHOWN][topic]), GREY if last else LIGHT)
         canvas.box(x - 0.4, 1.4, x + 0.4, 1.4 + 0.35 * float(state[ENGAGED][topic]), GREEN)
         canvas.text("ABCDEFGH"[topic], (x, 0.95), 0.6, INK)
-        if state[LAST][topic]:
+        if last:
             verdict, colour = ("engaged", GREEN) if state[SUCCESS] else ("ignored", RED)
             canvas.text(verdict, (x, 8.95), 0.45, colour)
     patience = max(float(state[PATIENCE]), 0.0)
     canvas.text("patience", (1.0, 9.65), 0.45, INK)
     canvas.box(2.1, 9.5, 15.4, 9.8, LIGHT, 0.15)
-    canvas.box(2.1, 9.5, 2.1 + 13.3 * patience, 9.8, GREEN if patience > 0.5 else ORANGE if patience > 0.2 else RED, 0.15)
+    colour = GREEN if patience > 0.5 else ORANGE if patience > 0.2 else RED
+    canvas.box(2.1, 9.5, 2.1 + 13.3 * patience, 9.8, colour, 0.15)
     return canvas.image()
 
 

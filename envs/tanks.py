@@ -70,11 +70,9 @@ def render(state: np.ndarray) -> np.ndarray:
     canvas = Canvas((480, 480), (0.0, 0.0, 48.0, 48.0))
     levels, targets, volts = state[:4], state[4:6], state[6:]
     pipe = (186, 204, 222)
-    for pump_x, own_x, other_x in ((8.0, 13.0, 33.0), (40.0, 35.0, 15.0)):  # to the tank below and the one across, above
-        top = 46.5 if pump_x < 24 else 45.0
-        canvas.line(((pump_x, 5.0), (pump_x - 6.0 if pump_x < 24 else pump_x + 6.0, 5.0)), pipe, 0.8)
-        side = pump_x - 6.0 if pump_x < 24 else pump_x + 6.0
-        canvas.line(((side, 5.0), (side, top), (other_x, top), (other_x, 43.0)), pipe, 0.8)
+    # From each pump up the side to the tank above across, with a branch to the lower tank on its own side.
+    for pump_x, side, own_x, other_x, top in ((8.0, 2.0, 13.0, 33.0, 46.5), (40.0, 46.0, 35.0, 15.0, 45.0)):
+        canvas.line(((pump_x, 5.0), (side, 5.0), (side, top), (other_x, top), (other_x, 43.0)), pipe, 0.8)
         canvas.line(((side, 24.5), (own_x, 24.5), (own_x, 22.0)), pipe, 0.8)
     for number, (x, y) in enumerate(((10.0, 9.0), (28.0, 9.0), (10.0, 29.0), (28.0, 29.0))):
         height = 12.0 * float(levels[number]) / HEIGHT

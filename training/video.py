@@ -46,20 +46,31 @@ class Film:
                 # H.264 wants even sides, not multiples of 16.
                 self.writer = imageio.get_writer(self.partial, fps=self.fps, macro_block_size=2)
         except OSError as error:
-            raise UserError(f"cannot write --video {self.path} ({error.strerror}): choose another folder") from error
+            raise self._unwritable(error) from error
         return self
 
     def add(self, picture: np.ndarray) -> None:
         if self.count % self.stride == 0:
-            self.writer.append_data(picture)
+            try:
+                self.writer.append_data(picture)
+            except OSError as error:
+                raise self._unwritable(error) from error
         self.count += 1
 
     def __exit__(self, kind: type | None, *exc: object) -> None:
-        self.writer.close()
-        if kind is None:
-            os.replace(self.partial, self.path)
-        else:
+        try:
+            self.writer.close()
+            if kind is None:
+                os.replace(self.partial, self.path)
+        except OSError as error:
+            if kind is None:
+                raise self._unwritable(error) from error
+        finally:
             self.partial.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> UserError:
+        reason = error.strerror or str(error).strip().splitlines()[0]
+        return UserError(f"cannot write the film {self.path} ({reason}): free space, or choose another folder")
 
 
 class Clip:

@@ -110,6 +110,7 @@ class Broadcast:
         finally:
             with self.changed:
                 self.spectators -= 1
+                self.changed.notify_all()
 
     def close(self) -> None:
         with self.changed:

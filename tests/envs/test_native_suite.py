@@ -32,7 +32,7 @@ def actions(core, num_envs, steps, seed=0):
 
 def test_the_suite_is_complete():
     classic = {"CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"}
-    names = "Snake Obstacles Driving Recommender Tanks TMaze RepeatPrevious".split()
+    names = ("Snake", "Obstacles", "Driving", "Recommender", "Tanks", "TMaze", "RepeatPrevious")
     masked = {f"AgentGym/{name}NoVel-v1" for name in ("CartPole", "Pendulum", "Acrobot")}
     assert set(NATIVE) >= classic | masked | {f"AgentGym/{name}-v0" for name in names}
     assert set(SCRIPTED) == classic | masked | {f"AgentGym/{name}-v0" for name in names}
@@ -179,3 +179,14 @@ def test_every_environment_has_its_page():
     assert set(documented()) == set(SCRIPTED)
     for env_id in SCRIPTED:
         assert f"\n## {env_id}\n" in page or f"\n### {env_id}\n" in page or f"\n- **{env_id}**" in page
+
+
+@pytest.mark.parametrize("core", CORES, ids=by_id)
+def test_no_step_asks_the_device_for_a_value(core):
+    """Meta tensors have no values: reading one, or mixing in a tensor of another device, is an error."""
+    meta = torch.device("meta")
+    state = core.initial(8, None, meta)
+    action = actions(core, 8, 1)[0].to(meta)
+    state, reward, terminated = core.step(state, action, None)
+    assert state.device == reward.device == terminated.device == core.observe(state).device == meta
+    assert core.observe(state).shape == (8, *core.obs_space.shape)

@@ -45,7 +45,7 @@ def test_an_agent_learns_it(code, tmp_path):
     env = make_env("hover:Hover-v0", 50)
     assert env.backend == "native"
     random = returns(env, random_policy(env.action_space), 50)
-    flags = "--total-steps 40000 --num-envs 64 --num-steps 32 --quiet --eval-episodes 20 --eval-every 40000 --device cpu"
+    flags = "--total-steps 40000 --num-envs 64 --num-steps 32 --eval-episodes 20 --eval-every 40000 --quiet"
     assert train.main(["ppo", "--env", "hover:Hover-v0", "--run-dir", str(tmp_path / "run"), *flags.split()]) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["return_mean"] > np.mean(random) + 3 * np.std(random)

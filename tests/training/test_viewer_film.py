@@ -94,7 +94,7 @@ def test_evaluate_records_what_it_scores(finished, tmp_path, capsys):
     *episodes, last = capsys.readouterr().out.splitlines()
     steps = [int(line.split()[-2]) for line in episodes]
     assert last == f"recorded {out}" and len(steps) == 2
-    frames = list(imageio.get_reader(out))
+    frames = list(imageio.get_reader(out).iter_data())
     assert len(frames) == sum(steps) + 2  # the first picture of each episode comes before its first step
     assert frames[0].shape == (400, 850, 3)  # 8 × 12 pixels, enlarged 50 times, and the panel
     assert evaluate.main([str(finished), "--video", str(tmp_path / "b.gif"), "--grid", "2x2", "--plain"]) == 0
