@@ -86,11 +86,8 @@ def training(num_envs: int, total_steps: int, seeds: int, overrides: dict) -> No
         seconds = time.perf_counter() - start
         scoring = make_env(ENV, 25, backend=scoring_backend(ENV))
         score = play(agent, scoring, 100, seed=EVAL_SEED).returns.mean()
-        print(
-            f"seed {seed}: {agent.steps / seconds:9,.0f} steps/s ({seconds:.2f} s, {collecting / seconds:.0%} collecting), "
-            f"return {score:.1f}",
-            flush=True,
-        )
+        parts = f"{seconds:.2f} s, {collecting / seconds:.0%} of it collecting"
+        print(f"seed {seed}: {agent.steps / seconds:9,.0f} steps/s ({parts}), return {score:.1f}", flush=True)
 
 
 def main() -> None:

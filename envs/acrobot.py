@@ -1,4 +1,4 @@
-"""A two-link arm swung up by its middle joint (Sutton 1996), with the equations and numbers of Gymnasium's Acrobot-v1."""
+"""A two-link arm swung up by its middle joint (Sutton 1996), with the equations of Gymnasium's Acrobot-v1."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ OVERSAMPLE = 2
 
 
 class Canvas:
-    """A picture of `size` (width, height) pixels that shows the world from (left, bottom) to (right, top), y upwards."""
+    """A picture of `size` (width, height) pixels of the world from (left, bottom) to (right, top), y upwards."""
 
     def __init__(self, size: tuple[int, int], view: tuple[float, float, float, float], background: Colour = PAPER):
         import pygame  # pictures are asked for: nothing else needs the library
