@@ -1,7 +1,7 @@
 """Does an encoder trained on labels help an agent? python -m benchmarks.encoder_transfer
 
 PPO walks along handwritten numbers (benchmarks.digit_walk) three times a seed: from random weights, from the encoder of
-`train.py digits`, and with that encoder kept as it is. Same flags otherwise; all runs lie in one folder for TensorBoard.
+`train.py digits`, and with that encoder kept as it is. Same flags otherwise; all runs lie in one folder.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main(options: Options) -> None:
             curves.setdefault(way, []).append(curve(path, marks))
     table = Table("mean return at step", *(f"{int(mark):,}" for mark in marks), title=f"{options.seeds} seeds")
     for way, rows in curves.items():
-        table.add_row(way, *(f"{mean:.1f} ± {std:.1f}" for mean, std in zip(np.mean(rows, 0), np.std(rows, 0))))
+        cells = zip(np.mean(rows, 0), np.std(rows, 0), strict=True)
+        table.add_row(way, *(f"{mean:.1f} ± {std:.1f}" for mean, std in cells))
     Console(width=160).print(table)
     if options.plot:
         draw(curves, marks, options.plot)

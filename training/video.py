@@ -10,7 +10,7 @@ from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image, ImageChops
 
 from training.errors import UserError
 from training.overlay import fit
@@ -19,6 +19,32 @@ from training.show import Show
 FILM_TYPES = (".mp4", ".gif")
 GIF_FPS = 50.0  # browsers slow down anything faster
 CLIP_WIDTH, CLIP_FPS, CLIP_PICTURES = 340, 12.5, 250  # of what TensorBoard shows
+
+
+class GifWriter:
+    """Writes an animated GIF picture by picture, of each the part that changed, so that memory holds one."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.file = open(path, "wb")  # noqa: SIM115  closed by close()
+        self.fps, self.count = fps, 0
+        self.previous: Image.Image | None = None
+
+    def append_data(self, picture: np.ndarray) -> None:
+        image = Image.fromarray(picture)
+        box = (0, 0, *image.size)
+        if self.previous is not None:
+            box = ImageChops.difference(image, self.previous).getbbox() or (0, 0, 1, 1)
+        part = image.crop(box).quantize(256, Image.Quantize.FASTOCTREE)
+        chunks = [] if self.previous is not None else GifImagePlugin.getheader(part, info={"loop": 0})[0]
+        # GIF counts in 1/100 s: rounding the times, not the steps between them, keeps the pace.
+        until, since = (round(100 * count / self.fps) for count in (self.count + 1, self.count))
+        chunks += GifImagePlugin.getdata(part, box[:2], duration=10 * (until - since), include_color_table=True)
+        self.file.write(b"".join(chunks))
+        self.previous, self.count = image, self.count + 1
+
+    def close(self) -> None:
+        with self.file:
+            self.file.write(b";")
 
 
 class Film:
@@ -37,14 +63,15 @@ class Film:
         self.writer = None
 
     def __enter__(self) -> Film:
-        import imageio.v2 as imageio
-
         try:
             if self.path.suffix == ".gif":
-                self.writer = imageio.get_writer(self.partial, duration=1000 / self.fps, loop=0)
+                self.writer = GifWriter(self.partial, self.fps)
             else:
+                import imageio.v2 as imageio
+
                 # H.264 wants even sides, not multiples of 16.
-                self.writer = imageio.get_writer(self.partial, fps=self.fps, macro_block_size=2)
+                options = {"macro_block_size": 2, "ffmpeg_log_level": "quiet"}
+                self.writer = imageio.get_writer(self.partial, fps=self.fps, **options)
         except OSError as error:
             raise self._unwritable(error) from error
         return self
