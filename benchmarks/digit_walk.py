@@ -15,7 +15,7 @@ class DigitWalk(gymnasium.Env):
     """The number 0..9 is shown as a random specimen of scikit-learn's digits, uint8 [28, 28].
 
     Actions: one less, one more (not beyond 0 and 9). Reaching the 5 pays 1 and leads to a random other number.
-    An episode has 50 steps; reading without error earns about 20, walking at random about 6.
+    An episode has 50 steps; reading without error earns 17 to 18, walking at random about 2.5.
     """
 
     observation_space = spaces.Box(0, 255, (28, 28), np.uint8)
