@@ -210,7 +210,7 @@ def is_task(run: Path) -> bool:
 def evaluate_task(args: EvaluateConfig, device: torch.device) -> int:
     """Score a task's model on its own test rows or on new ones, or predict new ones."""
     if args.watch or args.video:
-        raise UserError(f"{args.run} is the run of a task: there is nothing to watch; --data NEW.csv --predict OUT.csv predicts")
+        raise UserError(f"{args.run} is the run of a task: nothing to watch; --data NEW.csv --predict OUT.csv predicts")
     if args.predict and not args.data:
         raise UserError("--predict OUT.csv needs the rows to predict: add --data NEW.csv")
     checkpoint = open_checkpoint(args.run, args.checkpoint)

@@ -33,7 +33,8 @@ from training.session import Conclusion, Session, run_session
 from training.show import Show, frame_rate, make_tap
 from training.video import Clip, film, prepare_headless
 
-USER_ERRORS = (UserError, ConfigError, EnvSpecError, UnsupportedSpace, EnvFailure, NonFiniteError, TaskError, TransferError)
+REFUSED = (UserError, ConfigError, TaskError, EnvSpecError, UnsupportedSpace, TransferError)
+USER_ERRORS = (*REFUSED, EnvFailure, NonFiniteError)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def parse(argv: list[str]):
     if any(arg.split("=")[0] == "--resume" for arg in argv):
         return parse_resume(tyro.cli(ResumeConfig, args=argv))
     if argv and argv[0] in ("-h", "--help"):
-        print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n\npython train.py NAME --help lists the flags of one.")
-        print("python train.py --resume RUN continues a run.")
+        print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
+        print("python train.py NAME --help lists the flags of one; python train.py --resume RUN continues a run.")
         raise SystemExit(0)
     if not argv or argv[0].startswith("-"):
         argv = ["ppo", *argv]
@@ -183,7 +184,7 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
         headline="rollout/episode_return",
         eval_every=config.eval_every,
         checkpoint_every=config.checkpoint_every,
-        notes=(settings, f"{env.backend} environments: {env.choice}", f"device {device}, {torch.get_num_threads()} thread(s)"),
+        notes=(settings, f"{env.backend} environments: {env.choice}", hardware(device)),
         recoverable=(EnvFailure,),
     )
     try:
@@ -224,9 +225,13 @@ def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int
         headline="train/loss",
         eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
-        notes=(settings, *task.data.notes, f"device {device}, {torch.get_num_threads()} thread(s)", layers),
+        notes=(settings, *task.data.notes, hardware(device), layers),
     )
     return run_session(session, checkpoint, device)
+
+
+def hardware(device: torch.device) -> str:
+    return f"device {device}, {torch.get_num_threads()} thread(s)"
 
 
 if __name__ == "__main__":

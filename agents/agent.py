@@ -13,7 +13,6 @@ from agents.returns import Episodes, EpisodeStats
 from envs.vector import VectorEnv
 from nets.learner import Stats
 
-
 WINDOW = 100
 
 

@@ -73,7 +73,8 @@ class PPOConfig(AgentConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive("num_steps", "num_epochs", "num_minibatches", "learning_rate", "eps", "clip_coef")
-        self.require_not_negative("max_grad_norm", "clip_value_coef", "value_coef", "entropy_coef", "target_kl", "sde_every")
+        self.require_not_negative("max_grad_norm", "clip_value_coef", "value_coef", "entropy_coef", "target_kl")
+        self.require_not_negative("sde_every")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -52,12 +53,12 @@ def minibatches(
     order = torch.randperm(len(state), generator=generator, device=generator.device)
     batch = tree_map(lambda x: x.index_select(1, order), batch)
     state = state.index_select(0, order)
-    for start, stop in _bounds(len(state), num_minibatches):
-        yield tree_map(lambda x: x[:, start:stop], batch), state[start:stop]
+    for part in _slices(len(state), num_minibatches):
+        yield tree_map(lambda x, part=part: x[:, part], batch), state[part]
 
 
-def _bounds(size: int, parts: int) -> list[tuple[int, int]]:
-    """Split range(size) into `parts` (at most size) runs whose lengths differ by at most one."""
+def _slices(size: int, parts: int) -> list[slice]:
+    """Split range(size) into `parts` (at most size) slices whose lengths differ by at most one."""
     parts = min(parts, size)
     edges = [size * k // parts for k in range(parts + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return [slice(*ends) for ends in pairwise(edges)]

@@ -35,7 +35,7 @@ SUITE_PRESETS: dict[str, dict] = {
         **NORMALIZED,
     },
     "AgentGym/Snake-v0": {
-        "total_steps": 2_000_000,
+        "total_steps": 1_500_000,
         **MANY,
         "encoder": "mlp",
         "hidden_sizes": (256, 128),
@@ -56,10 +56,17 @@ SUITE_PRESETS: dict[str, dict] = {
     },
     "AgentGym/AcrobotNoVel-v1": {"total_steps": 500_000, **MEMORY, "normalize_obs": True},
     "AgentGym/PendulumNoVel-v1": {
-        "total_steps": 600_000,
+        "total_steps": 800_000,
         **MEMORY,
+        "hidden_sizes": (64,),
         "num_epochs": 6,
+        "num_minibatches": 8,
         "gamma": 0.95,
+        "gae_lambda": 0.9,
+        "clip_coef": 0.3,
+        "max_grad_norm": 5.0,
+        "log_std_init": -1.0,
+        "sde_every": 4,
         "normalize_obs": True,
     },
 }

@@ -25,6 +25,15 @@ from benchmarks.matching import algo_for, matched
 from envs.make import make_single
 from envs.vector import EnvSpecError
 
+SHARED = (  # what both sides take from the command line as it is
+    "threshold",
+    "criterion",
+    "until_threshold",
+    "eval_episodes",
+    "final_episodes",
+    "threads",
+    "sb3_vec_env",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -141,8 +150,7 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
             job = {"side": side, "name": name, "settings": settings, "seed": seed, "env": config.env}
             job |= {"env_kwargs": env_kwargs, "dir": str(out / f"{side}-{seed}"), "log_every": max(total // 200, 1)}
             job |= {"eval_every": config.eval_every or max(total // 50, 1)}
-            shared = ("threshold", "criterion", "until_threshold", "eval_episodes", "final_episodes", "threads", "sb3_vec_env")
-            jobs.append(job | {name: getattr(config, name) for name in shared})
+            jobs.append(job | {name: getattr(config, name) for name in SHARED})
     return jobs, notes, out
 
 

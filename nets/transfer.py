@@ -31,7 +31,7 @@ def encoder_weights(run: str) -> dict[str, Tensor]:
 
 
 def load_encoder(encoder: nn.Module, run: str) -> None:
-    """Copy the encoder weights of `run` into `encoder`. Raises TransferError unless every name and shape is the same."""
+    """Copy the encoder weights of `run` into `encoder`. Raises TransferError unless all names and shapes agree."""
     given, wanted = encoder_weights(run), encoder.state_dict()
     for name in dict.fromkeys((*wanted, *given)):
         there, here = (tuple(state[name].shape) if name in state else "absent" for state in (given, wanted))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-
 EVAL_SEED = 20_000  # of the final evaluation and of evaluate.py: not the seed of any training run
 
 

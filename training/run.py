@@ -86,7 +86,8 @@ class Run:
                 self.writer.add_scalar(tag, value, step)
         except OSError as error:
             raise UserError(
-                f"cannot write TensorBoard events to {self.path} ({error.strerror}): free space, then --resume {self.path}"
+                f"cannot write TensorBoard events to {self.path} ({error.strerror}): "
+                f"free space there, then --resume {self.path}"
             ) from error
 
     def log_gif(self, tag: str, gif: bytes, width: int, height: int, step: int) -> None:

@@ -21,9 +21,9 @@ OBS = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 
 def copy_weights(policy: ActorCritic, sb3) -> None:
     """The same numbers in Stable-Baselines3's MlpPolicy, layer by layer."""
-    ours = [p for p in policy.encoder.parameters()] + [p for p in policy.critic_encoder.parameters()]
-    theirs = [p for p in sb3.mlp_extractor.policy_net.parameters()]
-    theirs += [p for p in sb3.mlp_extractor.value_net.parameters()]
+    ours = list(policy.encoder.parameters()) + list(policy.critic_encoder.parameters())
+    theirs = list(sb3.mlp_extractor.policy_net.parameters())
+    theirs += list(sb3.mlp_extractor.value_net.parameters())
     ours += [policy.head.linear.weight, policy.head.linear.bias]
     ours += [policy.value_head.linear.weight, policy.value_head.linear.bias]
     theirs += [sb3.action_net.weight, sb3.action_net.bias, sb3.value_net.weight, sb3.value_net.bias]

@@ -181,7 +181,7 @@ def test_another_network_than_the_encoder(capsys, trained):
     assert "(64, 3) there and (16, 4) here" in line
 
 
-@pytest.mark.parametrize(("run", "message"), [("none", "no checkpoint there"), ("broken", "no readable checkpoint")])
+@pytest.mark.parametrize(("run", "message"), [("none", "no checkpoint there"), ("broken", "not a readable checkpoint")])
 def test_no_run_for_an_encoder(capsys, tmp_path, run, message):
     (tmp_path / "broken" / "checkpoints").mkdir(parents=True)
     (tmp_path / "broken" / "checkpoints" / "best.pt").write_bytes(b"no checkpoint")
