@@ -35,12 +35,13 @@ PPO_PRESETS = {
     },
     "Acrobot-v1": {
         "total_steps": 1_000_000,
-        "num_envs": 16,
-        "num_steps": 256,
-        "num_epochs": 4,
+        "num_envs": 64,
+        "num_steps": 128,
+        "num_epochs": 6,
         "num_minibatches": 32,
-        "learning_rate": 5e-4,
-        "gae_lambda": 0.94,
+        "learning_rate": 1e-3,
+        "gae_lambda": 0.97,
+        "entropy_coef": 0.005,
         **NORMALIZED,
     },
     "MountainCarContinuous-v0": {
