@@ -34,6 +34,11 @@ class ActorCritic(nn.Module):
         self.value_head = ValueHead(self.encoder.out_dim)
         self.state_dim = self.encoder.state_dim * (1 if shared else 2)
 
+    def act(self, obs: object, reset: Tensor) -> Distribution:
+        """The action distribution alone, for a policy without memory."""
+        features, _ = self.encoder(obs, reset.new_zeros(reset.shape[1], 0, dtype=torch.float32), reset)
+        return self.head(features)
+
     def forward(self, obs: object, state: Tensor, reset: Tensor):
         if self.critic_encoder is None:
             features, state = self.encoder(obs, state, reset)

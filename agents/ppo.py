@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from agents.agent import Agent
 from agents.config import AgentConfig, ConfigError
 from agents.policy import ActorCritic, describe
-from agents.returns import gae
+from agents.returns import gae, standardize
 from agents.rollout import Rollout, minibatches
 from envs.vector import VectorEnv
-from nets.encoders import is_image
+from nets.distributions import Distribution
+from nets.encoders import has_image, is_image
 from nets.learner import Learner, OptimizerConfig, Stats
 from nets.normalisation import ObsNorm, ReturnScale
 from nets.tree import tree_map
@@ -160,6 +161,8 @@ class PPO(Agent):
             ),
             capture=self.state_dim == 0,  # resets inside sequences change what a recurrent loss does
         )
+        # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
+        self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
@@ -175,14 +178,20 @@ class PPO(Agent):
     @torch.no_grad()
     def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True, noise: Tensor | None = None):
         distribution, value, state = self._forward(obs, state, reset)
-        if not explore:
-            raw = distribution.mode()
-        elif noise is None:
-            raw = distribution.sample(self.generator)
-        else:
-            raw = distribution.sample_with(noise)
+        raw = self._draw(distribution, noise) if explore else distribution.mode()
         extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
         return self.policy.head.to_env(extras["action"]), state, extras
+
+    def _draw(self, distribution: Distribution, noise: Tensor | None) -> Tensor:
+        return distribution.sample(self.generator) if noise is None else distribution.sample_with(noise)
+
+    def _explore(self, noise: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """`act` on the current observations, with as much in the extras as cannot be had later."""
+        if not self.evaluates_later:
+            return self.act(self.obs, self.state, self.reset, noise=noise)
+        obs = tree_map(lambda x: x.unsqueeze(0), self.obs_norm(self.obs))
+        action = self._draw(self.policy.act(obs, self.reset.unsqueeze(0)), noise).squeeze(0)
+        return self.policy.head.to_env(action), self.state, {"action": action}
 
     @torch.no_grad()
     def value(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
@@ -209,16 +218,14 @@ class PPO(Agent):
         for t in range(self.config.num_steps):
             if self.held_noise and t % self.config.sde_every == 0:
                 noise = self.policy.head.noise(self.env.num_envs, self.generator)
-            action, state, extras = self.act(self.obs, self.state, self.reset, noise=noise)
+            action, state, extras = self._explore(noise)
             step = self.env.step(action)
-            final_value = extras["value"]
+            final_value = step.reward  # stands in where nothing is truncated and nobody reads it
             if step.final_obs is not step.obs and step.truncated.any():
                 final_value = self.value(step.final_obs, state, never)
             fields = {"obs": self.obs, "reset": self.reset, **extras, "final_value": final_value}
             fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
-            if step.valid is not None:
-                fields["valid"] = step.valid
-            self.rollout.add(t, **fields)
+            self.rollout.add(t, **fields, **({} if step.valid is None else {"valid": step.valid}))
             self.obs, self.state = step.obs, state
             self.reset = step.terminated | step.truncated
             if step.valid is not None:
@@ -262,10 +269,16 @@ class PPO(Agent):
         if config.normalize_returns:
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
             reward = self.return_scale.scale(reward)
+        batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
+        if self.evaluates_later:
+            distribution, batch["value"], _ = self.policy(batch["obs"], self.first_state, batch["reset"])
+            batch["log_prob"] = distribution.log_prob(batch["action"])
+        else:
+            batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
         last_value = self.value(self.obs, self.state, self.reset)
         advantage, returns = gae(
             reward,
-            rollout["value"],
+            batch["value"],
             rollout["terminated"],
             rollout["truncated"],
             rollout["final_value"],
@@ -273,11 +286,8 @@ class PPO(Agent):
             config.gamma,
             config.gae_lambda,
         )
-        batch = {name: rollout[name] for name in ("reset", "action", "log_prob", "value")}
-        batch |= {"obs": self.obs_norm(rollout["obs"]), "advantage": advantage, "returns": returns}
-        if "valid" in rollout.fields:
-            batch["valid"] = rollout["valid"]
-        return batch
+        valid = {"valid": rollout["valid"]} if "valid" in rollout.fields else {}
+        return batch | valid | {"advantage": advantage, "returns": returns}
 
     def state_dict(self) -> dict:
         own = {"learner": self.learner.state_dict(), "return_scale": self.return_scale.state_dict()}
@@ -287,12 +297,3 @@ class PPO(Agent):
         super().load_state_dict(state)
         self.learner.load_state_dict(state["learner"])
         self.return_scale.load_state_dict(state["return_scale"])
-
-
-def standardize(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean 0, standard deviation 1, over the valid steps. One step alone is left as it is."""
-    real = advantage if valid is None else advantage[valid]
-    if real.numel() < 2:
-        return advantage
-    std, mean = torch.std_mean(real)
-    return (advantage - mean) / (std + 1e-8)

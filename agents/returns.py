@@ -42,6 +42,15 @@ def gae(
     return advantage, advantage + value
 
 
+def standardize(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean 0, standard deviation 1, over the valid steps. One step alone is left as it is."""
+    real = advantage if valid is None else advantage[valid]
+    if real.numel() < 2:
+        return advantage
+    std, mean = torch.std_mean(real)
+    return (advantage - mean) / (std + 1e-8)
+
+
 class Episodes(NamedTuple):
     """Episodes that ended in a rollout: their undiscounted returns [K] and lengths [K], in order of time."""
 

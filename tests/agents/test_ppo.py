@@ -11,7 +11,8 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from agents import agent_class
 from agents.policy import ActorCritic
-from agents.ppo import PPO, A2CConfig, PPOConfig, ppo_loss, ratio_stats, standardize
+from agents.ppo import PPO, A2CConfig, PPOConfig, ppo_loss, ratio_stats
+from agents.returns import standardize
 from agents.rollout import Rollout, minibatches
 from envs.make import make_env
 from nets.encoders import EncoderConfig
@@ -144,12 +145,13 @@ def test_truncation_bootstraps_from_the_true_successor():
     truncated = agent.rollout["truncated"]
     assert truncated.sum() == 2 * (520 // 200) and not agent.rollout["terminated"].any()
     ends = truncated[:, 0].nonzero().flatten()
+    batch = agent._targets()
+    value, final_value = batch["value"], agent.rollout["final_value"]
     # The obs after an end belongs to the next episode, so its value must differ from the one bootstrapped from.
-    assert (agent.rollout["final_value"][ends, 0] != agent.rollout["value"][ends + 1, 0]).all()
-    advantage = agent._targets()["advantage"]
+    assert (final_value[ends, 0] != value[ends + 1, 0]).all()
     t = int(ends[0])
-    delta = agent.rollout["reward"][t] + config.gamma * agent.rollout["final_value"][t] - agent.rollout["value"][t]
-    torch.testing.assert_close(advantage[t], delta)
+    delta = agent.rollout["reward"][t] + config.gamma * final_value[t] - value[t]
+    torch.testing.assert_close(batch["advantage"][t], delta)
 
 
 @pytest.mark.parametrize("config", [PPOConfig(), A2CConfig(gamma=0.98, learning_rate=3e-3)], ids=["ppo", "a2c"])
