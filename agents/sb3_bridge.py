@@ -37,7 +37,7 @@ def to_arrays(obs: Any, space: spaces.Space) -> Any:
     """Observations [B, ...] of `space` as arrays (or a dict of them), discrete values counted from 0."""
     if isinstance(space, spaces.Dict):
         return {key: to_arrays(obs[key], part) for key, part in space.items()}
-    array = obs.cpu().numpy()
+    array = obs.contiguous().cpu().numpy()  # a transposed view would round differently from its saved copy
     return array - space.start if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else array
 
 
