@@ -58,7 +58,8 @@ class EvaluateConfig:
     plain: bool = False
     """The picture alone, without return, value and action probabilities."""
     stochastic: bool = False
-    """Sample actions as in training instead of taking the most likely."""
+    """Sample actions as in training instead of taking the most likely; Atari games are always played so, since a
+    fixed action can keep a game from ever starting."""
     checkpoint: Literal["best", "last"] = "best"
     """The best by evaluation during training, or the latest."""
     seed: int = EVAL_SEED
@@ -117,7 +118,7 @@ def evaluate_run(args: EvaluateConfig) -> int:
     backend = scoring_backend(env_id)
     env = make_env(env_id, min(episodes, 25), backend=backend, env_kwargs=env_kwargs, device=device)
     try:
-        score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic)
+        score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic or is_atari(env_id))
     finally:
         env.close()
     if args.json:

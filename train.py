@@ -140,7 +140,7 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
     def score(episodes: int, num_envs: int, seed: int) -> Score:
         eval_env = make(min(episodes, num_envs), backend=scoring_backend(config.env))
         try:
-            return play(agent.playing_in(eval_env), eval_env, episodes, seed=seed)
+            return play(agent.playing_in(eval_env), eval_env, episodes, seed=seed, explore=game)
         finally:
             eval_env.close()
 
