@@ -13,8 +13,11 @@ EncoderName = Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"]
 ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
 
 
+MAX_LAYERS = 64  # of memory on top of each other
+
+
 class UnsupportedSpace(ValueError):
-    """A space that no encoder or head takes; the message is one line that names it."""
+    """A space that no encoder or head takes, or sizes that make no network; the message is one line that names them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,23 @@ class EncoderConfig:
     """Folder of a run whose encoder's weights are the first ones; empty: random."""
     freeze: bool = False
     """Weights take no part in training."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.recurrent_layers <= MAX_LAYERS or self.recurrent_size < 1:
+            raise UnsupportedSpace(
+                f"--recurrent-layers {self.recurrent_layers} --recurrent-size {self.recurrent_size}: expected 1 to "
+                f"{MAX_LAYERS} layers of 1 unit or more"
+            )
+        if min(*self.hidden_sizes, *self.cnn_hidden_sizes, 1, 1) < 1:
+            raise UnsupportedSpace(
+                f"--hidden-sizes {self.hidden_sizes} --cnn-hidden-sizes {self.cnn_hidden_sizes}: expected 1 or more"
+            )
+        for filters, kernel, stride, padding in self.conv_layers:
+            if min(filters, kernel, stride) < 1 or padding < 0:
+                raise UnsupportedSpace(
+                    f"--conv-layers with {filters} filters, kernel {kernel}, stride {stride} and padding {padding}: "
+                    "expected 1 or more, padding 0 or more"
+                )
 
 
 class Encoder(nn.Module):

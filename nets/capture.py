@@ -1,7 +1,8 @@
 """Replays a loss and its gradients as one graph: the same kernels and numbers at a fraction of the overhead.
 
 For small networks on a CPU most of an optimizer step goes into Python and autograd, not arithmetic. Tracing the loss
-together with its backward pass to TorchScript halves the step and changes no bit of the result.
+together with its backward pass to TorchScript, without what need not be repeated (nets/simplify.py), halves the step
+and changes no bit of the result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from nets.simplify import simplify
 from nets.tree import tree_leaves, tree_map
 
 MAX_SHAPES = 4  # graphs kept; a loss that sees more shapes of batch than this is not worth tracing
@@ -25,6 +27,7 @@ class GradientGraph:
 
     The loss must do the same operations on every batch of one shape: what varies has to be a tensor, in the batch or
     written in place. Each graph proves itself on its first batches against the loss itself, and is dropped otherwise.
+    Parameters and their gradients must stay where they are in memory.
     """
 
     def __init__(self, loss_fn: Callable, parameters: list[nn.Parameter]) -> None:
@@ -37,26 +40,26 @@ class GradientGraph:
     def __call__(self, *batch: object) -> tuple[Tensor, dict[str, Tensor]]:
         """Fills the parameters' `.grad`; returns the loss [] and the stats, detached."""
         leaves = [leaf for argument in batch for leaf in tree_leaves(argument)]
-        key = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        self.seen[key] = self.seen.get(key, 0) + 1
-        if self.seen[key] <= PATIENCE:
-            return self._run(*batch)
+        key = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
         if key not in self.graphs:
+            self.seen[key] = self.seen.get(key, 0) + 1
+            if self.seen[key] <= PATIENCE:
+                return self._run(*batch)
             self.graphs[key] = _Graph.trace(self, batch, leaves) if len(self.graphs) < MAX_SHAPES else None
         graph = self.graphs[key]
         if graph is None:
             return self._run(*batch)
-        outputs = graph(leaves)
         if graph.trials < TRIALS:
             graph.trials += 1
+            replayed = [value.clone() for value in self._all(*graph(leaves))]
             loss, stats = self._run(*batch)
-            truth = [loss, *stats.values(), *self.gradients]
-            if not all(torch.equal(a, b) for a, b in zip(outputs, truth, strict=True)):
+            if not all(torch.equal(a, b) for a, b in zip(replayed, self._all(loss, stats), strict=True)):
                 self.graphs[key] = None
             return loss, stats
-        count = 1 + len(graph.names)
-        torch._foreach_copy_(self.gradients, outputs[count:])
-        return outputs[0], dict(zip(graph.names, outputs[1:count], strict=True))
+        return graph(leaves)
+
+    def _all(self, loss: Tensor, stats: dict[str, Tensor]) -> list[Tensor]:
+        return [loss, *stats.values(), *self.gradients]
 
     def _run(self, *batch: object) -> tuple[Tensor, dict[str, Tensor]]:
         loss, stats = self.loss_fn(*batch)
@@ -68,15 +71,22 @@ class GradientGraph:
 
 
 class _Graph:
-    """One traced shape: leaves in; loss, stats and gradients out."""
+    """One traced shape: leaves in; loss and stats out, and gradients to their places.
 
-    def __init__(self, script: Callable, names: list[str]) -> None:
-        self.script, self.names, self.trials = script, names, 0
+    `sources`: the results to be copied to `targets`, gradients that the script does not write there itself.
+    """
+
+    def __init__(self, script: Callable, names: list[str], sources: list[int], targets: list[Tensor]) -> None:
+        self.script, self.names, self.sources, self.targets = script, names, sources, targets
+        self.trials = 0
 
     @torch.no_grad()
-    def __call__(self, leaves: list[Tensor]) -> tuple[Tensor, ...]:
+    def __call__(self, leaves: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.jit.optimized_execution(False):  # its passes split addmm, which rounds differently
-            return self.script(*leaves)
+            results = self.script(*leaves)
+        if self.sources:
+            torch._foreach_copy_(self.targets, [results[i] for i in self.sources])
+        return results[0], dict(zip(self.names, results[1 : 1 + len(self.names)], strict=True))
 
     @classmethod
     def trace(cls, owner: GradientGraph, batch: tuple, leaves: list[Tensor]) -> _Graph | None:
@@ -91,13 +101,12 @@ class _Graph:
 
         try:
             graph = make_fx(run)(*leaves)
-            for node in graph.graph.nodes:
-                if node.target is torch.ops.aten.detach.default:  # nothing to detach from in a replay
-                    node.replace_all_uses_with(node.args[0])
-            graph.graph.eliminate_dead_code()
-            graph.recompile()
+            places = [None] * (1 + len(names)) + owner.gradients  # of the results
+            written = simplify(graph, leaves, places)
+            sources = [i for i, place in enumerate(places) if place is not None and i not in written]
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
-                return cls(torch.jit.trace(graph, tuple(leaves), check_trace=False), names)
+                script = torch.jit.trace(graph, tuple(leaves), check_trace=False)
+            return cls(script, names, sources, [places[i] for i in sources])
         except (RuntimeError, TypeError, NotImplementedError):
             return None

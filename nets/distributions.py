@@ -117,10 +117,11 @@ class DiagGaussian(Distribution):
         self.mean = mean
         self.log_std = log_std
 
-    def rsample(self, generator: Generator | None = None) -> Tensor:
-        """A sample with gradient to mean and log_std."""
+    def rsample(self, generator: Generator | None = None, noise: Tensor | None = None) -> Tensor:
+        """A sample with gradient to mean and log_std; `noise` like mean, standard normal, stands in for a draw."""
         mean = self.mean
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        if noise is None:
+            noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         return torch.addcmul(mean, self.log_std.exp(), noise)
 
     @torch.no_grad()
@@ -163,9 +164,11 @@ class SquashedGaussian(Distribution):
     def __init__(self, mean: Tensor, log_std: Tensor):
         self.gaussian = DiagGaussian(mean, log_std)
 
-    def rsample_with_log_prob(self, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+    def rsample_with_log_prob(
+        self, generator: Generator | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """A sample [T, B, m] with gradient and its log-density [T, B], without inverting tanh."""
-        pre_tanh = self.gaussian.rsample(generator)
+        pre_tanh = self.gaussian.rsample(generator, noise)
         return torch.tanh(pre_tanh), self._log_prob_of(pre_tanh)
 
     @torch.no_grad()

@@ -18,7 +18,13 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(num, 1, out_dim).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        """x of the first networks alone gives their outputs alone."""
+        weight, bias = self.weight, self.bias
+        if len(x) < len(weight):
+            weight, bias = weight[: len(x)], bias[: len(x)]
+        if weight.shape[-1] == 1:  # a matrix product is made for more columns: 140 against 25 microseconds
+            return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
+        return torch.baddbmm(bias, x, weight)
 
 
 class EnsembleMLP(nn.Module):
@@ -35,8 +41,9 @@ class EnsembleMLP(nn.Module):
         self.out = BatchedLinear(num, in_dim, out_dim)
         self.activation = get_activation(activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.expand(self.num, *x.shape)
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """`first`: only so many of the networks."""
+        x = x.expand(first or self.num, *x.shape)
         for layer in self.hidden:
             x = self.activation(layer(x))
         return self.out(x)

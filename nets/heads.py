@@ -94,6 +94,14 @@ class BoxHead(PolicyHead):
         self._buffer("scale", np.where(bounded, (high_or_0 - low_or_0) / 2.0, 1.0))
         self._buffer("centre", (high_or_0 + low_or_0) / 2.0)
 
+    def refuse_unbounded(self, policy: str) -> None:
+        """Raises UnsupportedSpace unless every dimension has finite bounds."""
+        if not (torch.isfinite(self.low) & torch.isfinite(self.high)).all():
+            raise UnsupportedSpace(
+                f"actions from {self.low.tolist()} to {self.high.tolist()} are not supported; {policy} needs "
+                "finite bounds"
+            )
+
     def _buffer(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32), persistent=False)
 
@@ -141,13 +149,24 @@ class SquashedGaussianHead(BoxHead):
 
     def __init__(self, space: spaces.Box, in_dim: int):
         super().__init__(space)
-        if not (torch.isfinite(self.low) & torch.isfinite(self.high)).all():
-            raise UnsupportedSpace(f"action space {space} is not supported; a squashed policy needs finite bounds")
+        self.refuse_unbounded("a squashed policy")
         self.linear = nn.Linear(in_dim, 2 * self.size)
 
     def forward(self, features: Tensor) -> SquashedGaussian:
         mean, log_std = self.linear(features).chunk(2, dim=-1)
         return SquashedGaussian(mean, log_std.clamp(*self.LOG_STD_RANGE))
+
+
+class DeterministicHead(BoxHead):
+    """Box with bounds: features [T, B, in_dim] -> the action itself, [T, B, m] in [-1, 1] (Lillicrap 2016)."""
+
+    def __init__(self, space: spaces.Box, in_dim: int):
+        super().__init__(space)
+        self.refuse_unbounded("a deterministic policy")
+        self.linear = nn.Linear(in_dim, self.size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.tanh(self.linear(features))
 
 
 def make_policy_head(

@@ -1,10 +1,12 @@
 """Start an encoder from one that another run has trained, agent or task."""
 
-import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from nets import tensor_file
+from nets.plain import short
 
 
 class TransferError(ValueError):
@@ -18,8 +20,9 @@ def encoder_weights(run: str) -> dict[str, Tensor]:
     if path is None:
         raise TransferError(f"--encoder-from {run}: no checkpoint there; expected a run folder that train.py has made")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["agent"]["model"]
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError):
+        model = tensor_file.read(path)["agent"]["model"]
+        state = {key: value for key, value in model.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    except (OSError, tensor_file.DamagedFile, KeyError, TypeError, AttributeError):
         raise TransferError(f"--encoder-from {run}: {path} is not a readable checkpoint of this project") from None
     prefixes = {key[: key.index("encoder.") + 8] for key in state if "encoder" in key.split(".")[:-1]}
     # An actor's encoder is called so; a critic's or a target's has a longer name.
@@ -36,8 +39,11 @@ def load_encoder(encoder: nn.Module, run: str) -> None:
     for name in dict.fromkeys((*wanted, *given)):
         there, here = (tuple(state[name].shape) if name in state else "absent" for state in (given, wanted))
         if there != here:
+            label = name if name in wanted else short(name)
             raise TransferError(
-                f"--encoder-from {run}: {name} is {there} there and {here} here; choose the same inputs, --encoder "
+                f"--encoder-from {run}: {label} is {there} there and {here} here; choose the same inputs, --encoder "
                 "and sizes for both"
             )
+        if not torch.isfinite(given[name]).all():
+            raise TransferError(f"--encoder-from {run}: {name} holds NaN or infinite numbers; train it again")
     encoder.load_state_dict(given)

@@ -1,0 +1,124 @@
+"""Plain data and tensors that anybody may have written: nothing is taken unchecked."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+LARGEST = 2**62  # of whole numbers: torch and numpy take no more than 64 bits
+
+
+def from_plain(cls: type[T], stored: Any) -> T:
+    """An instance of dataclass `cls` from a dict of its fields; lists stand for tuples, dicts for dataclasses.
+
+    Raises TypeError that names the field whose value does not fit its annotation, is unknown or is missing.
+    """
+    if not isinstance(stored, dict):
+        raise TypeError(f"{short(stored)} is no set of fields")
+    hints = get_type_hints(cls)
+    fields = {field.name for field in dataclasses.fields(cls)}
+    values = {}
+    for name, value in stored.items():
+        if not isinstance(name, str) or name not in fields:
+            raise TypeError(f"unknown field {short(name)}")
+        try:
+            values[name] = _fitted(value, hints[name])
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+    return cls(**values)
+
+
+def require_like(given: Any, template: Any, name: str = "state") -> None:
+    """Raise TypeError, which names the part, unless saved state `given` is built like `template`, the state of now.
+
+    Same keys, types, and shapes; what is empty or None in the template, or a dimension of 0, may have been filled.
+    """
+    if template is None:
+        return
+    if isinstance(template, Tensor):
+        if not isinstance(given, Tensor) or given.dtype != template.dtype or given.dim() != template.dim():
+            raise TypeError(f"{name} is {short(given)}, expected {template.dim()} dimensions of {template.dtype}")
+        if any(there != here != 0 for there, here in zip(given.shape, template.shape, strict=True)):
+            raise TypeError(f"{name} has the shape {tuple(given.shape)}, expected {tuple(template.shape)}")
+        return
+    kind = next(k for k in (dict, (list, tuple), bool, int, float, object) if isinstance(template, k))
+    if not isinstance(given, (float, int) if kind is float else kind) or (isinstance(given, bool) and kind is not bool):
+        raise TypeError(f"{name} is {short(given)}, expected a {type(template).__name__}")
+    if kind is object and type(given) is not type(template):
+        raise TypeError(f"{name} is {short(given)}, expected a {type(template).__name__}")
+    if kind in (dict, (list, tuple)) and len(template):
+        parts = template.items() if kind is dict else enumerate(template)
+        if len(given) != len(template) or (kind is dict and given.keys() != template.keys()):
+            raise TypeError(f"{name} has other parts than here")
+        for key, part in parts:
+            require_like(given[key], part, f"{name}.{key}")
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """Every tensor in dicts, lists and tuples."""
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()
+    if isinstance(tree, Tensor):
+        yield tree
+    for part in parts:
+        yield from tensors(part)
+
+
+def all_finite(tree: Any) -> bool:
+    """Whether no tensor in dicts, lists and tuples holds NaN or an infinite number."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors(tree))
+
+
+def reason(error: BaseException, length: int = 200) -> str:
+    """The last line of what an error says, where libraries put the point; else its type."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip()[:length] if lines else type(error).__name__
+
+
+def short(value: Any, length: int = 60) -> str:
+    """A value in few characters and on one line."""
+    if isinstance(value, str | bytes):
+        value = value[:length]
+    elif not isinstance(value, bool | int | float | None):
+        return f"a {type(value).__name__}"  # its text might have no end
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        return "a number beyond 64 bits"
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _fitted(value: Any, hint: Any) -> Any:
+    """`value` as the annotation `hint` has it. Raises TypeError."""
+    origin, options = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if any(type(value) is type(option) and value == option for option in options):
+            return value
+        raise TypeError(f"{short(value)}, expected one of {', '.join(map(str, options))}")
+    if origin in (Union, types.UnionType):
+        for option in options:
+            try:
+                return _fitted(value, option)
+            except TypeError:
+                continue
+        raise TypeError(f"{short(value)} fits none of its types")
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{short(value)}, expected a list")
+        if options[1:] == (...,):
+            return tuple(_fitted(part, options[0]) for part in value)
+        if len(value) != len(options):
+            raise TypeError(f"{len(value)} values, expected {len(options)}")
+        return tuple(map(_fitted, value, options))
+    wanted = {float: (float, int), None: type(None)}.get(hint, hint)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise TypeError(f"{short(value)}, expected {getattr(hint, '__name__', hint)}")
+    if isinstance(value, int | float) and not abs(value) <= (float("inf") if isinstance(value, float) else LARGEST):
+        raise TypeError(f"{short(value)} is out of range")  # NaN too
+    return value
