@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import traceback
 import warnings
 from typing import Any
 
@@ -12,11 +11,11 @@ import envpool
 import gymnasium
 import numpy as np
 import torch
-from torch import Tensor
 
-from envs.gymnasium_env import ArrayVectorEnv, Batch, describe, env_seeds
-from envs.spaces import canonical, canonical_action
-from envs.vector import EnvFailure, EnvSpecError, Obs, Step
+from envs.arrays import FAULTS, ArrayVectorEnv, Batch, describe, trouble
+from envs.recovery import Trouble
+from envs.spaces import Arrays, canonical, canonical_action
+from envs.vector import EnvSpecError
 
 
 def has(env_id: str) -> bool:
@@ -41,6 +40,7 @@ class EnvPoolEnv(ArrayVectorEnv):
     """
 
     backend = "envpool"
+    whole = True
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class EnvPoolEnv(ArrayVectorEnv):
             ) from error
         with _quiet():
             spaces = spec.gymnasium_observation_space, spec.gymnasium_action_space
-        super().__init__(env_id, *spaces, num_envs, device)
+        super().__init__(env_id, *spaces, num_envs, device, like.spec)
         pool_spaces = self.obs_space, self.action_space
         self.obs_space, self.action_space = canonical(like.observation_space), canonical_action(like.action_space)
         for mine, theirs in zip(pool_spaces, (self.obs_space, self.action_space), strict=True):
@@ -73,37 +73,37 @@ class EnvPoolEnv(ArrayVectorEnv):
         self.config = {"num_envs": num_envs, "num_threads": threads, **env_kwargs}
         self.pool = None
 
-    def reset(self, seed: int) -> Obs:
+    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         """A pool takes its seeds when it is made, so this makes a new one."""
         self.close()
-        seeds = env_seeds(seed, self.num_envs)
-        obs = self.layout.empty(self.num_envs)
-        with _quiet():
-            self.pool = envpool.make(self.pool_id, "gymnasium", seed=seeds, **self.config)
-            self._put(obs, *self._call(self.pool.reset))
-        return self.first_obs(obs)
+        try:
+            with _quiet():
+                self.pool = envpool.make(self.pool_id, "gymnasium", seed=seeds, **self.config)
+                self._put(obs, *self.pool.reset())
+        except FAULTS as error:
+            return [trouble(None, error)]
+        return []
 
-    def step(self, action: Tensor) -> Step:
-        self.steps += 1
-        raw_obs, reward, terminated, truncated, _ = self._call(self.pool.step, self.decode(action))
-        obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
-        done = terminated | truncated
-        if done.any():
-            obs = [array.copy() for array in final_obs]
-            self._put(obs, *self._call(self.pool.reset, np.flatnonzero(done).astype(np.int32)))
-        return self.to_step(Batch(obs, reward.astype(np.float32), terminated, truncated, final_obs))
+    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        try:
+            raw_obs, reward, terminated, truncated, _ = self.pool.step(action)
+            obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
+            done = terminated | truncated
+            if done.any():
+                obs = [array.copy() for array in final_obs]
+                self._put(obs, *self.pool.reset(np.flatnonzero(done).astype(np.int32)))
+        except FAULTS as error:
+            return self._blank(), [trouble(None, error)]
+        return Batch(obs, reward.astype(np.float32), terminated, truncated, final_obs), []
+
+    def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
+        return self._reset(seeds, obs)
 
     def _put(self, arrays: list[np.ndarray], raw_obs: Any, info: dict[str, Any]) -> None:
         """Write the rows of a reset, which come in the order in which the threads finished."""
         ids = info["env_id"]
         for array, rows in zip(arrays, self.layout.batch(raw_obs, len(ids)), strict=True):
             array[ids] = rows
-
-    def _call(self, function, *args) -> Any:
-        try:
-            return function(*args)
-        except Exception as error:
-            raise EnvFailure(self.id, 0, self.steps, describe(error), traceback.format_exc()) from error
 
     def close(self) -> None:
         if getattr(self, "pool", None) is not None:

@@ -9,17 +9,22 @@ import importlib.util
 import inspect
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.wrappers import FrameStackObservation
 
 import envs  # noqa: F401  registers AgentGym/…
 from envs import atari
-from envs.gymnasium_env import SyncEnv, VectorAdapter, describe
+from envs.arrays import describe
+from envs.gymnasium_env import SyncEnv, VectorAdapter
 from envs.native import NATIVE, Core, NativeGymEnv, NativeVectorEnv
-from envs.vector import EnvSpecError, VectorEnv
+from envs.recovery import Recovery
+from envs.vector import EnvFailure, EnvSpecError, VectorEnv
 from envs.workers import WorkerEnv
 
 BACKENDS = ("auto", "native", "gymnasium", "sync", "async", "envpool")
@@ -41,10 +46,13 @@ def make_env(
     device: torch.device | str = "cpu",
     seed: int = 0,
     training: bool = False,
+    on_error: str = "stop",
+    report: Callable[[EnvFailure], None] | None = None,
 ) -> VectorEnv:
     """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises EnvSpecError.
 
-    `training` allows what helps learning and falsifies scores: see envs.atari.
+    `training` allows what helps learning and falsifies scores: see envs.atari. With `on_error` "restart" environments
+    that fail are replaced instead of raising EnvFailure; `report` is told of each failure (see envs.recovery).
     """
     env_kwargs = env_kwargs or {}
     if backend not in BACKENDS:
@@ -64,6 +72,8 @@ def make_env(
         backend, choice = _choose(spec, num_envs, env_kwargs)
     env = _build(backend, spec, num_envs, env_kwargs, device, seed)
     env.choice = choice
+    env.recovery = Recovery(spec.id, on_error == "restart", report)
+    env.frame_stack = 1 if backend == "native" else _frame_stack(make_single(env_id, env_kwargs), env)
     return env
 
 
@@ -159,9 +169,10 @@ def _choose(spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]) -> tuple[s
 def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device: Any, seed: int) -> VectorEnv:
     if backend == "native":
         return NativeVectorEnv(native_core(spec.id), num_envs, device, seed)
+    make = functools.partial(_make_single, spec, env_kwargs, None)
     if backend == "async":
-        return WorkerEnv(functools.partial(_make_single, spec, env_kwargs, None), num_envs, spec.id, device)
-    first = _make_single(spec, env_kwargs, None)
+        return WorkerEnv(make, num_envs, spec.id, device)
+    first = make()
     if backend == "envpool":
         from envs.envpool_env import EnvPoolEnv
 
@@ -169,11 +180,28 @@ def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device:
         env = EnvPoolEnv(first, num_envs, pool_kwargs, device, _pool_id(spec))
         first.close()
         return env
-    vector = None if backend == "sync" else _vector_entry_point(spec, first, num_envs, env_kwargs)
+    make_vector = functools.partial(_vector_entry_point, spec, first, num_envs, env_kwargs)
+    vector = None if backend == "sync" else make_vector()
     if vector is not None:
         first.close()
-        return VectorAdapter(vector, spec.id, device)
-    return SyncEnv([first, *(_make_single(spec, env_kwargs, None) for _ in range(num_envs - 1))], spec.id, device)
+        return VectorAdapter(vector, spec.id, device, make=make_vector)
+    return SyncEnv([first, *(make() for _ in range(num_envs - 1))], spec.id, device, make)
+
+
+def _frame_stack(single: gymnasium.Env, env: VectorEnv) -> int:
+    """Frames in each image of an observation; 1 unless a wrapper that nothing outside of it changes stacks them."""
+    layer, stack = single, 1
+    while isinstance(layer, gymnasium.Wrapper) and layer.observation_space == single.observation_space:
+        if isinstance(layer, atari.Preprocessing):
+            stack = layer.options.stack
+            break
+        if isinstance(layer, FrameStackObservation):
+            stack = layer.stack_size
+            break
+        layer = layer.env
+    single.close()
+    is_image = isinstance(env.obs_space, gymnasium.spaces.Box) and env.obs_space.dtype == np.uint8
+    return stack if is_image and env.obs_space.shape[0] == stack else 1
 
 
 def _vector_entry_point(spec: EnvSpec, single: gymnasium.Env, num_envs: int, env_kwargs: dict) -> Any:

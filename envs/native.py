@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from envs.recovery import Recovery, Trouble
 from envs.spaces import map_obs
 from envs.vector import Obs, Step, VectorEnv
+from envs.watch import NOT_FINITE, Watch
 
 _ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
 
@@ -52,7 +54,10 @@ def constant(numbers: tuple, device: torch.device) -> Tensor:
 
 
 class NativeVectorEnv(VectorEnv):
-    """B environments of a Core with autoreset, a time limit and their own generator; never waits for a GPU."""
+    """B environments of a Core with autoreset, a time limit and their own generator; never waits for a GPU.
+
+    Values are looked at in every step, on a GPU without waiting, so that there `check` raises what was found.
+    """
 
     backend = "native"
 
@@ -61,16 +66,23 @@ class NativeVectorEnv(VectorEnv):
         self.obs_space, self.action_space = core.obs_space, core.action_space
         self.limit = torch.tensor(core.max_episode_steps, dtype=torch.int32)
         self.generator = torch.Generator(self.device)
+        self.recovery = Recovery(core.id)
+        self.watch = Watch(core.obs_space, num_envs, self.device)
+        self.steps = 0
         self.reset(seed)
 
     def reset(self, seed: int) -> Obs:
         self.generator.manual_seed(seed)
         self.state = self.core.initial(self.num_envs, self.generator, self.device)
         self.time = torch.zeros(self.num_envs, dtype=torch.int32, device=self.device)
-        return self.core.observe(self.state)
+        self.intact = True
+        self.watch.begin()
+        self.last = self.core.observe(self.state)
+        return self.last
 
     def step(self, action: Tensor) -> Step:
         core = self.core
+        self.steps += 1
         state, reward, terminated = core.step(self.state, action, self.generator)
         time = self.time + _ONE
         truncated = time >= self.limit
@@ -84,15 +96,80 @@ class NativeVectorEnv(VectorEnv):
             fresh = core.initial(len(index), self.generator, self.device)
             state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
             obs = map_obs(lambda old, new: old.index_copy(0, index, new), final_obs, core.observe(fresh))
-        self.state, self.time = state, time
-        return Step(obs, reward, terminated, truncated, final_obs, {})
+        step = Step(
+            obs, reward, terminated, truncated, final_obs, {}, self.watch.always if self.recovery.restart else None
+        )
+        if self.device.type == "cpu":
+            if not self.watch.finite(step):
+                step, state, time = self._failed(step, state, time)
+            elif self.recovery.streaks:
+                self.recovery.completed()
+        elif self.recovery.restart:
+            bad = self.watch.count(step)
+            step, state, time = self._begin_anew(bad, step, state, time)
+        else:
+            self.watch.remember(step)
+        self.state, self.time, self.last = state, time, step.obs
+        return step
 
-    def state_dict(self) -> dict[str, Any]:
+    def _failed(self, step: Step, state: Tensor, time: Tensor) -> tuple[Step, Tensor, Tensor]:
+        bad = self.watch.bad_rows(step)
+        rows = bad.nonzero().flatten().tolist()
+        self.recovery.completed(set(range(self.num_envs)) - set(rows))
+        self.intact = not rows  # nothing to go on from, unless they are replaced
+        for row in rows:
+            self.recovery.take(Trouble(row, NOT_FINITE), self.steps)
+        if not rows:  # huge numbers, no more
+            return step, state, time
+        self.recovery.restarts += len(rows)
+        step, state, time = self._begin_anew(bad, step, state, time)
+        if self.watch.bad_rows(step).any():
+            self.recovery.stop(Trouble(rows[0], f"in initial(): {NOT_FINITE}"), self.steps)
+        self.intact = True
+        return step, state, time
+
+    def _begin_anew(self, bad: Tensor, step: Step, state: Tensor, time: Tensor) -> tuple[Step, Tensor, Tensor]:
+        """The step with those of the `bad` environments marked as failed, and new state for them."""
+
+        def choose(new: Tensor, old: Tensor) -> Tensor:
+            return torch.where(bad.view(-1, *[1] * (old.dim() - 1)), new, old)
+
+        fresh = self.core.initial(self.num_envs, self.generator, self.device)
+        state, time = torch.where(bad, fresh, state), time.masked_fill(bad, 0)
+        step = Step(
+            map_obs(choose, self.core.observe(state), step.obs),
+            step.reward.masked_fill(bad, 0.0),
+            step.terminated & ~bad,
+            step.truncated | bad,
+            map_obs(choose, self.last, step.final_obs),
+            {},
+            ~bad,
+        )
+        return step, state, time
+
+    def check(self) -> None:
+        if self.device.type != "cpu":
+            count, streak, row = self.watch.found()
+            if count:
+                self.recovery.restarts += count if self.recovery.restart else 0
+                self.intact = self.recovery.restart
+                self.recovery.streaks = {row: streak - 1}
+                self.recovery.take(Trouble(row, f"{NOT_FINITE}, {count} times since the last look"), self.steps)
+        fault = self.watch.outside(self.last)
+        if fault is not None:
+            self.intact = False
+            self.recovery.stop(Trouble(*fault), self.steps)  # the Core is at fault: another start mends nothing
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """None after a failure: there is nothing good to go on from."""
+        if not self.intact:
+            return None
         return {"state": self.state.clone(), "time": self.time.clone(), "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.state, self.time = (state[key].to(self.device, copy=True) for key in ("state", "time"))
         self.generator.set_state(state["generator"].cpu())
+        self.last = self.core.observe(self.state)
 
     def observe(self) -> Obs:
         """The current observations, for going on after `load_state_dict`."""

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from envs.vector import EnvSpecError, Obs
 
+Arrays = Sequence[np.ndarray]
+
 
 def canonical(space: spaces.Space) -> spaces.Space:
     """The space as the rest of the project sees it.
@@ -63,6 +65,41 @@ class Leaf(NamedTuple):
     raw_shape: tuple[int, ...]  # as the environment gives it
     shape: tuple[int, ...]  # as it is stored
     dtype: np.dtype
+    space: spaces.Space  # canonical
+
+    @property
+    def where(self) -> str:
+        """Its place in words: "" or ['camera'][0]."""
+        return "".join(f"[{key!r}]" for key in self.path)
+
+    def take(self, obs: Any, lead: tuple[int, ...] = (), copy: bool = False) -> np.ndarray:
+        """Its part [*lead, *shape] of the environment's own observation. Raises ValueError where that does not fit."""
+        value = obs
+        try:
+            for key in self.path:
+                value = value[key]
+        except (KeyError, IndexError, TypeError):
+            raise ValueError(f"observation{self.where} is missing") from None
+        value = np.asarray(value)
+        if value.shape != (*lead, *self.raw_shape):
+            raise ValueError(
+                f"observation{self.where} has shape {value.shape[len(lead) :]}, its space says {self.raw_shape}"
+            )
+        return self.cast(value, copy).reshape((*lead, *self.shape))
+
+    def cast(self, value: np.ndarray, copy: bool) -> np.ndarray:
+        """The same numbers in `dtype`. Raises ValueError for what is no number and for what an integer cannot hold."""
+        if value.dtype is self.dtype:
+            return value.copy() if copy else value
+        if value.dtype.kind not in "fiub":
+            raise ValueError(f"observation{self.where} has dtype {value.dtype}, its space says {self.dtype}")
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = value.astype(self.dtype)
+        if self.dtype.kind != "f" and not np.array_equal(cast, value):
+            raise ValueError(
+                f"observation{self.where} has dtype {value.dtype} with values that its space's {self.dtype} cannot hold"
+            )
+        return cast
 
 
 class ObsLayout:
@@ -76,6 +113,7 @@ class ObsLayout:
         self.leaves: list[Leaf] = []
         self._collect(raw_space, self.space, ())
         self._single = self.leaves[0] if self.leaves[0].path == () else None
+        self._direct = "fd" if self.leaves[0].dtype.kind == "f" else self.leaves[0].dtype.char  # need no check
 
     def _collect(self, raw: spaces.Space, space: spaces.Space, path: tuple) -> None:
         if isinstance(space, spaces.Dict):
@@ -84,36 +122,25 @@ class ObsLayout:
                 self._collect(raw[key], space[str(key)], (*path, key))
             return
         dtype = space.dtype if isinstance(space, spaces.Box | spaces.MultiBinary) else np.int64
-        self.leaves.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype)))
+        self.leaves.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype), space))
 
     def empty(self, num_envs: int) -> list[np.ndarray]:
         """Uninitialised arrays [B, *shape], one a leaf."""
         return [np.empty((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
 
     def put(self, arrays: Sequence[np.ndarray], index: int, obs: Any) -> None:
-        """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape."""
-        if self._single is not None and type(obs) is np.ndarray and obs.shape == self._single.shape:
+        """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape or dtype."""
+        single = self._single
+        plain = single is not None and type(obs) is np.ndarray and obs.shape == single.shape
+        if plain and obs.dtype.char in self._direct:
             arrays[0][index] = obs
             return
         for array, leaf in zip(arrays, self.leaves, strict=True):
-            value = obs
-            for key in leaf.path:
-                value = value[key]
-            value = np.asarray(value)
-            if value.shape != leaf.raw_shape:
-                where = "".join(f"[{key!r}]" for key in leaf.path)
-                raise ValueError(f"observation{where} has shape {value.shape}, its space says {leaf.raw_shape}")
-            array[index] = value.reshape(leaf.shape)
+            array[index] = leaf.take(obs)
 
     def batch(self, obs: Any, num_envs: int) -> list[np.ndarray]:
-        """Fresh arrays [B, *shape] from a vector environment's own batched observation."""
-        arrays = []
-        for leaf in self.leaves:
-            value = obs
-            for key in leaf.path:
-                value = value[key]
-            arrays.append(np.array(value, leaf.dtype).reshape(num_envs, *leaf.shape))
-        return arrays
+        """Fresh arrays [B, *shape] from a vector environment's own batched observation. Raises ValueError as `put`."""
+        return [leaf.take(obs, (num_envs,), copy=True) for leaf in self.leaves]
 
     def tensors(self, arrays: Sequence[np.ndarray]) -> Obs:
         """The arrays as CPU tensors that share their memory, nested as in `space`."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import gymnasium
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from envs.recovery import Recovery
 
 Obs: TypeAlias = "Tensor | dict[str, Obs]"
 
@@ -19,15 +22,20 @@ class EnvSpecError(ValueError):
 class EnvFailure(RuntimeError):
     """An environment raised, or returned something that is not a valid observation or reward, while running.
 
-    Attributes: `env_id`; `index` of the environment in the vector; `step`, the number of the vector step
-    (0: at reset); `reason`; `traceback`, the text of the environment's own traceback or "".
+    Attributes: `env_id`; `index` of the environment in the vector, None where that is not known; `step`, the number
+    of the vector step (0: at reset); `reason`; `traceback`, the text of the environment's own traceback or ""; `log`,
+    where that was written down, or "".
     """
 
-    def __init__(self, env_id: str, index: int, step: int, reason: str, traceback: str = ""):
+    def __init__(self, env_id: str, index: int | None, step: int, reason: str, traceback: str = ""):
+        number = "" if index is None else f" (number {index})"
         when = f"at step {step}" if step else "at reset"
-        super().__init__(f"environment {env_id} (number {index}) failed {when}: {reason}")
+        super().__init__(f"environment {env_id}{number} failed {when}: {reason}")
         self.env_id, self.index, self.step = env_id, index, step
-        self.reason, self.traceback = reason, traceback
+        self.reason, self.traceback, self.log = reason, traceback, ""
+
+    def __str__(self) -> str:
+        return super().__str__() + (f"; see {self.log}" if self.log else "")
 
 
 class Step(NamedTuple):
@@ -37,8 +45,10 @@ class Step(NamedTuple):
     the new episode where one ended. `final_obs` is the true successor of the action, to bootstrap from; it is the
     same object as `obs` when no episode ended. A time limit sets `truncated`, a real end `terminated`; both may be set.
 
-    `valid` is None, except for vector environments that can only reset one step late: there `valid[b]` is False
-    where the action was swallowed by the reset. Such a transition is to be dropped, and its `obs` starts an episode.
+    `valid[b]` is False where the action led nowhere: a vector environment that can only reset one step late swallowed
+    it, or the environment failed and was replaced (envs.recovery). Such a transition is to be dropped, and its `obs`
+    starts an episode. After a failure `truncated` is set as well and `final_obs` is the observation that was acted
+    on, so that the steps before bootstrap from there. `valid` is None where neither can happen.
 
     No tensor in it is written to by later steps.
     """
@@ -65,7 +75,9 @@ class VectorEnv(ABC):
     action_space: gymnasium.Space  # of one environment, canonical
     device: torch.device
     backend: str  # native | gymnasium | async | envpool
+    frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
+    recovery: Recovery  # what is done about failures, and how many there were
 
     @abstractmethod
     def reset(self, seed: int) -> Obs:
@@ -74,6 +86,9 @@ class VectorEnv(ABC):
     @abstractmethod
     def step(self, action: Tensor) -> Step:
         """Act in all environments. Raises EnvFailure."""
+
+    def check(self) -> None:  # noqa: B027  most look at every step
+        """Raises EnvFailure for what earlier steps could not tell without waiting for a GPU. Call it once a rollout."""
 
     def state_dict(self) -> dict[str, Any] | None:
         """Everything needed to go on exactly from here; None where the environment cannot be saved."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from counting import Count
+from gymnasium.spaces import Box
 
 from envs.gymnasium_env import SyncEnv, VectorAdapter
 from envs.vector import EnvFailure
@@ -77,7 +78,7 @@ def test_failure_names_environment_number_and_step(kind, how, says):
 
 
 def _seeds(env) -> list[int]:
-    from envs.gymnasium_env import env_seeds
+    from envs.arrays import env_seeds
 
     return env_seeds(0, env.num_envs)
 
@@ -113,6 +114,8 @@ def test_failure_at_reset():
 
 def test_huge_finite_numbers_are_no_failure():
     class Huge(Count):
+        observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+
         def observe(self):
             return np.full(2, 3e38, np.float32)
 

@@ -12,9 +12,10 @@ import torch
 from counting import GO_ON, TRUNCATE, Count, Truth, flat, random_actions
 from gymnasium.vector import AutoresetMode
 
+from envs.arrays import env_seeds
 from envs.cartpole import CARTPOLE
 from envs.envpool_env import EnvPoolEnv
-from envs.gymnasium_env import SyncEnv, VectorAdapter, env_seeds
+from envs.gymnasium_env import SyncEnv, VectorAdapter
 from envs.make import make_env, make_single
 from envs.workers import WorkerEnv
 
