@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from nets.plain import from_plain, short
 from tasks.config import TaskConfig, TaskError
 
 TASKS = {
@@ -33,15 +37,36 @@ def task_class(name: str) -> type:
     return getattr(import_module(module), task)
 
 
-def restore_config(name: str, stored: dict) -> TaskConfig:
-    """A configuration from its plain-data form. Raises TaskError."""
-    if name not in TASKS:
-        raise TaskError(f"the run was made by {name!r}, which is no task here: expected {', '.join(TASKS)}")
-    stored = stored | {"encoder_from": ""}  # those weights, and what became of them, are in the checkpoint
+def restore_config(name: Any, stored: Any) -> TaskConfig:
+    """A configuration from its plain-data form, every value checked. Raises TaskError."""
+    if not isinstance(name, str) or name not in TASKS:
+        raise TaskError(f"the run was made by {short(name)}, which is no task here: expected {', '.join(TASKS)}")
     try:
-        return config_class(name)(**{k: _tuples(v) for k, v in stored.items()})
+        config = from_plain(config_class(name), stored)
     except TypeError as error:
         raise TaskError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
+    return replace(config, encoder_from="")  # those weights, and what became of them, are in the checkpoint
+
+
+def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
+    """The task with the weights of a checkpoint and the data that its configuration names. Raises TaskError."""
+    from tasks.columns import Columns
+    from tasks.predictor import Predictor
+
+    model = Predictor.restored(weights, config)
+    if model.spec.columns:
+        Columns.restored(model.spec.columns, math.prod(model.spec.shape))
+    task = task_class(name)(config, device)
+    if _fixed(task.model.spec) != _fixed(model.spec):
+        raise TaskError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
+    task.model.load_state_dict(weights)
+    return task
+
+
+def _fixed(spec: Any) -> Any:
+    """What a network is made for, without the figures that scale its inputs and outputs."""
+    columns = {name: spec.columns.get(name) for name in ("numeric", "categorical", "categories")}
+    return replace(spec, shift=0.0, scale=1.0, columns=columns)
 
 
 def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: torch.device | str = "cpu"):
@@ -53,7 +78,3 @@ def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: to
 
     model = Predictor.restored(weights, config).to(device)
     return import_module(TASKS[name][0]).predict(model, config, data)
-
-
-def _tuples(value: object) -> object:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

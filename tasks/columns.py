@@ -9,8 +9,9 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
+from nets.plain import from_plain, short
 from tasks.config import TaskError
-from tasks.frames import file_row, is_numeric, numbers, texts
+from tasks.frames import file_row, is_numeric, listed, numbers, texts
 
 MAX_CATEGORIES = 100  # a text column of more values than this, or of a value to every other row, is no category
 
@@ -29,6 +30,21 @@ class Columns:
     categories: tuple[tuple[str, ...], ...]
     """Known values of each; a missing cell is none of them."""
 
+    @classmethod
+    def restored(cls, stored: dict, width: int) -> Columns:
+        """From the plain data of a checkpoint whose network takes `width` inputs. Raises TaskError."""
+        try:
+            columns = from_plain(cls, stored)
+        except TypeError as error:
+            raise TaskError(f"the checkpoint's columns are damaged ({error}): use another checkpoint") from None
+        numbers_for = {len(columns.numeric), len(columns.fill), len(columns.shift), len(columns.scale)}
+        numeric = np.isfinite((*columns.fill, *columns.shift, *columns.scale)).all() and len(numbers_for) == 1
+        if not numeric or len(columns.categorical) != len(columns.categories) or not all(columns.categories):
+            raise TaskError("the checkpoint's columns contradict each other: use another checkpoint")
+        if columns.width != width:
+            raise TaskError(f"the checkpoint's columns make {columns.width} inputs, and its network takes {width}")
+        return columns
+
     @property
     def width(self) -> int:
         return len(self.numeric) + sum(map(len, self.categories))
@@ -38,8 +54,8 @@ class Columns:
         missing = [c for c in (*self.numeric, *self.categorical) if c not in frame.columns]
         if missing:
             raise TaskError(
-                f"the table lacks the column(s) {', '.join(map(repr, missing))} that the model was trained on; "
-                f"it has {', '.join(map(repr, frame.columns))}"
+                f"the table lacks the column(s) {listed(missing)} that the model was trained on; "
+                f"it has {listed(frame.columns)}"
             )
         parts = []
         if self.numeric:
@@ -52,8 +68,8 @@ class Columns:
             if unseen.any():
                 position = int(unseen.argmax())
                 raise TaskError(
-                    f"column {column!r}, row {file_row(frame, position)}: {cells[position]!r} was not there in "
-                    f"training; expected one of {', '.join(map(repr, known[:10]))}"
+                    f"column {column!r}, row {file_row(frame, position)}: {short(cells[position])} was not there in "
+                    f"training; expected one of {listed(known)}"
                 )
             encoder = OneHotEncoder(categories=[list(known)], handle_unknown="ignore", sparse_output=False)
             encoder.fit(np.array([[known[0]]], dtype=object))
@@ -66,9 +82,7 @@ def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) ->
     absent = [c for c in (target, *ignore) if c not in frame.columns]
     if absent:
         flag = "--target" if absent[0] == target else "--ignore"
-        raise TaskError(
-            f"{flag} {absent[0]!r} is no column of the table: expected one of {', '.join(map(repr, frame.columns))}"
-        )
+        raise TaskError(f"{flag} {absent[0]!r} is no column of the table: expected one of {listed(frame.columns)}")
     numeric, categorical, notes = [], [], []
     for column in frame.columns:
         if column == target or column in ignore:
@@ -76,7 +90,7 @@ def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) ->
         cells = frame[column]
         count = cells.nunique()
         if count <= 1:
-            value = f"the one value {str(cells.dropna().iloc[0])!r}" if count else "no value"
+            value = f"the one value {short(str(cells.dropna().iloc[0]))}" if count else "no value"
             raise TaskError(f"column {column!r} holds {value} in every row and tells nothing: add --ignore {column!r}")
         if is_numeric(cells):
             if pd.api.types.is_integer_dtype(cells) and len(cells) > 2 and (np.diff(cells) == 1).all():

@@ -8,6 +8,7 @@ from typing import Literal
 from nets.base import ActivationName, EncoderConfig, EncoderName
 from nets.learner import OptimizerConfig
 
+MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 LossName = Literal[
     "auto", "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
 ]
@@ -101,6 +102,8 @@ class TaskConfig:
                 f"--val-split {self.val_split} and --test-split {self.test_split} leave no row to train on: "
                 "expected a sum below 1"
             )
+        if self.num_threads > MAX_THREADS:
+            raise TaskError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
         if any(size <= 0 for size in (*self.hidden_sizes, *self.cnn_hidden_sizes)):
             raise TaskError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 

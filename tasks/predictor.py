@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from nets.budget import parameter_budget
 from nets.encoders import make_encoder
 from nets.heads import LinearHead
-from tasks.config import TaskConfig
+from nets.plain import all_finite, from_plain, reason
+from tasks.config import TaskConfig, TaskError
+
+MAX_INPUTS = 2**26  # numbers in one input
 
 Kind = Literal["regression", "binary", "multiclass", "forecast"]
 
@@ -41,6 +46,18 @@ class Spec:
     """See shift."""
     columns: dict = field(default_factory=dict)
     """How the rows of a table become inputs; see tasks.columns."""
+
+    def checked(self) -> Spec:
+        """Itself. Raises TypeError where its fields contradict each other or ask for more than any task has."""
+        if not 1 <= math.prod(self.shape) <= MAX_INPUTS or min(self.shape, default=0) < 1:
+            raise TypeError(f"inputs of shape {self.shape[:4]}, expected at most {MAX_INPUTS:,} numbers")
+        outputs = {"regression": (1,), "binary": (1, 2), "multiclass": (len(self.classes),)}.get(self.kind)
+        classes = {"binary": 2, "multiclass": self.outputs}.get(self.kind, 0)
+        if self.outputs < 1 or len(self.classes) != classes or (outputs and self.outputs not in outputs):
+            raise TypeError(f"{self.outputs} outputs and {len(self.classes)} classes do not make a {self.kind} target")
+        if not (math.isfinite(self.shift) and math.isfinite(self.scale)) or self.scale == 0:
+            raise TypeError(f"shift {self.shift} and scale {self.scale}, expected finite numbers and a scale above 0")
+        return self
 
     def space(self) -> spaces.Box:
         """The space of one input, as encoders take it."""
@@ -88,11 +105,20 @@ class Predictor(nn.Module):
         return asdict(self.spec)
 
     def set_extra_state(self, state: dict) -> None:
-        self.spec = Spec(**state)
+        self.spec = from_plain(Spec, state).checked()
 
     @classmethod
-    def restored(cls, state: dict, config: TaskConfig) -> Predictor:
-        """The predictor of a checkpoint, without the data it was trained on."""
-        model = cls(Spec(**state["_extra_state"]), config)
-        model.to(state["head.weight"].dtype).load_state_dict(state)
+    def restored(cls, state: Any, config: TaskConfig) -> Predictor:
+        """The predictor of a checkpoint, without the data it was trained on. Raises TaskError where they do not fit."""
+        try:
+            spec = from_plain(Spec, dict(state)["_extra_state"])
+            with parameter_budget(state):
+                model = cls(spec.checked(), config)
+            model.to(state["head.weight"].dtype).load_state_dict(state)
+        except Exception as error:  # whatever a foreign file leads to
+            raise TaskError(
+                f"the weights do not fit their configuration: {reason(error)}; use another checkpoint"
+            ) from error
+        if not all_finite(list(model.parameters())):
+            raise TaskError("the weights hold NaN or infinite numbers: use another checkpoint")
         return model

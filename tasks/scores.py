@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from sklearn import metrics as sk
 from torch import Tensor
 
+from tasks.config import TaskError
 from tasks.predictor import Predictor
 
 METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "loss")
@@ -26,6 +28,8 @@ def score(model: Predictor, outputs: Tensor, target: Tensor, threshold: float) -
     absent, r2 of one row) is left out.
     """
     spec, target = model.spec, target.cpu()
+    if not torch.isfinite(outputs).all():
+        raise TaskError("the network puts out NaN or infinite numbers: train it again with a lower --learning-rate")
     if spec.kind in ("regression", "forecast"):
         return errors((outputs * spec.scale + spec.shift).numpy(), (target * spec.scale + spec.shift).numpy())
     return class_scores(model.probabilities(outputs).numpy(), target.numpy().astype(np.int64).ravel(), threshold)
@@ -33,7 +37,7 @@ def score(model: Predictor, outputs: Tensor, target: Tensor, threshold: float) -
 
 def errors(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """mse, mae and r2 over all elements."""
-    prediction, target = prediction.ravel(), target.ravel()
+    prediction, target = prediction.ravel().astype(np.float64), target.ravel().astype(np.float64)
     result = {"mse": sk.mean_squared_error(target, prediction), "mae": sk.mean_absolute_error(target, prediction)}
     if len(target) > 1:
         result["r2"] = sk.r2_score(target, prediction)

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from nets.base import EncoderConfig, EncoderName
 from tasks.config import ScheduleName, TaskConfig, TaskError
-from tasks.frames import file_row, numbers, read_csv
+from tasks.frames import file_row, listed, numbers, read_csv
 from tasks.predictor import Predictor, Spec
 from tasks.scores import errors
 from tasks.task import Dataset, Part, Task, split_rows
 
 RECURRENT = ("rnn", "lstm", "gru")
+MAX_NUMBERS = 2**29  # in all windows: 2 GB
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class SeriesConfig(TaskConfig):
         return replace(config, hidden_sizes=()) if self.encoder in RECURRENT else config
 
 
+def require_room(config: SeriesConfig, count: int) -> None:
+    """Refuse windows that take too much memory together. Raises TaskError."""
+    if count * config.window * config.horizon > MAX_NUMBERS:
+        raise TaskError(
+            f"{count:,} windows of --window {config.window} with --horizon {config.horizon} are too many numbers: "
+            f"expected a product up to {MAX_NUMBERS:,}"
+        )
+
+
 def generate(num_series: int, steps: int, seed: int) -> np.ndarray:
     """Series [N, steps]: two sine waves of random frequency and phase, and noise of ±0.05.
 
@@ -85,8 +95,10 @@ class Series(Task):
         shift, scale = 0.0, 1.0
         if config.data:
             values = read_series(Path(config.data), config.column, config.quiet)
+            require_room(config, len(values))
             parts, shift, scale = cut_windows(values, config)
         else:
+            require_room(config, config.num_series)
             windows = generate(config.num_series, length, config.seed)
             parts = tuple(windows[rows] for rows in split_rows(config, len(windows)))
         self.windows = tuple((part - shift) / scale for part in parts)
@@ -135,7 +147,7 @@ class Series(Task):
 def read_series(path: Path, column: str, quiet: bool) -> np.ndarray:
     """A column of a CSV file as float64 [L]. Raises TaskError."""
     frame = read_csv(path, quiet=quiet)
-    names = ", ".join(map(repr, frame.columns))
+    names = listed(frame.columns)
     if not column and len(frame.columns) > 1:
         raise TaskError(f"--column is missing: expected one of {names}")
     column = column or frame.columns[0]
@@ -175,6 +187,8 @@ def cut_windows(values: np.ndarray, config: SeriesConfig) -> tuple[tuple[np.ndar
 def predict(model: Predictor, config: SeriesConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """The values after the last of a series in a CSV file. Raises TaskError."""
     spec = model.spec
+    if spec.outputs != config.horizon or not (spec.sequence or spec.shape == (config.window,)):
+        raise TaskError("the checkpoint's weights are for another --window or --horizon: use another checkpoint")
     values = read_series(path, config.column, config.quiet)
     if len(values) < config.window:
         raise TaskError(f"{path} holds {len(values):,} values: a forecast looks back {config.window}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +13,10 @@ import torch
 from sklearn import datasets
 from torch import Tensor
 
+from nets.plain import short
 from tasks.columns import Columns, choose_columns, fit_columns
 from tasks.config import TaskConfig, TaskError
-from tasks.frames import file_row, is_numeric, numbers, read_csv, texts
+from tasks.frames import file_row, is_numeric, listed, numbers, read_csv, texts
 from tasks.predictor import Predictor, Spec
 from tasks.scores import decide, score
 from tasks.task import Dataset, Part, Task, split_rows
@@ -94,7 +96,7 @@ class Table(Task):
     def load(self) -> tuple[Spec, Dataset]:
         config, frame = self.config, self.frame()
         if not config.target:
-            raise TaskError(f"--target is missing: expected one of {', '.join(map(repr, frame.columns))}")
+            raise TaskError(f"--target is missing: expected one of {listed(frame.columns)}")
         numeric, categorical, notes = choose_columns(frame, config.target, config.ignore)
         unknown = frame[config.target].isna()
         if unknown.any():
@@ -163,7 +165,9 @@ def read_target(frame: pd.DataFrame, column: str, kind: str) -> tuple[str, tuple
         raise TaskError(f"target {column!r} is empty in every row: nothing to learn")
     count = cells.nunique()
     if count == 1:
-        raise TaskError(f"target {column!r} has one class, {str(cells.iloc[0])!r}, in every row: expected two or more")
+        raise TaskError(
+            f"target {column!r} has one class, {short(str(cells.iloc[0]))}, in every row: expected two or more"
+        )
     numeric = is_numeric(cells)
     if kind == "auto":
         whole = numeric and bool((numbers(frame, column) % 1 == 0).all())
@@ -196,7 +200,7 @@ def targets(spec: Spec, values: np.ndarray) -> Tensor:
 def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """Predictions for the raw rows of a CSV file, and scores where it holds the target too. Raises TaskError."""
     spec = model.spec
-    columns = Columns(**spec.columns)
+    columns = Columns.restored(spec.columns, math.prod(spec.shape))
     frame = read_csv(path, text_columns=columns.categorical, quiet=config.quiet)
     outputs = model.outputs(torch.from_numpy(columns.encode(frame)))
     if spec.kind == "regression":
@@ -224,8 +228,8 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
         if strangers:
             row, cell = file_row(truth, strangers[0]), cells[strangers[0]]
             raise TaskError(
-                f"target {spec.target!r}, row {row}: {cell!r} is no class of the model; "
-                f"expected one of {', '.join(map(repr, spec.classes))}"
+                f"target {spec.target!r}, row {row}: {short(cell)} is no class of the model; "
+                f"expected one of {listed(spec.classes)}"
             )
         values = np.array([number[cell] for cell in cells])
     return result, score(model, outputs[torch.from_numpy(known)], targets(spec, values), config.threshold)

@@ -56,6 +56,8 @@ class Task:
     the seed and e alone. A subclass says in `load` where data comes from.
     """
 
+    history = None  # all that a run needs to go on is in `state_dict`
+
     def __init__(self, config: TaskConfig, device: torch.device | str = "cpu") -> None:
         self.config, self.device = config, torch.device(device)
         spec, data = self.load()

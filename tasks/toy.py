@@ -119,9 +119,9 @@ class Xor(Table):
         )
 
     def perceptron(self) -> Xor:
-        """The same task by one unit, trained for as many steps."""
+        """The same task by one unit, trained for as many steps, but at most 10,000."""
         task = Xor(replace(self.config, encoder="linear"), self.device)
-        while task.steps < task.total_steps:
+        while task.steps < min(task.total_steps, 10_000):
             task.collect()
             task.update()
         return task

@@ -31,7 +31,7 @@ def iris(tmp_path_factory):
 
 
 def test_a_run_leaves_what_was_promised(iris):
-    assert {p.name for p in (iris / "checkpoints").iterdir()} == {"last.pt", "best.pt"}
+    assert {p.name for p in (iris / "checkpoints").iterdir()} == {"last.pt", "previous.pt", "best.pt"}
     result = json.loads((iris / "result.json").read_text())
     assert {"wall_time", "total_steps", "steps_per_second", "task", "metrics"} == set(result)
     events = EventAccumulator(str(iris), size_guidance={"scalars": 0}).Reload()
