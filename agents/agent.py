@@ -25,6 +25,8 @@ class Agent:
 
     model: nn.Module
     state_dim: int
+    history: Any = None
+    """What grows too large to be saved whole each time; see training/segments.py."""
 
     def __init__(self, config: AgentConfig, env: VectorEnv, device: torch.device | str) -> None:
         self.config = config
@@ -33,6 +35,7 @@ class Agent:
         self.steps = 0
         self.total_steps = config.total_steps
         self.window = torch.zeros(2, 0, dtype=torch.float64)  # returns and lengths of the latest episodes
+        self.means_of: Tensor | None = None  # the window that `means` describes
         self.episodes = EpisodeStats(env.num_envs, self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
 
@@ -67,6 +70,9 @@ class Agent:
 
     def begin(self) -> None:
         """Start an episode in every environment, from a seed that the run's seed and the step determine."""
+        self._start_episodes()
+
+    def _start_episodes(self) -> None:
         self.obs = self.env.reset(int(np.random.SeedSequence((self.config.seed, self.steps)).generate_state(1)[0]))
         self.state = self.initial_state(self.env.num_envs)
         self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
@@ -78,12 +84,18 @@ class Agent:
             self.begin()
 
     def record(self, episodes: Episodes) -> dict[str, float]:
-        """Mean return and length of the latest 100 episodes, under their tags."""
-        self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
-        if self.window.shape[1] == 0:
-            return {}
-        episode_return, episode_length = self.window.mean(dim=1).tolist()
-        return {"rollout/episode_return": episode_return, "rollout/episode_length": episode_length}
+        """Mean return and length of the latest 100 episodes, under their tags. Raises EnvFailure."""
+        self.env.check()
+        restarts = {}
+        if self.config.on_env_error == "restart":
+            restarts = {"rollout/env_restarts": float(self.env.recovery.restarts)}
+        if len(episodes.episode_return):
+            self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
+        if self.means_of is not self.window:
+            self.means_of = self.window
+            names = ("rollout/episode_return", "rollout/episode_length")
+            self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
+        return restarts | self.means
 
     def initial_state(self, num_envs: int) -> Tensor:
         """The memory before the first observation, [num_envs, state_dim]."""
@@ -103,6 +115,7 @@ class Agent:
             "window": self.window,
             "episodes": self.episodes.running,
             "env": self.env.state_dict(),
+            "env_restarts": self.env.recovery.restarts,
             "obs": self.obs,
             "state": self.state,
             "reset": self.reset,
@@ -113,7 +126,8 @@ class Agent:
         self.steps = state["steps"]
         self.generator.set_state(state["generator"].cpu())
         self.window = state["window"].cpu()
-        self.begin()
+        self.env.recovery.restarts = max(int(state["env_restarts"]), 0)
+        self._start_episodes()
         if state["env"] is not None:
             self.env.load_state_dict(state["env"])
             self.episodes.running = state["episodes"]

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from nets.encoders import EncoderConfig
+from nets.plain import short
+
+MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 
 
 class ConfigError(Exception):
@@ -17,12 +20,12 @@ def parse_env_kwargs(text: str) -> dict:
     """The JSON object of --env-kwargs. Raises ConfigError."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"--env-kwargs {text!r} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
+            f"--env-kwargs {short(text)} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
         ) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"--env-kwargs {text!r} is not a JSON object: write it like '{{\"continuous\": true}}'")
+        raise ConfigError(f"--env-kwargs {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
     return value
 
 
@@ -63,6 +66,8 @@ class AgentConfig:
     """Environments stepped side by side."""
     backend: Literal["auto", "native", "gymnasium", "sync", "async", "envpool"] = "auto"
     """Who steps the environments; auto takes the fastest that is known to be the same."""
+    on_env_error: Literal["stop", "restart"] = "stop"
+    """When an environment fails: stop the run, or replace that environment and go on."""
     seed: int = 0
     """Seed of everything random in the run."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -104,11 +109,11 @@ class AgentConfig:
     atari: AtariFlags = AtariFlags()
 
     def __post_init__(self) -> None:
-        if isinstance(self.atari, dict):  # from a saved configuration
-            object.__setattr__(self, "atari", AtariFlags(**self.atari))
         parse_env_kwargs(self.env_kwargs)
         self.require_positive("total_steps", "num_envs", "recurrent_size", "recurrent_layers", "eval_episodes")
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "video_every", "seed")
+        if self.num_threads > MAX_THREADS:
+            raise ConfigError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
         if any(size <= 0 for size in self.hidden_sizes):
             raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 

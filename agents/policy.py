@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -48,6 +50,23 @@ class ActorCritic(nn.Module):
         critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
         state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
         return self.head(features), self.value_head(critic_features), state
+
+
+class Actor(nn.Module):
+    """An encoder and a policy head, which `make_head(in_dim)` gives.
+
+    `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns what the head gives and the next state.
+    """
+
+    def __init__(self, obs_space: spaces.Space, config: EncoderConfig, make_head: Callable[[int], PolicyHead]) -> None:
+        super().__init__()
+        self.encoder = make_encoder(obs_space, config)
+        self.head = make_head(self.encoder.out_dim)
+        self.state_dim = self.encoder.state_dim
+
+    def forward(self, obs: object, state: Tensor, reset: Tensor):
+        features, state = self.encoder(obs, state, reset)
+        return self.head(features), state
 
 
 def describe(head: PolicyHead, distribution: Distribution) -> dict[str, Tensor]:

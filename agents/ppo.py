@@ -210,7 +210,10 @@ class PPO(Agent):
         done = self.rollout["terminated"] | self.rollout["truncated"]
         valid = self.rollout.fields.get("valid")
         self.steps += done.numel() if valid is None else int(valid.sum())
-        return self.record(self.episodes.update(self.rollout["reward"], done, valid))
+        episodes = self.episodes.update(self.rollout["reward"], done, valid)
+        if valid is not None and not valid.any():  # nothing to learn from: an environment that keeps failing ends this
+            return self.collect()
+        return self.record(episodes)
 
     def _fill_rollout(self) -> None:
         never = torch.zeros_like(self.reset)
@@ -263,7 +266,7 @@ class PPO(Agent):
 
     @torch.no_grad()
     def _targets(self) -> dict:
-        """The rollout [T, B] with normalised observations, advantage and returns."""
+        """The rollout [T, B] with normalised observations, advantage and returns; without memory only valid steps."""
         rollout, config = self.rollout, self.config
         reward = rollout["reward"]
         if config.normalize_returns:
@@ -276,18 +279,15 @@ class PPO(Agent):
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
         last_value = self.value(self.obs, self.state, self.reset)
-        advantage, returns = gae(
-            reward,
-            batch["value"],
-            rollout["terminated"],
-            rollout["truncated"],
-            rollout["final_value"],
-            last_value,
-            config.gamma,
-            config.gae_lambda,
-        )
-        valid = {"valid": rollout["valid"]} if "valid" in rollout.fields else {}
-        return batch | valid | {"advantage": advantage, "returns": returns}
+        valid = rollout.fields.get("valid")
+        ends = rollout["terminated"], rollout["truncated"], rollout["final_value"]
+        targets = gae(reward, batch["value"], *ends, last_value, config.gamma, config.gae_lambda, valid)
+        batch["advantage"], batch["returns"] = targets
+        if valid is None:
+            return batch
+        if self.state_dim:  # sequences stay whole, and the loss leaves out their gaps
+            return batch | {"valid": valid}
+        return tree_map(lambda x: x[valid].unsqueeze(0), batch)
 
     def state_dict(self) -> dict:
         own = {"learner": self.learner.state_dict(), "return_scale": self.return_scale.state_dict()}

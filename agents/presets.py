@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gymnasium import spaces
 
+from agents.off_policy_presets import ATARI_DQN, OFF_POLICY_PRESETS
 from agents.sb3_config import sb3_preset
 from agents.suite_presets import NORMALIZED, SUITE_PRESETS
 
@@ -109,7 +110,7 @@ PPO_PRESETS = {
         **NORMALIZED,
     },
 }
-PRESETS: dict[str, dict[str, dict]] = {"ppo": SUITE_PRESETS | PPO_PRESETS}
+PRESETS: dict[str, dict[str, dict]] = {"ppo": SUITE_PRESETS | PPO_PRESETS, **OFF_POLICY_PRESETS}
 
 ATARI = {  # Schulman et al. 2017, table 5, in environment steps of four frames
     "total_steps": 10_000_000,
@@ -136,9 +137,9 @@ def preset(agent: str, env_id: str, action_space: spaces.Space, algo: str = "") 
     known = PRESETS.get(agent, {})
     if env_id in known:
         return f"preset for {env_id}", known[env_id]
-    if agent == "ppo" and env_id.startswith("ALE/"):
-        return "preset for Atari", ATARI
-    if agent == "a2c":
+    if agent in ("ppo", "dqn", "qrdqn") and env_id.startswith("ALE/"):
+        return "preset for Atari", ATARI if agent == "ppo" else ATARI_DQN
+    if agent != "ppo":
         return "defaults", {}
     if isinstance(action_space, spaces.Box):
         return "defaults for continuous control", CONTINUOUS

@@ -17,16 +17,19 @@ def gae(
     last_value: Tensor,
     gamma: float,
     gae_lambda: float,
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (Schulman et al. 2016, equation 16) that keeps the two ends apart.
 
     A terminated step has no successor; a truncated one bootstraps from `final_value`, the value of the
-    true successor; any other from the value of the next step.
+    true successor; any other from the value of the next step. A step that is not valid has no advantage: those
+    before it bootstrap from the value of the observation in which it was tried.
 
     Args:
         reward, value: [T, B]; terminated, truncated: [T, B] bool.
         final_value: [T, B], read where `truncated` holds.
         last_value: [B], the value of the observation after the last step.
+        valid: [T, B] bool, False where an action led nowhere; None: nowhere.
 
     Returns:
         advantage and returns (the value target, advantage + value), both [T, B].
@@ -36,6 +39,8 @@ def gae(
     next_value = next_value.masked_fill(terminated, 0.0)
     advantage = torch.add(reward, next_value, alpha=gamma).sub_(value)
     carry = (gamma * gae_lambda) * (~(terminated | truncated)).to(reward.dtype)
+    if valid is not None:
+        advantage, carry = advantage * valid, carry * valid
     rows, carries = advantage.unbind(0), carry.unbind(0)
     for t in range(len(rows) - 2, -1, -1):
         rows[t].addcmul_(carries[t], rows[t + 1])
@@ -69,13 +74,23 @@ class EpisodeStats:
         self.running.zero_()
 
     def update(self, reward: Tensor, done: Tensor, valid: Tensor | None = None) -> Episodes:
-        """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool (False: no real step)."""
+        """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool.
+
+        A step that is not valid has no length; if it is the end, as after a failure, the episode is not counted.
+        """
         length = torch.ones_like(reward) if valid is None else valid.to(reward.dtype)
+        if len(reward) == 1:  # an agent that learns after every step: the same in a third of the time
+            total = self.running + torch.cat((reward, length))
+            if total.device.type == "cpu" and not done.any():
+                self.running = total
+                return Episodes(*total[:, :0])
+            self.running = total.masked_fill(done, 0.0)
+            return Episodes(*total[:, done[0]])
         total = torch.stack((reward, length)).double().cumsum_(1).add_(self.running.unsqueeze(1))  # [2, T, B]
         time = torch.arange(len(reward), device=reward.device).unsqueeze(1)
         last_end = torch.where(done, time, -1).cummax(0).values  # [T, B], the latest end up to and with t
         previous_end = torch.cat((torch.full_like(last_end[:1], -1), last_end[:-1]))
-        episodes = (total - _at(total, previous_end))[:, done]
+        episodes = (total - _at(total, previous_end))[:, done if valid is None else done & valid]
         self.running = total[:, -1] - _at(total, last_end[-1:])[:, 0]
         return Episodes(*episodes)
 

@@ -222,11 +222,13 @@ class SB3(Actor, Agent):
 
     def state_dict(self) -> dict:
         own = algorithm_state(self.algorithm, self.normalizer, with_replay=self.config.save_replay)
-        return {"algorithm": own, "bridge": self.bridge.state_dict(), "window": self.window}
+        own_env = {"bridge": self.bridge.state_dict(), "env_restarts": self.env.recovery.restarts}
+        return {"algorithm": own, "window": self.window, **own_env}
 
     def load_state_dict(self, state: dict) -> None:
         algo = self.algorithm
         algo.num_timesteps = state["algorithm"]["counters"]["num_timesteps"]
+        self.env.recovery.restarts = max(int(state["env_restarts"]), 0)
         self.begin()
         load_algorithm_state(algo, self.normalizer, state["algorithm"])
         if state["bridge"]["env"] is None:  # the episodes under way are lost: begin anew with these statistics

@@ -94,7 +94,8 @@ class BridgeMethods:
                     "TimeLimit.truncated": bool(truncated[b] and not terminated[b]),
                     "episode": {"r": self.running[0, b], "l": self.running[1, b]},
                 }
-            self.finished.append(self.running[:, done].copy())
+            counted = done if step.valid is None else done & step.valid.cpu().numpy()
+            self.finished.append(self.running[:, counted].copy())
             self.running[:, done] = 0.0
         return to_arrays(step.obs, self.env.obs_space), reward, done, infos
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from agents.config import AgentConfig, ConfigError
 from agents.sb3_presets import ALGORITHMS, CONTRIB, zoo_preset
 from nets.base import EncoderName
+from nets.plain import short
 
 ACTION_SPACES = {  # of the algorithms that do not take all
     **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),
@@ -80,10 +81,12 @@ class SB3Config(AgentConfig):
         text, flag = getattr(self, name), f"--{name.replace('_', '-')}"
         try:
             value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{flag} {text!r} is not JSON ({error}): write it like '{{\"gamma\": 0.98}}'") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{flag} {short(text)} is not JSON ({error}): write it like '{{\"gamma\": 0.98}}'"
+            ) from None
         if not isinstance(value, dict):
-            raise ConfigError(f"{flag} {text!r} is not a JSON object: write it like '{{\"gamma\": 0.98}}'")
+            raise ConfigError(f"{flag} {short(text)} is not a JSON object: write it like '{{\"gamma\": 0.98}}'")
         return value
 
 

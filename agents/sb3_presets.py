@@ -23,9 +23,7 @@ ZOO: dict[str, on_policy.Table] = {
     "ARS": on_policy.ARS,
     "CrossQ": off_policy.CROSSQ,
     # The Zoo has none for it; it is PPO but for the masks, on discrete actions.
-    "MaskablePPO": on_policy.same(
-        on_policy.PPO, "default atari CartPole-v1 Acrobot-v1 MountainCar-v0 LunarLander-v3"
-    ),
+    "MaskablePPO": on_policy.same(on_policy.PPO, "default atari CartPole-v1 Acrobot-v1 MountainCar-v0 LunarLander-v3"),
     "RecurrentPPO": on_policy.RECURRENT_PPO,
 }
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from operator import attrgetter
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from nets.learner import optimizer_state
 
 COUNTERS = (
     "num_timesteps",
@@ -64,7 +67,12 @@ def algorithm_state(algo, normalizer, *, with_replay: bool) -> dict:
 
 def load_algorithm_state(algo, normalizer, state: dict) -> None:
     """Bring an algorithm of the same configuration into a state of `algorithm_state`."""
-    algo.set_parameters(state["parameters"], exact_match=True, device=algo.device)
+    parameters = dict(state["parameters"])
+    for name in parameters:
+        part = attrgetter(name)(algo)
+        if isinstance(part, torch.optim.Optimizer):
+            parameters[name] = optimizer_state(part, parameters[name])
+    algo.set_parameters(parameters, exact_match=True, device=algo.device)
     for name, value in state["variables"].items():
         getattr(algo, name).data = value.to(algo.device)  # optimizers hold on to the tensor itself
     for name, value in state["counters"].items():

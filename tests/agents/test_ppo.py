@@ -70,9 +70,7 @@ def test_loss_agrees_with_stable_baselines3(env_id, clip_value_coef):
 
     loss.backward()
     expected.backward()
-    torch.testing.assert_close(
-        policy.head.linear.weight.grad, sb3.action_net.weight.grad, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(policy.head.linear.weight.grad, sb3.action_net.weight.grad, atol=1e-5, rtol=0)
     first = next(policy.critic_encoder.parameters()).grad
     torch.testing.assert_close(first, next(sb3.mlp_extractor.value_net.parameters()).grad, atol=1e-5, rtol=0)
 

@@ -18,7 +18,8 @@ from agents.config import ConfigError
 from agents.sb3 import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm
 from agents.sb3_config import SB3Config, sb3_preset
 from agents.sb3_presets import zoo_preset
-from envs.gymnasium_env import SyncEnv, env_seeds
+from envs.arrays import env_seeds
+from envs.gymnasium_env import SyncEnv
 from envs.make import make_env
 from nets.base import EncoderConfig
 from nets.encoders import make_encoder

@@ -1,0 +1,287 @@
+"""What agents that learn from a replay buffer share: flags, collecting, and how many updates are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from agents.agent import Agent
+from agents.config import AgentConfig, ConfigError
+from agents.history import ReplayHistory
+from agents.replay import Replay
+from envs.vector import VectorEnv
+from nets.encoders import EncoderConfig
+from nets.learner import Learner, OptimizerConfig, Stats
+from nets.normalisation import ObsNorm
+from nets.target import TargetNetwork
+from nets.tree import Tree, tree_map
+
+AT_ONCE = 8  # minibatches drawn together
+LARGEST_SHARE = 0.9  # of a sequence's priority: the largest error, the rest their mean (Kapturowski et al. 2019)
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(AgentConfig):
+    """Flags of all agents with a replay buffer."""
+
+    num_envs: int = 1
+    """Environments stepped side by side."""
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    """Width of each hidden layer of the MLP."""
+    activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = "relu"
+    """Non-linearity between layers."""
+    buffer_size: int = 1_000_000
+    """Transitions kept."""
+    batch_size: int = 256
+    """Transitions, or sequences for an agent with memory, in an update."""
+    learning_starts: int = 1000
+    """Environment steps before the first update, taken at random."""
+    utd: float = 1.0
+    """Updates per environment step, kept exactly whatever the number of environments."""
+    train_every: int = 1
+    """Steps of each environment between rounds of updates."""
+    learning_rate: float = 3e-4
+    """Step size at the start."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls over the run."""
+    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
+    """Update rule."""
+    max_grad_norm: float = 0.0
+    """Largest global gradient norm; 0: no clipping."""
+    gamma: float = 0.99
+    """Discount per step."""
+    n_step: int = 1
+    """Steps of reward in a target before it bootstraps."""
+    normalize_obs: bool = False
+    """Scale observations by their running mean and standard deviation."""
+    prioritized: bool = False
+    """Draw transitions in proportion to their errors (Schaul et al. 2016)."""
+    priority_alpha: float = 0.6
+    """Exponent of the error in a priority; 0: uniform."""
+    priority_beta: float = 0.4
+    """How much of the bias importance weights correct at the start; 1 at the end."""
+    sequence_length: int = 32
+    """Steps in a sequence to learn from, for agents with memory."""
+    burn_in: int = 8
+    """Steps in front of a sequence that only refresh the memory."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("buffer_size", "batch_size", "train_every", "learning_rate", "n_step", "sequence_length")
+        self.require_positive("utd")
+        self.require_not_negative("learning_starts", "max_grad_norm", "burn_in")
+        for name in ("gamma", "priority_alpha", "priority_beta"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
+        for name in ("batch_size", "n_step", "num_envs"):
+            if getattr(self, name) > self.buffer_size:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
+                    f"{self.buffer_size}: expected at most as many"
+                )
+        if self.n_step * self.num_envs > self.buffer_size:
+            raise ConfigError(
+                f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "
+                f"{self.buffer_size} keeps of each environment: expected at most {self.buffer_size // self.num_envs}"
+            )
+        if self.learning_starts >= self.total_steps:
+            raise ConfigError(
+                f"--learning-starts {self.learning_starts} is not below --total-steps {self.total_steps}: "
+                "nothing would be learned"
+            )
+
+    def encoder_config(self) -> EncoderConfig:
+        return replace(super().encoder_config(), orthogonal=False)  # PyTorch's weights, as in the papers' code
+
+    def optimizer_config(self) -> OptimizerConfig:
+        return OptimizerConfig(
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            max_grad_norm=self.max_grad_norm,
+        )
+
+
+def one_step(obs: Tree) -> Tree:
+    """obs [B, ...] as a sequence of one step, [1, B, ...]."""
+    return tree_map(lambda x: x.unsqueeze(0), obs)
+
+
+def batch_mean(x: Tensor, batch: dict, weighted: bool = True) -> Tensor:
+    """Mean of x [..., T, n] over the steps of the batch that carried an action, by importance weight if it has any."""
+    if weighted and "weight" in batch:
+        x = x * batch["weight"]
+    if "valid" in batch:
+        return (x * batch["valid"]).sum((-2, -1)) / batch["valid"].sum()
+    return x.mean((-2, -1))
+
+
+class OffPolicy(Agent):
+    """Acts, remembers, and makes `utd` updates for every environment step since `learning_starts`.
+
+    A subclass gives its networks, `explore`, `random_action` and `learn`.
+    """
+
+    learners: dict[str, Learner]
+    targets: dict[str, TargetNetwork]
+
+    def __init__(self, config: OffPolicyConfig, env: VectorEnv, device: torch.device | str) -> None:
+        super().__init__(config, env, device)
+        self.updates = 0
+        self.learners, self.targets = {}, {}
+        self.obs_norm = ObsNorm(env.obs_space) if config.normalize_obs else nn.Identity()
+
+    @cached_property
+    def replay(self) -> Replay:
+        """Made when training begins: who only plays needs no room for it. Raises ConfigError."""
+        config = self.config
+        if self.state_dim:
+            needed = self.env.num_envs * (config.burn_in + config.sequence_length + config.n_step + 1)
+            if config.learning_starts < needed:
+                raise ConfigError(
+                    f"--learning-starts {config.learning_starts} is less than one sequence of every environment "
+                    f"(--burn-in and --sequence-length): expected at least {needed}"
+                )
+            if config.buffer_size < needed:
+                raise ConfigError(
+                    f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
+                    f"(--burn-in and --sequence-length): expected at least {needed}"
+                )
+        return Replay(
+            config.buffer_size,
+            self.env.num_envs,
+            self.env.obs_space,
+            self.random_action()[1],
+            self.device,
+            n_step=config.n_step,
+            gamma=config.gamma,
+            frame_stack=self.env.frame_stack,
+            state_dim=self.state_dim,
+            prioritized=config.prioritized,
+        )
+
+    @cached_property
+    def history(self) -> ReplayHistory:
+        return ReplayHistory(self.replay)
+
+    def begin(self) -> None:
+        super().begin()
+        self.replay.begin(self.obs)
+
+    def explore(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For the current observations: the environment's action, the action to store, the next memory."""
+        raise NotImplementedError
+
+    def random_action(self) -> tuple[Tensor, Tensor]:
+        """The environment's action and the action to store, drawn without looking."""
+        raise NotImplementedError
+
+    def learn(self, batch: dict) -> Stats:
+        """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged."""
+        raise NotImplementedError
+
+    def collect(self) -> dict[str, float]:
+        rewards, dones, valids = [], [], []
+        with torch.inference_mode():
+            for _ in range(self.config.train_every):
+                action, stored, state = self.explore()
+                if self.steps < self.config.learning_starts:
+                    action, stored = self.random_action()
+                step = self.env.step(action)
+                self.replay.add(stored, step, self.state if self.state_dim else None)
+                if self.config.normalize_obs:
+                    self.obs_norm.update(step.final_obs)
+                done = step.terminated | step.truncated
+                rewards.append(step.reward)
+                dones.append(done)
+                self.obs, self.state, self.reset = step.obs, state, done
+                if step.valid is None:
+                    self.steps += self.env.num_envs
+                else:
+                    valids.append(step.valid)
+                    self.reset = done | ~step.valid
+                    self.steps += int(step.valid.sum())
+        valid = torch.stack(valids) if valids else None
+        return self.record(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
+
+    def update(self) -> Stats:
+        config = self.config
+        # A function of the step alone, so that the ratio holds for any number of environments and any resume.
+        due = int(config.utd * max(self.steps - config.learning_starts, 0) + 1e-6) - self.updates
+        if due <= 0:
+            return {}
+        for learner in self.learners.values():
+            learner.set_progress(self.progress)
+        stats: dict[str, list[Tensor]] = {}
+        for slot, batch in self._batches(due):
+            self.updates += 1
+            self._normalize(batch)
+            news = self.learn(batch)
+            if "td_error" in news:
+                self._prioritize(slot, batch, news.pop("td_error"))
+            for name, value in news.items():
+                stats.setdefault(name, []).append(value)
+        for learner in self.learners.values():
+            learner.check()
+        means = {name: values[0] if len(values) == 1 else torch.stack(values).mean() for name, values in stats.items()}
+        return means | {"learning_rate": torch.tensor(next(iter(self.learners.values())).learning_rate)}
+
+    def _batches(self, count: int) -> Iterator[tuple[Tensor, dict]]:
+        """`count` batches and the slots they come from; several uniform ones are drawn at once."""
+        config, replay = self.config, self.replay
+        n = config.batch_size
+        if not (self.state_dim or config.prioritized):
+            for first in range(0, count, AT_ONCE):
+                slot, _ = replay.draw(n * min(AT_ONCE, count - first), self.generator)
+                together = replay.transitions(slot)
+                if len(slot) == n:
+                    yield slot, together
+                    continue
+                for k in range(0, len(slot), n):
+                    yield slot[k : k + n], tree_map(lambda x, k=k: x.narrow(1, k, n), together)
+            return
+        for _ in range(count):
+            beta = config.priority_beta + (1.0 - config.priority_beta) * self.progress
+            slot, weight = replay.draw(n, self.generator, beta)
+            if self.state_dim:
+                batch = replay.sequences(slot, config.burn_in, config.sequence_length)
+            else:
+                batch = replay.transitions(slot)
+            yield slot, batch if weight is None else batch | {"weight": weight.expand_as(batch["reward"])}
+
+    def _normalize(self, batch: dict) -> None:
+        if self.config.normalize_obs:
+            for part in (batch, batch.get("burn_in", {})):
+                part |= {name: self.obs_norm(part[name]) for name in ("obs", "next_obs") if name in part}
+
+    def _prioritize(self, slot: Tensor, batch: dict, td_error: Tensor) -> None:
+        error = td_error.abs()
+        if "valid" in batch:
+            error = error * batch["valid"]
+            mean = error.sum(0) / batch["valid"].sum(0).clamp(min=1)
+            error = LARGEST_SHARE * error.amax(0) + (1.0 - LARGEST_SHARE) * mean
+        self.replay.set_priority(slot, (error.flatten() + 1e-6) ** self.config.priority_alpha)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {
+            "updates": self.updates,
+            "learners": {name: learner.state_dict() for name, learner in self.learners.items()},
+            "targets": {name: target.vector for name, target in self.targets.items()},
+            "replay": self.replay.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        self.updates = state["updates"]
+        for name, learner in self.learners.items():
+            learner.load_state_dict(state["learners"][name])
+        for name, target in self.targets.items():
+            target.vector.copy_(state["targets"][name])
+        self.replay.load_state_dict(state["replay"])
+        if state["env"] is None:  # changes nothing, unless the checkpoint was saved because an environment failed
+            self.replay.begin(self.obs)

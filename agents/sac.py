@@ -1,0 +1,137 @@
+"""Soft actor-critic with automatic temperature (Haarnoja et al. 2018), and its discrete form (Christodoulou 2019)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from agents.actor_critic import ActorCriticAgent
+from agents.config import ConfigError
+from agents.critic import Critic
+from agents.features import following, now
+from agents.off_policy import OffPolicyConfig, batch_mean
+from agents.policy import describe
+from envs.vector import VectorEnv
+from nets.distributions import Categorical, SquashedGaussian
+from nets.heads import DiscreteHead, SquashedGaussianHead
+from nets.learner import Learner, Stats
+from nets.target import TargetNetwork
+
+
+@dataclass(frozen=True)
+class SACConfig(OffPolicyConfig):
+    """Soft actor-critic."""
+
+    env: str = "Pendulum-v1"
+    tau: float = 0.005
+    """Share of the way that target critics go towards the critics after each update."""
+    alpha: float = 0.0
+    """Weight of the entropy; 0: learned."""
+    target_entropy: float = 0.0
+    """Entropy in nats that the learned weight aims at; 0: minus the action dimensions, or most of log n if discrete."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_not_negative("alpha")
+        if not 0.0 < self.tau <= 1.0:
+            raise ConfigError(f"--tau {self.tau}: expected a number above 0, at most 1")
+
+
+DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
+
+
+def soft_value(
+    policy: SquashedGaussian | Categorical, critic: Critic, features: Tensor, alpha: Tensor, noise: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """E[min Q(s, a) - alpha log π(a|s)] (equation 3) and E[log π(a|s)], each [T, n].
+
+    Continuous: one action drawn by `noise` [T, n, m]. Discrete: the expectation over all actions.
+    """
+    if isinstance(policy, Categorical):
+        log_probs = policy.log_probs
+        probs = log_probs.exp()
+        value = (probs * (critic(features).amin(0) - alpha * log_probs)).sum(-1)
+        return value, (probs * log_probs).sum(-1)
+    action, log_prob = policy.rsample_with_log_prob(noise=noise)
+    return critic(features, action).amin(0) - alpha * log_prob, log_prob
+
+
+class SAC(ActorCriticAgent):
+    """An actor, a pair of critics evaluated as one, and a temperature."""
+
+    def __init__(self, config: SACConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
+        super().__init__(config, env, device)
+        space = env.action_space
+        if not isinstance(space, spaces.Box | spaces.Discrete):
+            raise ConfigError(f"sac cannot act in {space} of {env.id}: expected Box or Discrete; ppo can")
+        head = DiscreteHead if self.discrete else SquashedGaussianHead
+        self.build(lambda in_dim: head(space, in_dim), critics=2)
+        aim = DISCRETE_ENTROPY * math.log(space.n) if self.discrete else -float(self.size)
+        self.target_entropy = config.target_entropy or aim
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or 1.0), device=self.device))
+        self.log_alpha.requires_grad_(config.alpha == 0.0)
+        optimizer, capture = config.optimizer_config(), self.state_dim == 0
+        critic = Learner(self.critic_loss, self.critic.parameters(), optimizer, capture=capture)
+        actor = Learner(self.actor_loss, [*self.policy.parameters(), self.log_alpha], optimizer, capture=capture)
+        self.learners = {"critic": critic, "actor": actor}
+        self.target = TargetNetwork(self.critic, critic.parameters)
+        self.targets = {"critic": self.target}
+
+    def critic_loss(self, batch: dict) -> tuple[Tensor, Stats]:
+        """Half the squared soft Bellman error of every critic (equations 5 and 7). Agrees with Stable-Baselines3's."""
+        actor_memory, critic_memory = self.memories(batch)
+        with torch.no_grad():
+            policy = self.policy.head(following(self.policy.encoder, batch, actor_memory))
+            target = self.target.module
+            features = following(target.encoder, batch, critic_memory)
+            value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
+            target_q = batch["reward"] + batch["discount"] * value
+        q = self.critic.of_action(now(self.critic.encoder, batch, critic_memory), batch["action"])
+        loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
+        q_mean = batch_mean(q.detach(), batch, weighted=False).mean()
+        return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
+
+    def actor_loss(self, batch: dict) -> tuple[Tensor, Stats]:
+        """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
+        actor_memory, critic_memory = self.memories(batch)
+        alpha = self.log_alpha.detach().exp()
+        policy = self.policy.head(now(self.policy.encoder, batch, actor_memory))
+        with torch.no_grad():
+            features = now(self.critic.encoder, batch, critic_memory)
+        value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"))
+        policy_loss = -batch_mean(value, batch, weighted=False)
+        mean_log_prob = batch_mean(log_prob.detach(), batch, weighted=False)
+        loss = policy_loss - self.log_alpha * (mean_log_prob + self.target_entropy)
+        return loss, {"policy_loss": policy_loss.detach(), "entropy": -mean_log_prob, "alpha": alpha}
+
+    def learn(self, batch: dict) -> Stats:
+        if not self.discrete:
+            noise = torch.randn(2, *batch["action"].shape, generator=self.generator, device=self.device)
+            batch = batch | {"noise": noise[0], "next_noise": noise[1]}
+        stats = self.learn_critic(batch)
+        stats |= self.learners["actor"].update(batch)
+        self.target.follow(self.config.tau)
+        return stats
+
+    def choose(self, output: SquashedGaussian | Categorical, explore: bool) -> Tensor:
+        return output.sample(self.generator) if explore else output.mode()
+
+    @torch.no_grad()
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
+        policy, _ = self._policy(obs, state, reset)
+        if self.discrete:
+            q = self.values(obs, state, reset, None)
+            return {"value": (policy.probs[0] * q).sum(-1), "q": q}
+        return {"value": self.values(obs, state, reset, policy.mode()), **describe(self.policy.head, policy)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"log_alpha": self.log_alpha.detach()}
+
+    def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        self.log_alpha.data.copy_(state["log_alpha"])
