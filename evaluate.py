@@ -17,18 +17,21 @@ import torch
 import tyro
 
 import tasks
-from agents import agent_class, restore_config
+from agents import restore_agent, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from envs.gymnasium_env import SyncEnv
 from envs.make import is_atari, make_env, make_single, scoring_backend
+from envs.origin import check_origin
+from envs.recovery import ErrorLog
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.transfer import TransferError
+from training.checkpoint import open_checkpoint
 from training.device import choose_device
-from training.errors import UserError
+from training.errors import UserError, one_line
 from training.evaluation import EVAL_SEED, play
 from training.overlay import Stage, action_names
-from training.run import open_checkpoint
+from training.run import ERROR_LOG
 from training.show import Follower, Show, frame_rate, make_tap, parse_grid
 from training.video import film, prepare_headless
 from training.viewer import require_display, watch
@@ -93,7 +96,7 @@ def main(argv: list[str]) -> int:
     try:
         return evaluate_run(tyro.cli(EvaluateConfig, args=argv))
     except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -116,7 +119,14 @@ def evaluate_run(args: EvaluateConfig) -> int:
 
     episodes = args.episodes or 100
     backend = scoring_backend(env_id)
-    env = make_env(env_id, min(episodes, 25), backend=backend, env_kwargs=env_kwargs, device=device)
+    env = make_env(
+        env_id,
+        min(episodes, 25),
+        backend=backend,
+        env_kwargs=env_kwargs,
+        device=device,
+        report=error_log(args.run),
+    )
     try:
         score = play(load(env), env, episodes, seed=args.seed, explore=args.stochastic or is_atari(env_id))
     finally:
@@ -126,6 +136,14 @@ def evaluate_run(args: EvaluateConfig) -> int:
     else:
         print(f"{name} on {env_id}: {score.text()}")
     return 0
+
+
+def error_log(run: Path) -> ErrorLog:
+    """Where the traceback of an environment that fails is written down: in the run directory, if there is one."""
+    log = ErrorLog(restart=False)
+    if run.is_dir():
+        log.open(run / ERROR_LOG)
+    return log
 
 
 def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int:
@@ -139,6 +157,7 @@ def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int
     make = partial(make_single, subject.env, subject.env_kwargs)
     taps = [make_tap(make) for _ in range(rows * columns)]
     env = SyncEnv(taps, subject.env, device)
+    env.recovery.report = error_log(args.run)
     try:
         agent = subject.load(env)
         names = action_names(taps[0], taps[0].action_space)
@@ -169,18 +188,13 @@ def saved_run(args: EvaluateConfig, device: torch.device) -> Subject:
     """The agent of a run directory."""
     checkpoint = open_checkpoint(args.run, args.checkpoint)
     stored = dict(checkpoint["config"])
-    name = stored.pop("agent")
+    name = stored.pop("agent", None)
     config = restore_config(name, stored)
+    check_origin(config.env, args.run)
     torch.set_num_threads(config.num_threads or 1)
 
     def load(env):
-        agent = agent_class(name)(config, env, device)
-        try:
-            agent.model.load_state_dict(checkpoint["agent"]["model"])
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise UserError(f"the checkpoint of {args.run} does not fit {config.env} as it is now: {reason}") from None
-        return agent
+        return restore_agent(name, config, env, device, checkpoint["agent"].get("model"))
 
     return Subject(name, config.env, config.make_kwargs(is_atari(config.env)), load)
 
@@ -203,9 +217,10 @@ def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
 def is_task(run: Path) -> bool:
     """Whether a run directory is a task's; anything unclear is left to those who open the checkpoint."""
     try:
-        return "task" in json.loads((run / "config.json").read_text())
-    except (OSError, ValueError):
+        config = json.loads((run / "config.json").read_text())
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(config, dict) and "task" in config
 
 
 def evaluate_task(args: EvaluateConfig, device: torch.device) -> int:
@@ -216,13 +231,12 @@ def evaluate_task(args: EvaluateConfig, device: torch.device) -> int:
         raise UserError("--predict OUT.csv needs the rows to predict: add --data NEW.csv")
     checkpoint = open_checkpoint(args.run, args.checkpoint)
     stored = dict(checkpoint["config"])
-    name = stored.pop("task")
+    name = stored.pop("task", None)
     config = tasks.restore_config(name, stored)
     torch.set_num_threads(config.num_threads or 1)
-    weights = checkpoint["agent"]["model"]
+    weights = checkpoint["agent"].get("model")
     if not args.data:
-        task = tasks.task_class(name)(config, device)
-        task.model.load_state_dict(weights)
+        task = tasks.load_task(name, config, weights, device)
         metrics = task.test()
         text = task.report(metrics)
     else:

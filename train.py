@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,29 +12,32 @@ from typing import Literal
 import torch
 import tyro
 
-from agents import AGENTS, agent_class, config_class, restore_config
+from agents import AGENTS, agent_class, check_num_envs, config_class, restore_config
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
 from envs.gymnasium_env import SyncEnv
 from envs.make import is_atari, make_env, make_single, native_core, scoring_backend
+from envs.origin import check_origin
+from envs.recovery import ErrorLog
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
+from nets.budget import TooLarge, parameter_budget
 from nets.learner import NonFiniteError
 from nets.summary import summary
 from nets.transfer import TransferError
-from tasks import TASKS, TaskError, task_class
+from tasks import TASKS, TaskError, load_task, task_class
 from tasks import config_class as task_config
 from tasks import restore_config as restore_task
 from training.device import choose_device
-from training.errors import UserError
+from training.errors import SMALLER, UserError, one_line, out_of_memory
 from training.evaluation import EVAL_SEED, Score, play
 from training.overlay import Stage, action_names
-from training.run import open_checkpoint
+from training.run import Run
 from training.session import Conclusion, Session, run_session
 from training.show import Show, frame_rate, make_tap
 from training.video import Clip, film, prepare_headless
 
-REFUSED = (UserError, ConfigError, TaskError, EnvSpecError, UnsupportedSpace, TransferError)
+REFUSED = (UserError, TooLarge, ConfigError, TaskError, EnvSpecError, UnsupportedSpace, TransferError)
 USER_ERRORS = (*REFUSED, EnvFailure, NonFiniteError)
 
 
@@ -49,25 +53,38 @@ class ResumeConfig:
     """A new end for a task's run; 0: as planned."""
     device: Literal["", "auto", "cpu", "cuda"] = ""
     """Another device; empty: as before."""
+    num_threads: int = 0
+    """Another number of CPU threads of torch; 0: as before."""
+    on_env_error: Literal["", "stop", "restart"] = ""
+    """When an environment fails: stop, or replace it and go on; empty: as before."""
     quiet: bool = False
     """Print the result only."""
 
 
 def main(argv: list[str]) -> int:
     try:
-        name, config, checkpoint, settings = parse(argv)
-        if config.freeze_encoder and not config.encoder_from and checkpoint is None:
-            raise UserError("--freeze-encoder keeps what --encoder-from RUN loads: give both")
-        return (train_task if name in TASKS else train_agent)(name, config, checkpoint, settings)
+        with ExitStack() as stack:
+            name, config, run, settings = parse(argv, stack)
+            if config.freeze_encoder and not config.encoder_from and run is None:
+                raise UserError("--freeze-encoder keeps what --encoder-from RUN loads: give both")
+            return (train_task if name in TASKS else train_agent)(name, config, run, settings)
     except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"error: not enough memory ({one_line(error, 160)}): {SMALLER}", file=sys.stderr)
         return 2
 
 
-def parse(argv: list[str]):
-    """The agent's name, its configuration, the checkpoint when resuming, and what the configuration comes from."""
+def parse(argv: list[str], stack: ExitStack):
+    """The agent's name, its configuration, the run when resuming, and what the configuration comes from.
+
+    `stack` closes the run.
+    """
     if any(arg.split("=")[0] == "--resume" for arg in argv):
-        return parse_resume(tyro.cli(ResumeConfig, args=argv))
+        return parse_resume(tyro.cli(ResumeConfig, args=argv), stack)
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
         print("python train.py NAME --help lists the flags of one; python train.py --resume RUN continues a run.")
@@ -101,9 +118,9 @@ def flag_value(flags: list[str], name: str, default: str) -> str:
     return default
 
 
-def parse_resume(args: ResumeConfig):
-    checkpoint = open_checkpoint(args.resume, "last")
-    stored = dict(checkpoint["config"])
+def parse_resume(args: ResumeConfig, stack: ExitStack):
+    run = stack.enter_context(closing(Run.reopen(args.resume)))
+    stored = dict(run.state["config"])
     task = "task" in stored
     name = stored.pop("task" if task else "agent", None)
     stored |= {"run_dir": str(args.resume), "quiet": args.quiet}
@@ -114,20 +131,39 @@ def parse_resume(args: ResumeConfig):
         stored[end] = getattr(args, end)
     if args.device:
         stored["device"] = args.device
-    restore = restore_task if task else restore_config
-    return name, restore(name, stored), checkpoint, f"settings: those of {args.resume}"
+    if args.num_threads:
+        stored["num_threads"] = args.num_threads
+    if args.on_env_error:
+        if task:
+            raise UserError(f"--on-env-error is for agents, and {name} has no environment")
+        stored["on_env_error"] = args.on_env_error
+    config = (restore_task if task else restore_config)(name, stored)
+    if not task:
+        check_origin(config.env, args.resume)
+        check_num_envs(config, run.state["agent"])
+    return name, config, run, f"settings: those of {args.resume}"
 
 
-def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> int:
+def train_agent(name: str, config, run: Run | None, settings: str) -> int:
     """Build the environments and the agent, and run the session."""
     game = is_atari(config.env)
     env_kwargs = config.make_kwargs(game)
     device = choose_device(config.device, native=native_core(config.env) is not None)
     torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
-    make = partial(make_env, config.env, env_kwargs=env_kwargs, device=device, seed=config.seed)
+    failures = ErrorLog(config.on_env_error == "restart")
+    make = partial(
+        make_env,
+        config.env,
+        env_kwargs=env_kwargs,
+        device=device,
+        seed=config.seed,
+        on_error=config.on_env_error,
+        report=failures,
+    )
     env = make(config.num_envs, backend=config.backend, training=True)
-    agent = agent_class(name)(config, env, device)
+    with nullcontext() if run is None else parameter_budget(run.state["agent"]):
+        agent = agent_class(name)(config, env, device)
     camera = partial(make_tap, partial(make_single, config.env, env_kwargs))
     if config.video_every:
         prepare_headless()
@@ -154,9 +190,10 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
         fields = {"env": config.env, "agent": name} | result.summary()
         return Conclusion(fields, "final/episode_return", fields["return_mean"], result.text())
 
-    def record(path: Path) -> Clip:
+    def record(path: Path) -> Clip | None:
         tap = camera()
         filmed = SyncEnv([tap], config.env, device)
+        filmed.recovery.report = failures
         try:
             stage = Stage(config.env, tap.action_space, action_names(tap, tap.action_space))
             stage.subtitle = f"step {agent.steps:,}"
@@ -164,6 +201,10 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
             clip = Clip(frame_rate(tap))
             film(show, path, frame_rate(tap), clip)
             return clip
+        except EnvFailure:
+            if config.on_env_error == "stop":
+                raise
+            return None
         finally:
             filmed.close()
 
@@ -185,20 +226,22 @@ def train_agent(name: str, config, checkpoint: dict | None, settings: str) -> in
         eval_every=config.eval_every,
         checkpoint_every=config.checkpoint_every,
         notes=(settings, f"{env.backend} environments: {env.choice}", hardware(device)),
+        log_failures=failures.open,
         recoverable=(EnvFailure,),
     )
     try:
-        return run_session(session, checkpoint, device)
+        return run_session(session, run, device)
     finally:
         env.close()
 
 
-def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int:
+def train_task(name: str, config, run: Run | None, settings: str) -> int:
     """Load the data, build the network and run the session."""
     device = choose_device(config.device, native=name in ("digits", "series"))
     torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
-    task = task_class(name)(config, device)
+    weights = None if run is None else run.state["agent"].get("model")
+    task = task_class(name)(config, device) if run is None else load_task(name, config, weights, device)
     layers = summary(task.model, task.model.spec.space())
     if config.summary:
         print(layers)
@@ -227,7 +270,7 @@ def train_task(name: str, config, checkpoint: dict | None, settings: str) -> int
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
         notes=(settings, *task.data.notes, hardware(device), layers),
     )
-    return run_session(session, checkpoint, device)
+    return run_session(session, run, device)
 
 
 def hardware(device: torch.device) -> str:

@@ -57,7 +57,7 @@ def test_single_homes(path):
     if name != "agents/sb3.py":
         assert "stable_baselines3" not in top(imports(path))
     if not name.startswith("training/"):
-        assert "SummaryWriter" not in path.read_text()
+        assert "SummaryWriter" not in path.read_text() and "RecordWriter" not in path.read_text()
     assert len(path.read_text().splitlines()) <= 300
 
 

@@ -1,5 +1,6 @@
 """The comparison with Stable-Baselines3: matched settings, its statistics, and a whole small run of it."""
 
+import inspect
 import json
 import math
 import re
@@ -7,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents import config_class
-from agents.sb3 import make_algorithm
+from agents.config import ConfigError
+from agents.sb3 import algorithm_class, make_algorithm
 from agents.sb3_presets import zoo_preset
 from benchmarks import compare
-from benchmarks.matching import algo_for, matched
+from benchmarks.matching import SB3_DEFAULTS, algo_for, defaults, matched
 from envs.make import make_single
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +52,84 @@ def test_matched_settings_build_the_same_ppo(env_id):
         half_range = (single.action_space.high - single.action_space.low)[0] / 2
         assert math.exp(native.log_std_init) * half_range == pytest.approx(sb3.policy.log_std.exp()[0].mean().item())
         assert native.sde_every == (sb3.sde_sample_freq if sb3.use_sde else 0)
+
+
+OFF_POLICY = [
+    *(("dqn", env_id, "{}") for env_id in ("CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3")),
+    *(("qrdqn", env_id, "{}") for env_id in ("CartPole-v1", "LunarLander-v3")),
+    *(("sac", env_id, "{}") for env_id in ("Pendulum-v1", "MountainCarContinuous-v0", "HalfCheetah-v5")),
+    *((agent, env_id, "{}") for agent in ("td3", "ddpg") for env_id in ("Pendulum-v1", "MountainCarContinuous-v0")),
+    *((agent, "", '{"learning_rate": "lin_0.001"}') for agent in ("dqn", "qrdqn", "sac", "td3", "ddpg")),
+]
+
+
+@pytest.mark.parametrize("agent, env_id, more", OFF_POLICY)
+def test_matched_settings_build_the_same_off_policy_agent(agent, env_id, more):
+    """Without an environment's id: Stable-Baselines3's defaults."""
+    algo = algo_for(agent, "")
+    zoo = zoo_preset(algo, env_id)[1] if env_id else defaults(algo, 3000)
+    env_id = env_id or ("CartPole-v1" if "dqn" in agent else "Pendulum-v1")
+    native, settings, notes = matched(agent, "", zoo | json.loads(more), make_single(env_id).action_space)
+    native = config_class(agent)(env=env_id, **native)
+    sb3 = make_algorithm(algo, make_vec_env(env_id, settings.get("n_envs", 1)), settings, 0, "cpu")
+    updates = sb3.train_freq.frequency * sb3.n_envs if sb3.gradient_steps == -1 else sb3.gradient_steps
+    assert native.utd == updates / (sb3.train_freq.frequency * sb3.n_envs)
+    assert (native.num_envs, native.train_every) == (sb3.n_envs, sb3.train_freq.frequency)
+    assert native.buffer_size == sb3.replay_buffer.buffer_size * sb3.n_envs
+    assert (native.batch_size, native.learning_starts) == (sb3.batch_size, sb3.learning_starts)
+    assert (native.gamma, native.n_step, native.tau) == (sb3.gamma, sb3.n_steps, sb3.tau)
+    for left in (1.0, 0.25):
+        rate = native.learning_rate * (left if native.schedule == "linear" else 1.0)
+        assert rate == pytest.approx(sb3.lr_schedule(left))
+    actor = getattr(sb3.policy, "actor", None)
+    network = actor or getattr(sb3.policy, "quantile_net", None) or sb3.policy.q_net
+    assert list(native.hidden_sizes) == network.net_arch and network.activation_fn is torch.nn.ReLU
+    if algo in ("DQN", "QRDQN"):
+        assert not native.double and not native.dueling and native.target_every == sb3.target_update_interval
+        assert native.max_grad_norm == (sb3.max_grad_norm or 0.0)
+        assert native.quantiles == getattr(sb3, "n_quantiles", 0)
+        schedule = (sb3.exploration_initial_eps, sb3.exploration_fraction, sb3.exploration_final_eps)
+        assert (native.exploration_initial, native.exploration_fraction, native.exploration_final) == schedule
+    elif algo == "SAC":
+        fixed = 0.0 if sb3.log_ent_coef is not None else sb3.ent_coef_tensor.item()
+        assert native.alpha == pytest.approx(fixed)
+        assert any("use_sde" in note for note in notes) == sb3.use_sde
+    else:
+        noise = sb3.action_noise
+        assert any("noise_type" in note for note in notes) == isinstance(noise, OrnsteinUhlenbeckActionNoise)
+        assert native.exploration_noise == (noise._sigma[0] if isinstance(noise, NormalActionNoise) else 0.0)
+        assert native.policy_delay == sb3.policy_delay and native.critics == len(sb3.critic.q_networks)
+        smoothing = min(sb3.target_policy_noise, sb3.target_noise_clip)  # DDPG clips it to nothing
+        assert native.target_noise == (smoothing and sb3.target_policy_noise)
+        assert native.target_noise_clip == (sb3.target_noise_clip or native.target_noise_clip)
+
+
+@pytest.mark.parametrize("algo", sorted(SB3_DEFAULTS))
+def test_defaults_are_those_of_the_library(algo):
+    parameters = inspect.signature(algorithm_class(algo)).parameters
+    ours = SB3_DEFAULTS[algo].items() - {("n_envs", 1)}
+    there = {name: parameters[name].default for name, _ in ours if name in parameters}
+    assert {name: value for name, value in ours if name in parameters} == there
+    assert {name for name, _ in ours} - set(parameters) <= ({"n_epochs", "batch_size", "clip_range"})
+
+
+def test_what_ours_has_not_is_refused():
+    space = make_single("Pendulum-v1").action_space
+    for settings in ({"train_freq": [1, "episode"]}, {"policy_kwargs": {"net_arch": {"pi": [64], "qf": [256]}}}):
+        with pytest.raises(ConfigError, match="train_freq|net_arch"):
+            matched("sac", "", {"n_timesteps": 1000} | settings, space)
+
+
+def test_speed_alone(tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--settings", "defaults", "--speed", "--seeds", "2", "--total-steps", "300", "--out", str(out)]
+    assert compare.main(["dqn", "--env", "CartPole-v1", *flags]) == 0
+    report = json.loads((out / "compare.json").read_text())
+    sides = report["sides"]
+    assert sides["native"]["parameters"] == sides["sb3"]["parameters"] and sides["native"]["final_return"] is None
+    pairs = zip(report["runs"]["native"], report["runs"]["sb3"], strict=True)
+    assert report["times_faster"]["max"] == pytest.approx(max(b["seconds"] / a["seconds"] for a, b in pairs))
+    assert "final return" not in capsys.readouterr().out
 
 
 def test_counterparts():
@@ -93,6 +175,7 @@ BAD = {
     "unknown field": (["ppo", "--native-flags", '{"num_env": 2}'], "num_env"),
     "bad json": (["ppo", "--sb3-kwargs", "{"], "sb3-kwargs"),
     "no seeds": (["ppo", "--seeds", "0"], "--seeds"),
+    "speed to a score": (["ppo", "--speed", "--threshold", "5"], "--criterion training"),
 }
 
 

@@ -1,5 +1,37 @@
 """The one exception for what a user can mend."""
 
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "mend its permissions"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+}
+
+SMALLER = "fewer --num-envs, smaller batches or a smaller network take less"
+
 
 class UserError(Exception):
     """Bad usage or bad input: one line that names the value, what was expected and how to mend it."""
+
+
+def unwritable(what: str, path: Path, error: OSError, then: str) -> UserError:
+    """For a failed write: `what` could not be written to `path`; `then` is what to do once that is mended."""
+    mend = MENDS.get(error.errno, "mend that")
+    return UserError(f"cannot write {what} {path} ({error.strerror or error}): {mend}, then {then}")
+
+
+def one_line(error: BaseException, length: int = 600) -> str:
+    """What an error says, without line ends and control characters, which foreign files may have put there."""
+    text = " ".join(str(error).split())
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:length]) + "…" * (len(text) > length)
+    return text or type(error).__name__
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory was asked for that there is not; torch says so in words alone."""
+    words = ("not enough memory", "can't allocate memory", "out of memory", "multiplication overflow")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -28,7 +28,6 @@ class Score(NamedTuple):
             "length_mean": float(self.lengths.mean()),
         }
 
-
     def text(self) -> str:
         """The summary as a line for the terminal."""
         lo, hi = bootstrap_interval(self.returns)
@@ -56,7 +55,8 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float
 def play(agent, env, episodes: int, *, seed: int, explore: bool = False) -> Score:
     """Play `episodes` episodes with `agent.act` in the vector environment `env`.
 
-    Environment b plays episodes // num_envs of them, the first few one more.
+    Environment b plays episodes // num_envs of them, the first few one more. An episode that a failure of its
+    environment cut short is not counted; another is played for it.
     """
     count = env.num_envs
     quota = np.array([episodes // count + (b < episodes % count) for b in range(count)])
@@ -75,7 +75,7 @@ def play(agent, env, episodes: int, *, seed: int, explore: bool = False) -> Scor
         returns += np.where(real, step.reward.double().cpu().numpy(), 0.0)
         lengths += real
         for b in np.flatnonzero((step.terminated | step.truncated).cpu().numpy()):
-            if len(finished[b]) < quota[b]:
+            if real[b] and len(finished[b]) < quota[b]:
                 finished[b].append((returns[b], lengths[b]))
             returns[b], lengths[b] = 0.0, 0
     episodes_played = [episode for f in finished for episode in f]

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from training.progress import Progress
 from training.run import Run
+from training.segments import History
 from training.signals import StopSignal
 
 
@@ -21,6 +23,8 @@ class Trainee(Protocol):
     total_steps: int
     model: nn.Module
     """What acting or predicting needs; best.pt holds it alone."""
+    history: History | None
+    """What `state_dict` leaves out because it is too large to be written whole each time."""
 
     def collect(self) -> dict[str, float]:
         """Gather the next batches and advance `steps`; returns scalars under full tags."""
@@ -62,16 +66,20 @@ def train(
     eval_every: int,
     checkpoint_every: int,
     log_every: int,
+    pause: float,
     clock: dict,
+    meter: Meter,
 ) -> None:
     """Train until `agent.total_steps` or until `stop`.
 
     `evaluate()` returns a score (higher is better, it picks best.pt) and scalars under full tags; `record(step)` may
     film the agent.
-    `clock` carries wall_time (seconds of training without evaluation) and best (score) across a resume.
+    `pause`: seconds without another last.pt after one; environments begin anew and curves have a point regardless.
+    `clock` carries wall_time (seconds of training without evaluation) and best (score) across a resume, `meter` the
+    scalars that are not logged yet.
     """
     eval_due, checkpoint_due, log_due = (Every(n, agent.steps) for n in (eval_every, checkpoint_every, log_every))
-    meter = Meter(agent.steps)
+    saved = float("-inf")  # when
     while agent.steps < agent.total_steps and not stop:
         started = time.perf_counter()
         rollout = agent.collect()
@@ -80,7 +88,7 @@ def train(
         clock["wall_time"] += time.perf_counter() - started
         meter.seconds += time.perf_counter() - started
 
-        save = checkpoint_due(agent.steps) or finished or bool(stop)
+        save = checkpoint_due(agent.steps) or finished
         if log_due(agent.steps) or save:
             scalars = meter.read(agent.steps)
             run.log(scalars, agent.steps)
@@ -90,13 +98,15 @@ def train(
             run.log(scalars, agent.steps)
             if score >= clock["best"]:
                 clock["best"] = score
-                run.save("best", {"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
-            save |= agent.steps >= agent.total_steps  # an evaluation may end the run
+                run.save_best({"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
+            finished = agent.steps >= agent.total_steps  # an evaluation may end the run
         record(agent.steps)
-        if save:
+        if save or finished or stop:
             started = time.perf_counter()
             agent.restart()
-            run.save("last", {"agent": agent.state_dict(), "clock": dict(clock)})
+            if finished or stop or started - saved >= pause:
+                run.save_last({"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict()}, agent.history)
+                saved = time.perf_counter()
             clock["wall_time"] += time.perf_counter() - started
 
 
@@ -106,17 +116,32 @@ class Meter:
     def __init__(self, step: int) -> None:
         self.step, self.seconds = step, 0.0
         self.scalars: dict[str, float] = {}
-        self.stats: list[dict[str, Tensor]] = []
+        self.stats: dict[str, list[Tensor]] = {}
 
     def add(self, scalars: dict[str, float], stats: dict[str, Tensor]) -> None:
         self.scalars |= scalars
-        self.stats.append(stats)
+        for name, value in stats.items():
+            self.stats.setdefault(name, []).append(value)
 
     def read(self, step: int) -> dict[str, float]:
         scalars = dict(self.scalars)
-        for name in self.stats[0] if self.stats else ():
-            scalars[f"train/{name}"] = sum(float(s[name]) for s in self.stats) / len(self.stats)
+        for name, values in self.stats.items():
+            scalars[f"train/{name}"] = sum(map(float, values)) / len(values)
         if self.seconds > 0:
             scalars["time/steps_per_second"] = (step - self.step) / self.seconds
         self.__init__(step)
         return scalars
+
+    def state_dict(self) -> dict:
+        """What was added since the last reading, as tensors and plain data."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "scalars": {tag: float(value) for tag, value in self.scalars.items()},
+            "stats": {name: torch.stack(values) for name, values in self.stats.items()},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.scalars = {str(tag): float(value) for tag, value in state["scalars"].items()}
+        self.stats = {str(name): list(values.flatten()) for name, values in state["stats"].items() if len(values)}

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import custom_scalars, hparams, image
 
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.errors import UserError
+from nets.tensor_file import DamagedFile
+from training.checkpoint import FOLDER, latest_checkpoint, require_own_files, require_run, save_checkpoint, way_on
+from training.errors import UserError, unwritable
+from training.events import EventFile, rewind
+from training.files import write_text
+from training.lock import LOCK, LOCK_FILES, RunLock
+from training.segments import History, Segments
+
+if TYPE_CHECKING:
+    from training.loop import Trainee
 
 CHARTS = {
     "reward": {
@@ -32,8 +40,10 @@ CHARTS = {
 
 BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
     *("run_dir", "quiet", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
-    *("checkpoint_every", "video_every"),
+    *("checkpoint_every", "video_every", "on_env_error"),
 }
+
+ERROR_LOG = "env_errors.log"  # failures of environments
 
 
 def default_run_dir(name: str, subject: str, seed: int) -> Path:
@@ -47,82 +57,144 @@ def default_run_dir(name: str, subject: str, seed: int) -> Path:
 
 
 class Run:
-    """One run on disk. `config` is the plain-data dict that rebuilds the run."""
+    """One run on disk, which no other process writes to. `config` is the plain-data dict that rebuilds it.
 
-    def __init__(self, path: Path, config: dict, *, purge_step: int | None = None) -> None:
-        self.path = path
-        self.config = config
-        self.writer = SummaryWriter(str(path), purge_step=purge_step)
+    Whatever cannot be written raises UserError.
+    """
+
+    def __init__(self, path: Path, config: dict, lock: RunLock) -> None:
+        self.path, self.config, self.lock = path, config, lock
+        self.segments = Segments(path / FOLDER / "replay")
+        self.events: EventFile | None = None
+        self.state: dict = {}
+        """The checkpoint to go on from."""
+        self.made_with: dict[str, str] = {}
+        """See training/surroundings.py; saved with last.pt."""
+        self.fallen_back = False
+        """`state` is that of previous.pt because last.pt cannot be used."""
 
     @classmethod
     def create(cls, path: Path, config: dict) -> Run:
-        """Make the directory; refuse one that holds anything."""
+        """Make the directory; refuse one that holds anything or that another process has just made."""
+        full = UserError(
+            f"--run-dir {path} exists and is not empty: choose another, or continue it with --resume {path}"
+        )
+        lock = None
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise UserError(
-                    f"--run-dir {path} exists and is not empty: choose another, or continue it with --resume {path}"
-                )
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"cannot write the run directory {path} ({error.strerror}): choose another with --run-dir"
-            ) from error
-        run = cls(path, config)
-        run.writer.add_custom_scalars(CHARTS)
+            if path.exists() and (not path.is_dir() or (contents(path) and not (path / LOCK).exists())):
+                raise full
+            path.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(path)
+            if contents(path):
+                raise full
+            run = cls(path, config, lock)
+            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
+            (path / FOLDER).mkdir()
+            run.events = EventFile(path)
+            run.events.add(custom_scalars(CHARTS))
+        except (OSError, UserError) as error:
+            if lock is not None:
+                lock.release()
+            if isinstance(error, UserError):
+                raise
+            raise unwritable("the run directory", path, error, "try again, or choose another with --run-dir") from error
         return run
 
     @classmethod
-    def resume(cls, path: Path, config: dict, step: int) -> Run:
-        """Open an existing run at `step`; TensorBoard hides what was logged after it."""
-        if not os.access(path, os.W_OK):
-            raise UserError(f"cannot write the run directory {path}: mend its permissions")
-        return cls(path, config, purge_step=step + 1)
+    def reopen(cls, path: Path) -> Run:
+        """An existing run and, in `state`, its latest good checkpoint; written to after `go_on`."""
+        require_run(path)
+        require_own_files(path)
+        run = cls(path, {}, RunLock(path))
+        try:
+            run.state, name = latest_checkpoint(path, check=run.check)
+        except UserError:
+            run.close()
+            raise
+        run.fallen_back = name == "previous"
+        return run
+
+    def check(self, state: dict) -> None:
+        """Raise DamagedFile unless training can go on from a checkpoint."""
+        clock = state.get("clock")
+        numbers = [clock.get(name) for name in ("wall_time", "best")] if isinstance(clock, dict) else [None]
+        if not all(isinstance(number, float) for number in numbers) or not 0.0 <= numbers[0] < math.inf:
+            raise DamagedFile("it lacks the training's clock")
+        self.segments.check(state.get("segments", []))
+
+    def restore(self, trainee: Trainee) -> dict:
+        """Put a trainee where the checkpoint left off; returns its clock. Raises whatever a foreign file leads to."""
+        if trainee.history is not None:
+            self.segments.restore(trainee.history, self.state.get("segments", []))
+        trainee.load_state_dict(self.state["agent"])
+        return self.state["clock"]
+
+    def go_on(self, config: dict, step: int) -> None:
+        """Write to a reopened run from `step` on; TensorBoard forgets what was logged after the checkpoint."""
+        self.config = config
+        sizes_then = self.state.get("events")
+        try:
+            rewind(self.path, sizes_then if isinstance(sizes_then, dict) else {})
+            last = self.path / FOLDER / "last.pt"
+            if self.fallen_back and last.exists():
+                os.replace(last, last.with_suffix(".damaged"))  # it must never take the place of previous.pt
+        except OSError as error:
+            raise unwritable("the run directory", self.path, error, "try again") from error
+        self.events = EventFile(self.path, purge_step=step + 1)
+        self.state = {}  # may take as much memory as the trainee
 
     def log(self, scalars: dict[str, float], step: int) -> None:
         """Write scalars under their tags at `step`."""
-        try:
-            for tag, value in scalars.items():
-                self.writer.add_scalar(tag, value, step)
-        except OSError as error:
-            raise UserError(
-                f"cannot write TensorBoard events to {self.path} ({error.strerror}): "
-                f"free space there, then --resume {self.path}"
-            ) from error
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in scalars.items()]
+        self.events.add(Summary(value=values), step=step)
 
     def log_gif(self, tag: str, gif: bytes, width: int, height: int, step: int) -> None:
         """Write an animated GIF at `step`; it plays in TensorBoard's Images."""
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
-        self.writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        self.events.add(Summary(value=[Summary.Value(tag=tag, image=picture)]), step=step)
 
     def log_images(self, images: dict[str, np.ndarray], step: int) -> None:
         """Write pictures uint8 [H, W, 3] under their tags at `step`."""
-        for tag, image in images.items():
-            self.writer.add_image(tag, image, step, dataformats="HWC")
+        self.events.add(*(image(tag, picture, dataformats="HWC") for tag, picture in images.items()), step=step)
 
-    def save(self, name: str, state: dict) -> None:
-        """Write checkpoints/<name>.pt with the configuration beside the state."""
-        save_checkpoint(self.path / "checkpoints" / f"{name}.pt", {"config": self.config, **state})
+    def make_folder(self, name: str) -> Path:
+        """A folder in the run directory."""
+        try:
+            (self.path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable("the folder", self.path / name, error, way_on(self.path)) from error
+        return self.path / name
+
+    def save_best(self, state: dict) -> None:
+        """Write best.pt."""
+        save_checkpoint(self.path / FOLDER / "best.pt", {"config": self.config, **state})
+
+    def save_last(self, state: dict, history: History | None = None) -> None:
+        """Write last.pt, from which a run goes on; the one before becomes previous.pt."""
+        extra = {"config": self.config, "made_with": self.made_with, "events": self.events.sync()}
+        listed = [] if history is None else self.segments.append(history)
+        last, previous = (self.path / FOLDER / f"{name}.pt" for name in ("last", "previous"))
+        save_checkpoint(last, {**extra, "segments": listed, **state}, keep=previous)
+        self.segments.commit(listed)
 
     def finish(self, result: dict, score_tag: str, score: float, step: int) -> None:
         """Write result.json and the HParams entry."""
-        temporary = self.path / "result.json.tmp"
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
-        os.replace(temporary, self.path / "result.json")
+        try:
+            write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+        except OSError as error:
+            raise unwritable("the result", self.path / "result.json", error, way_on(self.path)) from error
         given = {k: v for k, v in self.config.items() if k not in BOOKKEEPING and v != ""}
         flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in given.items()}
-        for summary in hparams(flat, {score_tag: score}):
-            self.writer.file_writer.add_summary(summary)
-        self.writer.add_scalar(score_tag, score, step)
+        self.events.add(*hparams(flat, {score_tag: score}))
+        self.log({score_tag: score}, step)
 
     def close(self) -> None:
-        self.writer.close()
+        """Let other processes write. May be called twice."""
+        if self.events is not None:
+            self.events.close()
+        self.lock.release()
 
 
-def open_checkpoint(path: Path, name: str, device: torch.device | str = "cpu") -> dict:
-    """The state of checkpoint `name` of the run at `path`."""
-    if not path.is_dir():
-        raise UserError(f"{path} is no run directory: give the folder that train.py printed, such as runs/x")
-    if not (path / "checkpoints").is_dir():
-        raise UserError(f"{path} is no run: it has no checkpoints folder")
-    return load_checkpoint(path / "checkpoints" / f"{name}.pt", device)
+def contents(path: Path) -> set[str]:
+    """Names in a folder, without what a lock or an environment that failed early leaves there."""
+    return {file.name for file in path.iterdir()} - LOCK_FILES - {ERROR_LOG}

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from training.loop import Every, Trainee, train
+from nets.plain import all_finite, require_like
+from training.checkpoint import open_checkpoint
+from training.errors import UserError
+from training.loop import Every, Meter, Trainee, train
 from training.progress import Progress, print_config, print_result
-from training.run import Run, default_run_dir, open_checkpoint
+from training.run import ERROR_LOG, Run, default_run_dir
 from training.signals import StopSignal
+from training.surroundings import differences, replace_generators, surroundings
 from training.video import Clip
+
+PAUSE = 1.0  # seconds between two checkpoints where the user has not said how often: what a short run would lose
 
 
 class Conclusion(NamedTuple):
@@ -51,30 +59,64 @@ class Session:
     eval_every: int = 0
     """Steps between evaluations; 0: ten times in the run."""
     checkpoint_every: int = 0
-    """Steps between checkpoints; 0: ten times in the run."""
-    film: Callable[[Path], Clip] | None = None
-    """Records an episode to a file and gives its beginning for TensorBoard."""
+    """Steps between checkpoints; 0: ten times in the run, of which none is written within a second of another."""
+    film: Callable[[Path], Clip | None] | None = None
+    """Records an episode to a file and gives its beginning for TensorBoard; None if that went wrong and is let be."""
     video_every: int = 0
     """Steps between films; 0: none."""
     notes: tuple[str, ...] = ()
     """Lines for the terminal: backend, device, preset."""
+    log_failures: Callable[[Path], None] = lambda path: None
+    """Told the file for failures of environments, before the trainee begins."""
     recoverable: tuple[type[Exception], ...] = ()
     """Failures of the outside world that leave the trainee's state good: it is saved before they go on."""
 
 
-def run_session(session: Session, checkpoint: dict | None, device: object) -> int:
-    """Train (from `checkpoint` if given), evaluate, save, print. Returns the exit code."""
-    trainee, config = session.trainee, session.config
-    clock = {"wall_time": 0.0, "best": float("-inf")}
-    if checkpoint is None:
+def run_session(session: Session, run: Run | None, device: torch.device) -> int:
+    """Train (on from where `run` is, if given), evaluate, save, print. Returns the exit code."""
+    if run is not None:
+        session.log_failures(run.path / ERROR_LOG)
+        return train_and_score(session, run, *go_on(session, run, device), device)
+    config = session.config
+    path = Path(config["run_dir"] or default_run_dir(session.name, session.subject, config["seed"]))
+    session.log_failures(path / ERROR_LOG)
+    session.trainee.begin()
+    with closing(Run.create(path, config)) as run:
+        run.made_with = surroundings(device)
+        return train_and_score(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
+
+
+def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter]:
+    """Bring the trainee to the checkpoint of `run`; returns its clock and meter. Raises UserError where it cannot."""
+    trainee = session.trainee
+    run.made_with, was = surroundings(device), run.state.get("made_with")
+    try:
         trainee.begin()
-        path = Path(config["run_dir"] or default_run_dir(session.name, session.subject, config["seed"]))
-        run = Run.create(path, config)
-    else:
-        trainee.load_state_dict(checkpoint["agent"])
-        clock = checkpoint["clock"]
-        path = Path(config["run_dir"])
-        run = Run.resume(path, config, trainee.steps)
+        fresh = trainee.state_dict()
+        if isinstance(was, dict) and was.get("device") != run.made_with["device"]:
+            replace_generators(run.state["agent"], fresh)
+        require_like(run.state["agent"], fresh)
+        clock, meter = run.restore(trainee), Meter(trainee.steps)
+        if not all_finite(list(trainee.model.parameters())) or not 0 <= trainee.steps < 2**62:
+            raise ValueError("its weights or its steps are no finite numbers")
+        if "meter" in run.state:  # not after a failure of an environment
+            meter.load_state_dict(run.state["meter"])
+    except (UserError, *session.recoverable):
+        raise
+    except Exception as error:  # whatever a foreign file leads to
+        reason = " ".join(str(error).split())[-200:] or type(error).__name__
+        raise UserError(
+            f"the checkpoint of {run.path} does not fit {session.subject} as it is now: {reason}"
+        ) from error
+    if changed := differences(was, run.made_with):
+        print(f"warning: {changed}: the run goes on, but no longer bit for bit", file=sys.stderr)
+    run.go_on(session.config, trainee.steps)
+    return clock, meter
+
+
+def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> int:
+    """Train the trainee as it is, then evaluate, save and print. Returns the exit code."""
+    trainee, config, path = session.trainee, session.config, run.path
     if not config["quiet"]:
         print_config(f"{session.name} on {session.subject}", config, [*session.notes, f"run directory {path}"])
 
@@ -92,17 +134,16 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
                 eval_every=session.eval_every or tenth,
                 checkpoint_every=session.checkpoint_every or tenth,
                 log_every=max(trainee.total_steps // 200, 1),
+                pause=0.0 if session.checkpoint_every else PAUSE,
                 clock=clock,
+                meter=meter,
             )
         except session.recoverable:
-            run.save("last", {"agent": trainee.state_dict(), "clock": clock})
+            run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
             print(f"saved at step {trainee.steps:,}; go on with: python train.py --resume {path}", file=sys.stderr)
             raise
-        finally:
-            run.writer.flush()
     if stop and trainee.steps < trainee.total_steps:
         print(f"stopped at step {trainee.steps:,} and saved; go on with: python train.py --resume {path}")
-        run.close()
         return stop.exit_code
 
     trainee.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
@@ -110,11 +151,10 @@ def run_session(session: Session, checkpoint: dict | None, device: object) -> in
     timing = {
         "wall_time": clock["wall_time"],
         "total_steps": trainee.steps,
-        "steps_per_second": trainee.steps / clock["wall_time"],
+        "steps_per_second": trainee.steps / max(clock["wall_time"], 1e-9),
     }
     run.log_images(conclusion.images, trainee.steps)
     run.finish(timing | conclusion.fields, conclusion.tag, conclusion.score, trainee.steps)
-    run.close()
     commands = [(c.format(run=path, steps=2 * trainee.steps), purpose) for c, purpose in session.commands]
     print_result(conclusion.text, timing, commands)
     return 0
@@ -128,8 +168,8 @@ def recorder(session: Session, run: Run) -> Callable[[int], None]:
 
     def record(step: int) -> None:
         if due(step):
-            (run.path / "videos").mkdir(exist_ok=True)
-            clip = session.film(run.path / "videos" / f"step-{step}.mp4")
-            run.log_gif("video/episode", *clip.gif(), step)
+            clip = session.film(run.make_folder("videos") / f"step-{step}.mp4")
+            if clip is not None:
+                run.log_gif("video/episode", *clip.gif(), step)
 
     return record

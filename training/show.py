@@ -12,9 +12,9 @@ import gymnasium
 import numpy as np
 import torch
 
+from training.checkpoint import open_checkpoint
 from training.errors import UserError
 from training.overlay import Stage, View
-from training.run import open_checkpoint
 
 MAX_CELLS = 100
 GL_HINT = (
@@ -169,11 +169,12 @@ class Follower:
                 return
             state = open_checkpoint(self.run, self.name)["agent"]
             self.agent.model.load_state_dict(state["model"])
-        except (OSError, UserError, RuntimeError, KeyError):
+            steps = state.get("steps")
+        except Exception:  # whatever a damaged or foreign file leads to
             self.stage.subtitle = f"{self.name}.pt cannot be read; playing on as before"
             return
         self.changed = changed
-        self.stage.subtitle = f"{self.name}.pt" + (f", step {state['steps']:,}" if "steps" in state else "")
+        self.stage.subtitle = f"{self.name}.pt" + (f", step {steps:,}" if isinstance(steps, int) else "")
 
 
 def parse_grid(text: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 import sys
 from ctypes.util import find_library
 from pathlib import Path
@@ -88,6 +89,8 @@ class Film:
         try:
             self.writer.close()
             if kind is None:
+                if self.path.suffix == ".mp4" and not is_whole_mp4(self.partial):
+                    raise OSError("its encoder could not write to the end")  # and does not say so
                 os.replace(self.partial, self.path)
         except OSError as error:
             if kind is None:
@@ -98,6 +101,20 @@ class Film:
     def _unwritable(self, error: OSError) -> UserError:
         reason = error.strerror or str(error).strip().splitlines()[0]
         return UserError(f"cannot write the film {self.path} ({reason}): free space, or choose another folder")
+
+
+def is_whole_mp4(path: Path) -> bool:
+    """Whether the boxes that an .mp4 consists of end where the file does, and one of them is its index."""
+    position, size, kinds = 0, path.stat().st_size, set()
+    with open(path, "rb") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if length == 1:  # a longer number follows
+                length = int.from_bytes(file.read(8))
+            kinds.add(kind)
+            position += max(length, 8)
+    return position == size and b"moov" in kinds
 
 
 class Clip:

@@ -20,7 +20,7 @@ class Painted(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
-    observation_space = Box(0, 100, (1,), np.float32)
+    observation_space = Box(0, np.inf, (1,), np.float32)
     action_space = Discrete(3)
 
     def __init__(self, lengths=(3, 5), render_mode=None):

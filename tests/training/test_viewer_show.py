@@ -10,6 +10,7 @@ from painted import Painted, Watched, make_show
 
 from agents.ppo import PPO, PPOConfig
 from envs.gymnasium_env import SyncEnv
+from nets import tensor_file
 from training import overlay
 from training.errors import UserError
 from training.evaluation import play
@@ -149,7 +150,7 @@ def test_newer_checkpoints_are_loaded_between_episodes(tmp_path):
 
     def save(value: float, time: float):
         weights = {"weight": torch.full((1, 1), value), "bias": torch.zeros(1)}
-        torch.save({"config": {}, "agent": {"model": weights, "steps": int(1000 * value)}}, file)
+        tensor_file.write(file, {"config": {}, "agent": {"model": weights, "steps": int(1000 * value)}})
         import os
 
         os.utime(file, (time, time))
