@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from agents import AGENTS, config_class
 from agents.config import ConfigError, parse_env_kwargs
 from agents.presets import preset
 from agents.sb3_presets import zoo_preset
-from benchmarks.matching import algo_for, matched
+from benchmarks.matching import algo_for, defaults, matched
 from envs.make import make_single
 from envs.vector import EnvSpecError
 
@@ -49,10 +49,13 @@ class Compare:
     """Arguments of the environment, as JSON."""
     encoder: Literal["", "mlp", "cnn", "lstm", "gru", "rnn"] = ""
     """The native agent's encoder; empty: its default."""
-    settings: Literal["matched", "own"] = "matched"
-    """matched: RL Baselines3 Zoo's for both; own: our preset against the Zoo's."""
+    settings: Literal["matched", "defaults", "own"] = "matched"
+    """matched: RL Baselines3 Zoo's for both; own: our preset against the Zoo's; defaults: Stable-Baselines3's for both,
+    with one update for each step where there is a replay buffer."""
+    speed: bool = False
+    """Time training alone, without evaluation."""
     seeds: int = 3
-    """Runs of each side, with seeds 0, 1, …"""
+    """Runs of each side, with seeds 0, 1, …; the side that goes first alternates."""
     total_steps: int = 0
     """Environment steps of both sides; 0: what the settings say."""
     threshold: float | None = None
@@ -98,9 +101,10 @@ def main(argv: list[str]) -> int:
             print(f"error: the {job['side']} side failed with seed {job['seed']}, see above", file=sys.stderr)
             return 1
         results[job["side"]].append(result)
+        score = f"final return {np.mean(result['final_returns']):.1f} " if result["final_returns"] else ""
         console.print(
             f"{job['side']:>6} seed {job['seed']}: {result['steps']:,} steps, {result['seconds']:.1f} s of training, "
-            f"final return {np.mean(result['final_returns']):.1f} ({time.perf_counter() - started:.0f} s in all)"
+            f"{score}({time.perf_counter() - started:.0f} s in all)"
         )
     report = summarize(results, config.threshold)
     (out / "compare.json").write_text(json.dumps({"config": vars(config), "notes": notes, **report}, indent=2) + "\n")
@@ -116,15 +120,21 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
     for name in ("seeds", "eval_episodes", "final_episodes", "threads"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: expected 1 or more")
+    if config.speed:
+        if config.threshold is not None and config.criterion == "evaluation":
+            raise ConfigError("--speed leaves evaluation out, and --threshold needs it: add --criterion training")
+        config = replace(config, eval_episodes=0, final_episodes=0)
     env_kwargs = parse_env_kwargs(config.env_kwargs)
     single = make_single(config.env, env_kwargs)
     action_space = single.action_space
     single.close()
     algo = algo_for(config.agent, config.encoder)
     label, zoo = zoo_preset(algo, config.env)
+    if config.settings == "defaults":
+        label, zoo = "its own defaults", defaults(algo, zoo["n_timesteps"])
     zoo = zoo | parse_object("--sb3-kwargs", config.sb3_kwargs)
     notes = [f"Stable-Baselines3 {algo}: {label}"]
-    if config.settings == "matched":
+    if config.settings != "own":
         native, sb3, differences = matched(config.agent, config.encoder, zoo, action_space)
         notes += differences
     else:
@@ -189,12 +199,16 @@ def summarize(results: dict[str, list[dict]], threshold: float | None) -> dict:
             "reached": f"{len(reached)} of {len(runs)}",
             "seconds_to_threshold": spread([seconds for _, seconds in reached]) if everyone else None,
             "steps_to_threshold": spread([steps for steps, _ in reached]) if everyone else None,
-            "final_return": hierarchical_interval([np.array(run["final_returns"]) for run in runs]),
+            "final_return": hierarchical_interval([np.array(run["final_returns"]) for run in runs])
+            if runs[0]["final_returns"]
+            else None,
             "peak_megabytes": spread([run["peak_megabytes"] for run in runs]),
             "parameters": runs[0]["parameters"],
             "environments": runs[0]["environments"],
         }
-    return {"threshold": threshold, "sides": report, "runs": results}
+    pairs = zip(results["native"], results["sb3"], strict=True)
+    times = [theirs["seconds"] / theirs["steps"] / (ours["seconds"] / ours["steps"]) for ours, theirs in pairs]
+    return {"threshold": threshold, "times_faster": spread(times), "sides": report, "runs": results}
 
 
 def spread(values: list[float]) -> dict:
@@ -234,13 +248,16 @@ def table(report: dict, title: str) -> Table:
         shown.add_row(label, *cells, ratio)
 
     row("steps per second", "steps_per_second", ",.0f", "more")
+    faster = report["times_faster"]
+    shown.add_row("steps per second, by pair", "", "", "{median:.1f} ×\n({min:.1f} – {max:.1f})".format(**faster))
     row("training seconds", "seconds", ".2f", "less")
     if report["threshold"] is not None:
         row(f"seconds to {report['threshold']:g}", "seconds_to_threshold", ".2f", "less")
         row(f"steps to {report['threshold']:g}", "steps_to_threshold", ",.0f", "less")
-    returns = [side["final_return"] for side in (native, sb3)]
-    cells = [f"{r['mean']:.1f}\n[{r['ci95'][0]:.1f}, {r['ci95'][1]:.1f}]" for r in returns]
-    shown.add_row("final return, mean\n[95 % interval]", *cells, "")
+    if native["final_return"]:
+        returns = [side["final_return"] for side in (native, sb3)]
+        cells = [f"{r['mean']:.1f}\n[{r['ci95'][0]:.1f}, {r['ci95'][1]:.1f}]" for r in returns]
+        shown.add_row("final return, mean\n[95 % interval]", *cells, "")
     row("peak memory, MB", "peak_megabytes", ",.0f", "less")
     shown.add_row("parameters", f"{native['parameters']:,}", f"{sb3['parameters']:,}", "")
     shown.add_row("environments", native["environments"], sb3["environments"], "")

@@ -49,7 +49,7 @@ def native(job: dict, curve: Curve) -> dict:
     from agents import agent_class, config_class
     from envs.make import make_env
     from training.evaluation import EVAL_SEED, play
-    from training.loop import train
+    from training.loop import Meter, train
     from training.progress import Progress
     from training.run import Run
 
@@ -66,6 +66,8 @@ def native(job: dict, curve: Curve) -> dict:
     clock = {"wall_time": 0.0, "best": float("-inf")}
 
     def score(episodes: int, seed: int) -> np.ndarray:
+        if episodes == 0:
+            return np.empty(0)
         eval_env = make_env(config.env, min(episodes, 25), backend="gymnasium", **make)
         try:
             return play(agent, eval_env, episodes, seed=seed).returns
@@ -73,6 +75,8 @@ def native(job: dict, curve: Curve) -> dict:
             eval_env.close()
 
     def evaluate() -> tuple[float, dict[str, float]]:
+        if not job["eval_episodes"]:
+            return 0.0, {}
         mean = float(score(job["eval_episodes"], job["seed"]).mean())
         curve.add(agent.steps, clock["wall_time"], mean)
         return mean, {"eval/episode_return": mean}
@@ -82,7 +86,7 @@ def native(job: dict, curve: Curve) -> dict:
 
     progress = Progress(agent.total_steps, "rollout/episode_return", quiet=True)
     every = {"eval_every": job["eval_every"], "log_every": job["log_every"], "checkpoint_every": agent.total_steps}
-    train(agent, run, evaluate, progress, curve, record, clock=clock, **every)
+    train(agent, run, evaluate, progress, curve, record, clock=clock, meter=Meter(0), pause=0.0, **every)
     final = score(job["final_episodes"], EVAL_SEED)
     run.close()
     return {
@@ -117,6 +121,8 @@ def sb3(job: dict, curve: Curve) -> dict:
     run = Run.create(Path(job["dir"]), {"agent": job["name"], "side": "sb3", **job["settings"]})
 
     def score(episodes: int, seed: int) -> np.ndarray:
+        if episodes == 0:
+            return np.empty(0)
         eval_env = normalized(make_vec_env(job["env"], min(episodes, 25), seed=seed, **make), settings)
         if isinstance(eval_env, VecNormalize):
             eval_env.training = eval_env.norm_reward = False
@@ -159,6 +165,8 @@ def sb3(job: dict, curve: Curve) -> dict:
             run.log(scalars, model.num_timesteps)
 
         def evaluate(self) -> None:
+            if not job["eval_episodes"]:
+                return
             mean = float(score(job["eval_episodes"], job["seed"]).mean())
             curve.add(model.num_timesteps, self.seconds, mean)
             run.log({"eval/episode_return": mean}, model.num_timesteps)
@@ -171,7 +179,7 @@ def sb3(job: dict, curve: Curve) -> dict:
         "steps": model.num_timesteps,
         "seconds": watch.seconds,
         "final_returns": final.tolist(),
-        "parameters": sum(p.numel() for p in model.policy.parameters()),
+        "parameters": sum(p.numel() for name, p in model.policy.named_parameters() if "target" not in name),
         "environments": f"{model.n_envs} × {vec_env.__name__}",
     }
 

@@ -1,0 +1,217 @@
+"""Training processes that are killed outright at random moments and go on, and what sets their files apart from those
+of a run left alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from nets import tensor_file
+
+MODULES = (  # imported before the fork, with what torch imports when it is first used
+    *("train", "agents.ppo", "agents.dqn", "agents.sac", "agents.td3", "tasks.table", "tasks.digits"),
+    *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
+)
+OF_THE_CLOCK = {"wall_time", "steps_per_second", "seconds"}
+OF_THE_FOLDER = {"run_dir", "quiet", "events"}  # "events": names and sizes of TensorBoard's files
+AT_THE_START, IN_A_SAVE = 0.15, 0.5  # shares of the kills: while a process still gets going, and while it saves
+
+
+def _train(argv: list[str], folder: str, output: str) -> None:
+    """The body of a training process: `train.py` with these arguments, in `folder`."""
+    os.chdir(folder)
+    with open(output, "a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.exit(import_module("train").main(argv))
+
+
+def start(argv: list[str], folder: Path, output: Path) -> BaseProcess:
+    """`train.py` in a process of its own, forked from one that has imported the libraries and done nothing yet."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(MODULES))
+    process = context.Process(target=_train, args=([*argv, "--quiet"], str(folder), str(output)))
+    process.start()
+    return process
+
+
+def left_alone(flags: list[str], run: Path) -> None:
+    """Train to the end. Raises RuntimeError with the output if that fails."""
+    output = run.with_suffix(".txt")
+    _finish(start([*flags, "--run-dir", run.name], run.parent, output), output)
+
+
+def _finish(process: BaseProcess, output: Path) -> None:
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"exit code {process.exitcode}: {output.read_text()[-2000:]}")
+
+
+@dataclass
+class Kills:
+    """How often a run was killed, and how often while it wrote a checkpoint."""
+
+    count: int = 0
+    inside_a_save: int = 0
+
+
+def killed(flags: list[str], run: Path, kills: int, log_bytes: int, rng: random.Random) -> Kills:
+    """Train to the end, killed about `kills` times on the way and continued each time.
+
+    The moments are drawn in bytes of TensorBoard events, so that they do not depend on the machine's speed; `log_bytes`
+    are those of a run left alone. Raises RuntimeError where a process ends otherwise than by being killed.
+    """
+    done, output = Kills(), run.with_suffix(".txt")
+    for _ in range(kills):
+        before, lying_about = _events(run), _half_saved(run)
+        process = start(_go_on(flags, run), run.parent, output)
+        _wait(process, run, before, rng.uniform(0.0, log_bytes / (kills + 1)), rng)
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # done before it was caught
+            return done
+        if process.exitcode > 0:
+            raise RuntimeError(f"exit code {process.exitcode}: {output.read_text()[-2000:]}")
+        done.count += 1
+        done.inside_a_save += bool(_half_saved(run) - lying_about)
+    _finish(start(_go_on(flags, run), run.parent, output), output)
+    return done
+
+
+def _go_on(flags: list[str], run: Path) -> list[str]:
+    if any((run / "checkpoints" / f"{name}.pt").exists() for name in ("last", "previous")):
+        return ["--resume", run.name]
+    shutil.rmtree(run, ignore_errors=True)
+    return [*flags, "--run-dir", run.name]
+
+
+def _wait(process: BaseProcess, run: Path, before: set[Path], size: float, rng: random.Random) -> None:
+    """Until the process has written `size` bytes of events, and then into its next checkpoint or for a moment."""
+    kind = rng.random()
+    if kind < AT_THE_START:
+        time.sleep(rng.uniform(0.0, 0.5))
+        return
+    while process.exitcode is None and sum(path.stat().st_size for path in _events(run) - before) <= size:
+        time.sleep(0.001)
+    if kind < AT_THE_START + IN_A_SAVE:
+        there = _files(run)
+        while process.exitcode is None and not _files(run) - there:
+            time.sleep(0.0002)
+        time.sleep(rng.uniform(0.0, 0.004))
+    else:
+        time.sleep(rng.uniform(0.0, 0.02))
+
+
+def event_bytes(run: Path) -> int:
+    """Size of the TensorBoard events of a run that is done, without those of its end."""
+    return sum(tensor_file.read(run / "checkpoints" / "last.pt")["events"].values())
+
+
+def _events(run: Path) -> set[Path]:
+    return set(run.glob("events.out.tfevents.*"))
+
+
+def _files(run: Path) -> set[Path]:
+    """What appears when a save begins: a temporary file or a segment of the replay buffer."""
+    return {*run.glob("checkpoints/*.tmp"), *run.glob("checkpoints/replay/*")}
+
+
+def _half_saved(run: Path) -> set[tuple[str, int]]:
+    """Names and times of files that lie about as only a save in progress leaves them."""
+    last, previous = (run / "checkpoints" / f"{name}.pt" for name in ("last", "previous"))
+    listed = {entry["name"] for entry in (*_segments(last), *_segments(previous))}
+    found = [*run.glob("checkpoints/*.tmp"), *(p for p in run.glob("checkpoints/replay/*") if p.name not in listed)]
+    if previous.exists() and not last.exists():
+        found.append(previous)
+    return {(path.name, path.stat().st_mtime_ns) for path in found}
+
+
+def _segments(checkpoint: Path) -> list[dict]:
+    return tensor_file.read(checkpoint).get("segments", []) if checkpoint.exists() else []
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """All that a finished run leaves, by name, without times and without what its folder is called.
+
+    Tensors and numbers of both checkpoints, of the replay buffer's segments in order, of the result, and TensorBoard's
+    scalars as (step, value).
+    """
+    last = tensor_file.read(run / "checkpoints" / "last.pt")
+    segments = [
+        {"end": entry["end"], "rows": tensor_file.read(run / "checkpoints" / "replay" / entry["name"])}
+        for entry in last.pop("segments", [])
+    ]
+    parts = {
+        "last.pt": last,
+        "best.pt": tensor_file.read(run / "checkpoints" / "best.pt"),
+        "replay": segments,
+        "result.json": json.loads((run / "result.json").read_text()),
+        "tensorboard": scalars(run),
+    }
+    return dict(_leaves(parts, ""))
+
+
+def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """TensorBoard's points by tag, all that are in the files. Raises ValueError where a step is there twice."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        points = [(event.step, event.value) for event in events.Scalars(tag)]
+        steps = [step for step, _ in points]
+        if any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+            raise ValueError(f"{tag}: a step stands twice in {steps}")
+        if not tag.startswith("time/"):
+            curves[tag] = points
+    return curves
+
+
+def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    items: Any = ()
+    if isinstance(tree, dict):
+        items = tree.items()
+    elif isinstance(tree, list | tuple):
+        items = enumerate(tree)
+    else:
+        yield name, tree
+    for key, child in items:
+        if key not in OF_THE_CLOCK | OF_THE_FOLDER and not str(key).startswith("time/"):
+            yield from _leaves(child, f"{name}/{key}")
+
+
+def differing(alone: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Names of the entries that are not the same to the last bit."""
+    names = alone.keys() | other.keys()
+    missing = {name for name in names if name not in alone or name not in other}
+    return sorted(missing | {name for name in names - missing if not _same(alone[name], other[name])})
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(_bits(a), _bits(b))
+    return type(a) is type(b) and (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b)))
+
+
+def _bits(x: Tensor) -> Tensor:
+    """Bytes, so that a NaN is itself and -0.0 is not 0.0."""
+    return x.contiguous().flatten().view(torch.uint8) if x.numel() else x
+
+
+def count(found: dict[str, Any]) -> int:
+    """Numbers in it."""
+    return sum(leaf.numel() if isinstance(leaf, Tensor) else 1 for leaf in found.values())
