@@ -25,6 +25,7 @@ from envs.origin import check_origin
 from envs.recovery import ErrorLog
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
+from nets.encoders import has_image
 from nets.transfer import TransferError
 from training.checkpoint import open_checkpoint
 from training.device import choose_device
@@ -191,9 +192,9 @@ def saved_run(args: EvaluateConfig, device: torch.device) -> Subject:
     name = stored.pop("agent", None)
     config = restore_config(name, stored)
     check_origin(config.env, args.run)
-    torch.set_num_threads(config.num_threads or 1)
 
     def load(env):
+        torch.set_num_threads(config.threads(has_image(env.obs_space)))
         return restore_agent(name, config, env, device, checkpoint["agent"].get("model"))
 
     return Subject(name, config.env, config.make_kwargs(is_atari(config.env)), load)

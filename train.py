@@ -22,6 +22,7 @@ from envs.recovery import ErrorLog
 from envs.vector import EnvFailure, EnvSpecError
 from nets.base import UnsupportedSpace
 from nets.budget import TooLarge, parameter_budget
+from nets.encoders import has_image
 from nets.learner import NonFiniteError
 from nets.summary import summary
 from nets.transfer import TransferError
@@ -149,7 +150,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
     game = is_atari(config.env)
     env_kwargs = config.make_kwargs(game)
     device = choose_device(config.device, native=native_core(config.env) is not None)
-    torch.set_num_threads(config.num_threads or 1)
+    torch.set_num_threads(1)  # until worker processes are forked
     torch.manual_seed(config.seed)
     failures = ErrorLog(config.on_env_error == "restart")
     make = partial(
@@ -162,6 +163,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         report=failures,
     )
     env = make(config.num_envs, backend=config.backend, training=True)
+    torch.set_num_threads(config.threads(has_image(env.obs_space)))
     with nullcontext() if run is None else parameter_budget(run.state["agent"]):
         agent = agent_class(name)(config, env, device)
     camera = partial(make_tap, partial(make_single, config.env, env_kwargs))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from nets.encoders import EncoderConfig
 from nets.plain import short
+from nets.threads import IMAGES, threads_for
 
 MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 
@@ -73,7 +74,7 @@ class AgentConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks live; auto takes a GPU for images and native environments."""
     num_threads: int = 0
-    """CPU threads of torch; 0 chooses by the size of the networks."""
+    """CPU threads of torch; 0: one, or two for images and for wide networks that learn from a replay buffer."""
     encoder: Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"] = "auto"
     """Network between observation and heads; auto takes cnn for images, mlp otherwise."""
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -99,7 +100,7 @@ class AgentConfig:
     eval_every: int = 0
     """Environment steps between evaluations of 20 episodes; 0: ten times in the run."""
     checkpoint_every: int = 0
-    """Environment steps between checkpoints; 0: ten times in the run."""
+    """Environment steps between checkpoints; 0: ten times in the run. All but native environments begin anew there."""
     summary: bool = False
     """Print the network layer by layer and stop."""
     video_every: int = 0
@@ -136,6 +137,14 @@ class AgentConfig:
         for name in names:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
+
+    def threads(self, images: bool) -> int:
+        """CPU threads for torch; `images`: whether the agent sees any."""
+        return self.num_threads or threads_for(IMAGES if images else self.work())
+
+    def work(self) -> int:
+        """Multiplications of the widest layer on one batch, if threads can share them well; otherwise 0."""
+        return 0
 
     def encoder_config(self) -> EncoderConfig:
         return EncoderConfig(

@@ -95,6 +95,9 @@ class OffPolicyConfig(AgentConfig):
                 "nothing would be learned"
             )
 
+    def work(self) -> int:
+        return self.batch_size * max(self.hidden_sizes, default=0) ** 2 if self.encoder in ("auto", "mlp") else 0
+
     def encoder_config(self) -> EncoderConfig:
         return replace(super().encoder_config(), orthogonal=False)  # PyTorch's weights, as in the papers' code
 

@@ -43,12 +43,11 @@ DQN_PRESETS: dict[str, dict] = {
     "MountainCar-v0": {
         "total_steps": 120_000,
         **FEW,
-        "train_every": 8,
-        "learning_rate": 1e-3,
+        "learning_rate": 2e-3,
         "schedule": "linear",
-        "hidden_sizes": (64, 64),
-        "n_step": 5,
-        "exploration_fraction": 0.3,
+        "hidden_sizes": (128, 128),
+        "n_step": 4,
+        "exploration_fraction": 0.1,  # values that start at zero explore better here than chance does
         "normalize_obs": True,
     },
     "LunarLander-v3": {
@@ -105,8 +104,10 @@ TD3_PRESETS: dict[str, dict] = {
     "Pendulum-v1": {
         "total_steps": 20_000,
         "gamma": 0.98,
+        "n_step": 3,
+        "schedule": "linear",
         "batch_size": 128,
-        "hidden_sizes": (64, 64),
+        "hidden_sizes": (128, 128),
     },
     "HalfCheetah-v5": {
         "total_steps": 1_000_000,
