@@ -32,12 +32,15 @@ class SACConfig(OffPolicyConfig):
     """Share of the way that target critics go towards the critics after each update."""
     alpha: float = 0.0
     """Weight of the entropy; 0: learned."""
+    initial_alpha: float = 1.0
+    """Where the learned weight starts; 1 pays an agent for staying alive until it has fallen."""
     target_entropy: float = 0.0
     """Entropy in nats that the learned weight aims at; 0: minus the action dimensions, or most of log n if discrete."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_not_negative("alpha")
+        self.require_positive("initial_alpha")
         if not 0.0 < self.tau <= 1.0:
             raise ConfigError(f"--tau {self.tau}: expected a number above 0, at most 1")
 
@@ -73,7 +76,7 @@ class SAC(ActorCriticAgent):
         self.build(lambda in_dim: head(space, in_dim), critics=2)
         aim = DISCRETE_ENTROPY * math.log(space.n) if self.discrete else -float(self.size)
         self.target_entropy = config.target_entropy or aim
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or 1.0), device=self.device))
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or config.initial_alpha), device=self.device))
         self.log_alpha.requires_grad_(config.alpha == 0.0)
         optimizer, capture = config.optimizer_config(), self.state_dim == 0
         critic = Learner(self.critic_loss, self.critic.parameters(), optimizer, capture=capture)

@@ -34,14 +34,14 @@ def actor_weights(actor) -> list[torch.Tensor]:
     return [*hidden, *heads]
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.3])
-def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha):
+@pytest.mark.parametrize(("alpha", "initial_alpha"), [(0.0, 1.0), (0.0, 0.2), (0.3, 1.0)])
+def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha, initial_alpha):
     theirs = SB3SAC(
         "MlpPolicy",
         "Pendulum-v1",
         learning_rate=0.02,
         buffer_size=10,
-        ent_coef=alpha or "auto",
+        ent_coef=alpha or f"auto_{initial_alpha}",
         policy_kwargs={"net_arch": [32, 32], "optimizer_class": torch.optim.SGD},
         device="cpu",
         seed=0,
@@ -49,7 +49,13 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha):
     if not alpha:
         theirs.ent_coef_optimizer = torch.optim.SGD([theirs.log_ent_coef], lr=0.02)
     config = SACConfig(
-        **SMALL, env="Pendulum-v1", hidden_sizes=(32, 32), optimizer="sgd", learning_rate=0.02, alpha=alpha
+        **SMALL,
+        env="Pendulum-v1",
+        hidden_sizes=(32, 32),
+        optimizer="sgd",
+        learning_rate=0.02,
+        alpha=alpha,
+        initial_alpha=initial_alpha,
     )
     ours = SAC(config, make_env("Pendulum-v1", 1))
     disturb(theirs.critic_target)
@@ -80,7 +86,7 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha):
     if alpha:
         assert ours.log_alpha.exp().item() == pytest.approx(alpha)
     else:
-        assert ours.log_alpha.item() != 0.0
+        assert abs(ours.log_alpha.exp().item() - initial_alpha) > 1e-4
 
 
 # Discrete
