@@ -166,9 +166,12 @@ def _off_policy(agent: str, algo: str, settings: dict) -> tuple[dict, list[str]]
                 notes.append("Adam's eps is 1e-8 in ours, 0.01 / batch_size in QR-DQN")
         case "SAC":
             entropy = full.pop("ent_coef")
-            native["alpha"] = 0.0 if isinstance(entropy, str) else float(entropy)
-            if entropy not in ("auto", native["alpha"]) or entropy == 0:
-                notes.append(f"ent_coef {entropy}: ours learns the weight of the entropy, from 1")
+            if isinstance(entropy, str):  # "auto", or "auto_0.1" where it starts from 0.1
+                native["initial_alpha"] = float(entropy.partition("_")[2] or 1.0)
+            else:
+                native["alpha"] = float(entropy)
+                if entropy == 0:
+                    notes.append("ent_coef 0: ours learns the weight of the entropy")
         case _:
             normal = full.get("noise_type") == "normal"
             native["exploration_noise"] = full.pop("noise_std", 0.1) if normal else 0.0

@@ -93,6 +93,8 @@ def test_matched_settings_build_the_same_off_policy_agent(agent, env_id, more):
     elif algo == "SAC":
         fixed = 0.0 if sb3.log_ent_coef is not None else sb3.ent_coef_tensor.item()
         assert native.alpha == pytest.approx(fixed)
+        if sb3.log_ent_coef is not None:
+            assert native.initial_alpha == pytest.approx(sb3.log_ent_coef.exp().item())
         assert any("use_sde" in note for note in notes) == sb3.use_sde
     else:
         noise = sb3.action_noise
