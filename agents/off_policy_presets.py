@@ -59,11 +59,9 @@ DQN_PRESETS: dict[str, dict] = {
     "LunarLander-v3": {
         "total_steps": 100_000,
         **FEW,
-        "learning_rate": 1e-3,
-        "schedule": "linear",
-        "n_step": 5,
+        "learning_rate": 6e-4,
         "batch_size": 128,
-        "exploration_fraction": 0.12,
+        "target_every": 1000,
     },
 }
 SAC_PRESETS: dict[str, dict] = {
