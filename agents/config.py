@@ -81,6 +81,8 @@ class AgentConfig:
     """Width of each hidden layer of the MLP."""
     activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = "tanh"
     """Non-linearity between layers."""
+    layer_norm: bool = False
+    """Normalise the sums of each dense layer before its activation, which steadies learned values."""
     recurrent_size: int = 64
     """Units of the rnn, lstm or gru."""
     recurrent_layers: int = 1
@@ -151,6 +153,7 @@ class AgentConfig:
             encoder=self.encoder,
             hidden_sizes=self.hidden_sizes,
             activation=self.activation,
+            layer_norm=self.layer_norm,
             recurrent_size=self.recurrent_size,
             recurrent_layers=self.recurrent_layers,
             conv_layers=self.conv_layers,

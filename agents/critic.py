@@ -29,7 +29,12 @@ class Critic(nn.Module):
         actions = 0 if self.discrete else int(torch.Size(action_space.shape).numel())
         outputs = int(action_space.n) if self.discrete else 1
         self.heads = EnsembleMLP(
-            num, self.encoder.out_dim + actions, config.hidden_sizes, outputs, activation=config.activation
+            num,
+            self.encoder.out_dim + actions,
+            config.hidden_sizes,
+            outputs,
+            activation=config.activation,
+            layer_norm=config.layer_norm,
         )
 
     def forward(self, features: Tensor, action: Tensor | None = None, first: int | None = None) -> Tensor:

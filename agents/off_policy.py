@@ -245,8 +245,9 @@ class OffPolicy(Agent):
                 if len(slot) == n:
                     yield slot, together
                     continue
-                for k in range(0, len(slot), n):
-                    yield slot[k : k + n], tree_map(lambda x, k=k: x.narrow(1, k, n), together)
+                parts = tree_map(lambda x: x.split(n, dim=1), together)
+                for k, slots in enumerate(slot.split(n)):
+                    yield slots, tree_map(lambda part, k=k: part[k], parts)
             return
         for _ in range(count):
             beta = config.priority_beta + (1.0 - config.priority_beta) * self.progress

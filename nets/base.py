@@ -36,6 +36,8 @@ class EncoderConfig:
     """Recurrent layers on top of each other."""
     dropout: float = 0.0
     """Share of units dropped after each dense layer while training, 0 to 1."""
+    layer_norm: bool = False
+    """Normalise the sums of each dense layer before its activation (Ba et al. 2016)."""
     orthogonal: bool = True
     """Orthogonal initial weights and zero biases; otherwise PyTorch's default."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from nets.simplify import simplify
+from nets.simplify import simplify, traceable
 from nets.tree import tree_leaves, tree_map
 
 MAX_SHAPES = 4  # graphs kept; a loss that sees more shapes of batch than this is not worth tracing
@@ -103,6 +103,7 @@ class _Graph:
             graph = make_fx(run)(*leaves)
             places = [None] * (1 + len(names)) + owner.gradients  # of the results
             written = simplify(graph, leaves, places)
+            traceable(graph)
             sources = [i for i, place in enumerate(places) if place is not None and i not in written]
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")

@@ -63,6 +63,7 @@ class CNN(nn.Module):
             "relu",
             config.dropout,
             config.orthogonal,
+            config.layer_norm,
         )
         self.out_dim = self.mlp.out_dim
 

@@ -3,6 +3,7 @@
 from math import sqrt
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nets.activations import get_activation
@@ -27,15 +28,38 @@ class BatchedLinear(nn.Module):
         return torch.baddbmm(bias, x, weight)
 
 
+class BatchedLayerNorm(nn.Module):
+    """`num` layer normalisations (Ba et al. 2016): [num, B, dim] -> [num, B, dim]."""
+
+    def __init__(self, num: int, dim: int):
+        super().__init__()
+        self.dim = dim
+        self.weight = nn.Parameter(torch.ones(num, 1, dim))
+        self.bias = nn.Parameter(torch.zeros(num, 1, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of the first networks alone gives their outputs alone."""
+        return torch.addcmul(self.bias[: len(x)], F.layer_norm(x, (self.dim,)), self.weight[: len(x)])
+
+
 class EnsembleMLP(nn.Module):
     """`num` MLPs on the same inputs: [B, in_dim] -> [num, B, out_dim], one kernel a layer for all of them."""
 
-    def __init__(self, num: int, in_dim: int, hidden_sizes: tuple[int, ...], out_dim: int, activation: str = "relu"):
+    def __init__(
+        self,
+        num: int,
+        in_dim: int,
+        hidden_sizes: tuple[int, ...],
+        out_dim: int,
+        activation: str = "relu",
+        layer_norm: bool = False,
+    ):
         super().__init__()
         self.num = num
         layers: list[nn.Module] = []
         for size in hidden_sizes:
-            layers.append(BatchedLinear(num, in_dim, size))
+            linear = BatchedLinear(num, in_dim, size)
+            layers.append(nn.Sequential(linear, BatchedLayerNorm(num, size)) if layer_norm else linear)
             in_dim = size
         self.hidden = nn.ModuleList(layers)
         self.out = BatchedLinear(num, in_dim, out_dim)

@@ -14,12 +14,14 @@ from nets.tree import Tree
 class Dense(nn.Linear):
     """A linear layer and its activation in one module, which halves the cost of calling small ones."""
 
-    def __init__(self, in_dim: int, out_dim: int, activation: str):
+    def __init__(self, in_dim: int, out_dim: int, activation: str, layer_norm: bool = False):
         super().__init__(in_dim, out_dim)
+        self.norm = nn.LayerNorm(out_dim) if layer_norm else None
         self.activation = get_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(F.linear(x, self.weight, self.bias))
+        x = F.linear(x, self.weight, self.bias)
+        return self.activation(x if self.norm is None else self.norm(x))
 
 
 class MLP(nn.Sequential):
@@ -32,10 +34,11 @@ class MLP(nn.Sequential):
         activation: str = "tanh",
         dropout: float = 0.0,
         orthogonal: bool = True,
+        layer_norm: bool = False,
     ):
         layers: list[nn.Module] = []
         for size in hidden_sizes:
-            dense = Dense(in_dim, size, activation)
+            dense = Dense(in_dim, size, activation, layer_norm)
             layers.append(orthogonal_init(dense) if orthogonal else dense)
             if dropout > 0.0:
                 layers.append(nn.Dropout(dropout))
@@ -116,7 +119,9 @@ class MLPEncoder(Encoder):
     def __init__(self, inputs: nn.Module, config: EncoderConfig, hidden_sizes: tuple[int, ...]):
         super().__init__()
         self.inputs = inputs
-        self.mlp = MLP(inputs.out_dim, hidden_sizes, config.activation, config.dropout, config.orthogonal)
+        self.mlp = MLP(
+            inputs.out_dim, hidden_sizes, config.activation, config.dropout, config.orthogonal, config.layer_norm
+        )
         self.out_dim = self.mlp.out_dim
 
     def forward(self, obs: Tree, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:

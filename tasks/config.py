@@ -51,6 +51,8 @@ class TaskConfig:
     """Width of each hidden layer; in front of the memory for rnn, lstm and gru."""
     activation: ActivationName = "relu"
     """Non-linearity between layers."""
+    layer_norm: bool = False
+    """Normalise the sums of each dense layer before its activation."""
     recurrent_size: int = 64
     """Units of each rnn, lstm or gru layer."""
     recurrent_layers: int = 1
@@ -122,6 +124,7 @@ class TaskConfig:
             encoder=self.encoder,
             hidden_sizes=self.hidden_sizes,
             activation=self.activation,
+            layer_norm=self.layer_norm,
             recurrent_size=self.recurrent_size,
             recurrent_layers=self.recurrent_layers,
             dropout=self.dropout,

@@ -180,6 +180,8 @@ CAPTURED = {
     "discrete sac": ("sac", "CartPole-v1", {}),
     "td3": ("td3", "Pendulum-v1", {}),
     "ddpg": ("ddpg", "Pendulum-v1", {}),
+    "dqn, layer norm": ("dqn", "CartPole-v1", {"layer_norm": True}),
+    "sac, layer norm": ("sac", "Pendulum-v1", {"layer_norm": True}),
 }
 
 

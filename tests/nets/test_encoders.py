@@ -98,6 +98,23 @@ def test_mlp_equals_torch_nn():
         assert not layer.bias.any()
 
 
+def test_layer_norm_stands_between_the_sums_and_the_activation():
+    torch.manual_seed(0)
+    config = EncoderConfig(hidden_sizes=(16, 8), activation="relu", layer_norm=True)
+    encoder = make_encoder(spaces.Box(-1, 1, (4,)), config)
+    first, second = (layer for layer in encoder.modules() if isinstance(layer, nn.Linear))
+    for layer in (first, second):
+        nn.init.normal_(layer.norm.weight)
+        nn.init.normal_(layer.norm.bias)
+    expected = obs = torch.randn(50, 3, 4)
+    for layer in (first, second):
+        sums = expected @ layer.weight.t() + layer.bias
+        deviation = sums - sums.mean(-1, keepdim=True)
+        scaled = deviation / (deviation.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        expected = (scaled * layer.norm.weight + layer.norm.bias).relu()
+    torch.testing.assert_close(run(encoder, obs)[0], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_linear_hands_the_inputs_on():
     obs = torch.randn(2, 3, 4)
     assert torch.equal(run(make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig("linear")), obs)[0], obs)
