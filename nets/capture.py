@@ -7,14 +7,15 @@ and changes no bit of the result.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from nets.simplify import simplify, traceable
+from nets.simplify import simplify
 from nets.tree import tree_leaves, tree_map
 
 MAX_SHAPES = 4  # graphs kept; a loss that sees more shapes of batch than this is not worth tracing
@@ -103,7 +104,7 @@ class _Graph:
             graph = make_fx(run)(*leaves)
             places = [None] * (1 + len(names)) + owner.gradients  # of the results
             written = simplify(graph, leaves, places)
-            traceable(graph)
+            _without_lists_of_bool(graph)
             sources = [i for i, place in enumerate(places) if place is not None and i not in written]
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
@@ -111,3 +112,32 @@ class _Graph:
             return cls(script, names, sources, [places[i] for i in sources])
         except (RuntimeError, TypeError, NotImplementedError):
             return None
+
+
+def _without_lists_of_bool(module: fx.GraphModule) -> None:
+    """Put operations that take such a list, as which gradients are wanted, into functions of TorchScript.
+
+    `torch.jit.trace` knows no such lists, but follows into these functions, where they are constants. Results that
+    nobody wants must not leave them, since they may not exist.
+    """
+    for node in list(module.graph.nodes):
+        lists = [arg for arg in node.args if isinstance(arg, list | tuple)]
+        users = list(node.users)
+        if not any(isinstance(part, bool) for parts in lists for part in parts):
+            continue
+        if node.kwargs or any(user.target is not operator.getitem for user in users):
+            continue
+        inputs = node.all_input_nodes
+        arguments = ", ".join(f"x{inputs.index(a)}" if isinstance(a, fx.Node) else str(a) for a in node.args)
+        wanted = sorted({user.args[1] for user in users})
+        script = torch.jit.CompilationUnit(
+            f"def run({', '.join(f'x{i}: Tensor' for i in range(len(inputs)))}):\n"
+            f"    results = torch.ops.{node.target._schema.name.replace('::', '.')}({arguments})\n"
+            f"    return [{', '.join(f'results[{i}]' for i in wanted)}]\n"
+        ).run
+        with module.graph.inserting_before(node):
+            call = module.graph.call_function(lambda *tensors, script=script: script(*tensors), tuple(inputs))
+        for user in users:
+            user.args = (call, wanted.index(user.args[1]))
+        module.graph.erase_node(node)
+    module.recompile()

@@ -6,7 +6,6 @@ those that autograd records are views, constants and repetitions.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 import torch
@@ -75,33 +74,6 @@ class _Recorder(fx.Interpreter):
     def run_node(self, n: fx.Node) -> object:
         self.kept[n] = super().run_node(n)
         return self.kept[n]
-
-
-def traceable(module: fx.GraphModule) -> None:
-    """Let `torch.jit.trace` take operations with a list of truth values, such as which gradients are wanted.
-
-    It knows no such lists, but follows into functions of TorchScript, where they are constants. What is not wanted
-    must not leave them.
-    """
-    for node in _calls(module):
-        if not any(isinstance(arg, list | tuple) and arg and isinstance(arg[0], bool) for arg in node.args):
-            continue
-        users = list(node.users)
-        if node.kwargs or any(user.target is not operator.getitem for user in users):
-            continue
-        inputs = node.all_input_nodes
-        arguments = ", ".join(f"x{inputs.index(a)}" if isinstance(a, fx.Node) else str(a) for a in node.args)
-        wanted = sorted({user.args[1] for user in users})
-        source = f"def run({', '.join(f'x{i}: Tensor' for i in range(len(inputs)))}):\n"
-        source += f"    results = torch.ops.{node.target._schema.name.replace('::', '.')}({arguments})\n"
-        source += f"    return [{', '.join(f'results[{i}]' for i in wanted)}]\n"
-        script = torch.jit.CompilationUnit(source).run
-        with module.graph.inserting_before(node):
-            new = module.graph.call_function(lambda *tensors, script=script: script(*tensors), tuple(inputs))
-        for user in users:
-            user.args = (new, wanted.index(user.args[1]))
-        module.graph.erase_node(node)
-    module.recompile()
 
 
 def _calls(module: fx.GraphModule) -> list[fx.Node]:
