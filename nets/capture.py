@@ -75,10 +75,14 @@ class _Graph:
     """One traced shape: leaves in; loss and stats out, and gradients to their places.
 
     `sources`: the results to be copied to `targets`, gradients that the script does not write there itself.
+    `called`: functions that the script calls without keeping them in memory.
     """
 
-    def __init__(self, script: Callable, names: list[str], sources: list[int], targets: list[Tensor]) -> None:
-        self.script, self.names, self.sources, self.targets = script, names, sources, targets
+    def __init__(
+        self, script: Callable, called: list[Callable], names: list[str], sources: list[int], targets: list[Tensor]
+    ) -> None:
+        self.script, self.called = script, called
+        self.names, self.sources, self.targets = names, sources, targets
         self.trials = 0
 
     @torch.no_grad()
@@ -104,22 +108,23 @@ class _Graph:
             graph = make_fx(run)(*leaves)
             places = [None] * (1 + len(names)) + owner.gradients  # of the results
             written = simplify(graph, leaves, places)
-            _without_lists_of_bool(graph)
+            called = _without_lists_of_bool(graph)
             sources = [i for i, place in enumerate(places) if place is not None and i not in written]
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
                 script = torch.jit.trace(graph, tuple(leaves), check_trace=False)
-            return cls(script, names, sources, [places[i] for i in sources])
+            return cls(script, called, names, sources, [places[i] for i in sources])
         except (RuntimeError, TypeError, NotImplementedError):
             return None
 
 
-def _without_lists_of_bool(module: fx.GraphModule) -> None:
+def _without_lists_of_bool(module: fx.GraphModule) -> list[Callable]:
     """Put operations that take such a list, as which gradients are wanted, into functions of TorchScript.
 
     `torch.jit.trace` knows no such lists, but follows into these functions, where they are constants. Results that
-    nobody wants must not leave them, since they may not exist.
+    nobody wants must not leave them, since they may not exist. Returns the functions.
     """
+    functions = []
     for node in list(module.graph.nodes):
         lists = [arg for arg in node.args if isinstance(arg, list | tuple)]
         users = list(node.users)
@@ -135,9 +140,11 @@ def _without_lists_of_bool(module: fx.GraphModule) -> None:
             f"    results = torch.ops.{node.target._schema.name.replace('::', '.')}({arguments})\n"
             f"    return [{', '.join(f'results[{i}]' for i in wanted)}]\n"
         ).run
+        functions.append(script)
         with module.graph.inserting_before(node):
             call = module.graph.call_function(lambda *tensors, script=script: script(*tensors), tuple(inputs))
         for user in users:
             user.args = (call, wanted.index(user.args[1]))
         module.graph.erase_node(node)
     module.recompile()
+    return functions

@@ -1,5 +1,7 @@
 """Simplified graphs against the traced ones: the same bits, from fewer operations."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,3 +103,33 @@ def test_replayed_losses_keep_every_bit_of_the_plain_ones(activation, monkeypatc
         assert torch.equal(loss, expected) and torch.equal(stats["q"], expected_stats["q"])
     (graph,) = replayed.graphs.values()
     assert graph is not None and graph.trials == nets.capture.TRIALS  # it was really replayed
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm(6), nn.Conv1d(3, 3, 1)], ids=lambda layer: type(layer).__name__)
+def test_operations_with_lists_of_bool_are_replayed_and_outlive_the_trace(layer, monkeypatch):
+    monkeypatch.setattr(nets.capture, "PATIENCE", 0)
+    trace = nets.capture._Graph.trace
+
+    def trace_and_clear(*args):
+        graph = trace(*args)
+        gc.collect()  # takes whatever nobody holds; the rest writes over it
+        for _ in range(50):
+            torch.jit.CompilationUnit("def run(x: Tensor):\n    return [x + 1]\n")
+        return graph
+
+    monkeypatch.setattr(nets.capture._Graph, "trace", trace_and_clear)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), layer, nn.Tanh(), nn.Linear(6, 1))
+    parameters = list(model.parameters())
+    flatten(parameters)
+    replayed = GradientGraph(lambda x: (model(x).square().mean(), {}), parameters)
+    for _ in range(5):
+        x = torch.randn(8, 3, 5)
+        loss, _ = replayed(x)
+        gradients = [p.grad.clone() for p in parameters]
+        expected = model(x).square().mean()
+        assert torch.equal(loss, expected.detach())
+        for a, b in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
+            assert torch.equal(a, b)
+    (graph,) = replayed.graphs.values()
+    assert graph is not None and graph.called
