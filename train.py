@@ -171,7 +171,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         prepare_headless()
         camera().close()  # learn now, not in the middle, that pictures cannot be drawn
     if config.summary:
-        print(summary(agent.policy, env.obs_space))
+        print(summary(agent.networks(), env.obs_space))
         env.close()
         return 0
 

@@ -39,6 +39,9 @@ class ActorCriticAgent(OffPolicy):
         self.state_dim = sum(self.state_dims)
         self.size = 1 if self.discrete else self.policy.head.size
 
+    def networks(self) -> nn.Module:
+        return _ActorAndCritic(self.policy, self.critic)
+
     def choose(self, output: Any, explore: bool) -> Tensor:
         """The action [1, B, ...] for what the policy's head gave."""
         raise NotImplementedError
@@ -88,3 +91,20 @@ class ActorCriticAgent(OffPolicy):
         if self.config.prioritized:
             stats["td_error"] = td_error.abs().mean(0)
         return stats
+
+
+class _ActorAndCritic(nn.Module):
+    """Both on the same observations; the critics value an action of zeros."""
+
+    def __init__(self, policy: Actor, critic: Critic) -> None:
+        super().__init__()
+        self.policy, self.critic = policy, critic
+        self.state_dim = policy.state_dim + critic.state_dim
+
+    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
+        """obs [T, B, ...], state [B, state_dim], reset [T, B]; returns what Critic does."""
+        mine, critics = state.split((self.policy.state_dim, self.critic.state_dim), dim=1)
+        self.policy(obs, mine, reset)
+        features, _ = self.critic.encoder(obs, critics, reset)
+        size = 0 if self.critic.discrete else self.policy.head.size
+        return self.critic(features, features.new_zeros(*features.shape[:2], size))

@@ -24,6 +24,7 @@ class Agent:
     """
 
     model: nn.Module
+    policy: nn.Module
     state_dim: int
     history: Any = None
     """What grows too large to be saved whole each time; see training/segments.py."""
@@ -55,6 +56,10 @@ class Agent:
         discrete actions. An agent without such numbers gives none.
         """
         return {}
+
+    def networks(self) -> nn.Module:
+        """All that it learns with, as one module that takes what an encoder takes; for looking at the layers."""
+        return self.policy
 
     def playing_in(self, env: VectorEnv) -> Agent:
         """The agent for acting in other environments; itself, unless it asks them for more than observations."""

@@ -74,8 +74,12 @@ def _shape(output: Any, strip: bool) -> str:
     if not isinstance(output, Tensor):
         return "-"
     shape = tuple(output.shape)
-    if strip:
-        shape = shape[2:] if shape[:2] == (STEPS, BATCH) else shape[1:]
+    if strip and shape[:2] == (STEPS, BATCH):
+        shape = shape[2:]
+    elif strip and shape[1:2] == (STEPS * BATCH,) != shape[:1]:  # an ensemble counts its networks first
+        shape = shape[:1] + shape[2:]
+    elif strip:
+        shape = shape[1:]
     return "x".join(map(str, shape)) or "1"
 
 

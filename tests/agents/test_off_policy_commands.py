@@ -144,6 +144,18 @@ def test_playing_needs_no_replay_buffer(capsys, tmp_path, monkeypatch):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("flags, critics", [("--env Pendulum-v1", 2 * 129), ("--env CartPole-v1", 2 * 146)])
+def test_the_summary_shows_actor_and_critics(flags, critics, capsys):
+    """Critics by hand: from 4 numbers to 16 units (80), layer norm (32), to one value (17) or two (34)."""
+    assert command.main(["sac", *flags.split(), "--hidden-sizes", "16", "--layer-norm", "--summary"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    counts = {row[0]: int(row[-1].replace(",", "")) for row in rows if row[-1].replace(",", "").isdigit()}
+    assert sum(count for name, count in counts.items() if name.startswith("critic.")) == critics
+    assert counts["total"] == sum(count for name, count in counts.items() if name != "total")
+    assert any(row[0].startswith("policy.head") for row in rows)
+    assert [row[2] for row in rows if "(BatchedLayerNorm)" in row] == ["2x16"]
+
+
 def test_rewards_that_are_not_finite_lose_nothing(capsys, tmp_path, monkeypatch):
     run = tmp_path / "run"
     flags = ["dqn", "--env", "Test/BadReward-v0", *FEW, "--backend", "sync", "--eval-every", "400", "--run-dir", run]
