@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -42,9 +43,9 @@ class ActorCriticAgent(OffPolicy):
     def networks(self) -> nn.Module:
         return _ActorAndCritic(self.policy, self.critic)
 
+    @abstractmethod
     def choose(self, output: Any, explore: bool) -> Tensor:
         """The action [1, B, ...] for what the policy's head gave."""
-        raise NotImplementedError
 
     def memories(self, batch: dict) -> tuple[Tensor | None, Tensor | None]:
         """The memories of actor and critics before a batch of sequences; None without memory."""

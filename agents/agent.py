@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nets.learner import Stats
 WINDOW = 100
 
 
-class Agent:
+class Agent(ABC):
     """An agent and the environments it learns from.
 
     The loop calls `collect` and `update` in turn; evaluation calls `act` alone. `model` holds every
@@ -40,6 +41,7 @@ class Agent:
         self.episodes = EpisodeStats(env.num_envs, self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
 
+    @abstractmethod
     def act(
         self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -47,7 +49,6 @@ class Agent:
 
         Returns the action as the environment takes it [B, ...], the next state and extras [B].
         """
-        raise NotImplementedError
 
     def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
         """What a spectator sees beside the picture, [B, ...]: "value" in units of reward and the policy's own numbers.
@@ -65,13 +66,13 @@ class Agent:
         """The agent for acting in other environments; itself, unless it asks them for more than observations."""
         return self
 
+    @abstractmethod
     def collect(self) -> dict[str, float]:
         """Gather experience and advance `steps`; returns the scalars of the latest episodes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self) -> Stats:
         """Learn from it; returns scalars."""
-        raise NotImplementedError
 
     def begin(self) -> None:
         """Start an episode in every environment, from a seed that the run's seed and the step determine."""

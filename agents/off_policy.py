@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -176,17 +177,17 @@ class OffPolicy(Agent):
         super().begin()
         self.replay.begin(self.obs)
 
+    @abstractmethod
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
         """For the current observations: the environment's action, the action to store, the next memory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def random_action(self) -> tuple[Tensor, Tensor]:
         """The environment's action and the action to store, drawn without looking."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, batch: dict) -> Stats:
         """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged."""
-        raise NotImplementedError
 
     def collect(self) -> dict[str, float]:
         rewards, dones, valids = [], [], []
