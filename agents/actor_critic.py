@@ -10,12 +10,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents.critic import Critic
-from agents.off_policy import OffPolicy, OffPolicyConfig, one_step
-from agents.policy import Actor
-from envs.vector import VectorEnv
-from nets.heads import PolicyHead
-from nets.learner import Stats
+from agent_gym.agents.critic import Critic
+from agent_gym.agents.networks import Actor
+from agent_gym.agents.off_policy import OffPolicy, OffPolicyConfig, one_step
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.nets.heads import PolicyHead
+from agent_gym.nets.learner.learner import Stats
 
 
 class ActorCriticAgent(OffPolicy):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.config import AgentConfig
-from agents.returns import Episodes, EpisodeStats
-from envs.vector import VectorEnv
-from nets.learner import Stats
+from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
+from agent_gym.agents.config import AgentConfig
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.nets.learner.learner import Stats
 
 WINDOW = 100
 
@@ -28,7 +28,7 @@ class Agent(ABC):
     policy: nn.Module
     state_dim: int
     history: Any = None
-    """What grows too large to be saved whole each time; see training/segments.py."""
+    """What grows too large to be saved whole each time; see storage/segments.py."""
 
     def __init__(self, config: AgentConfig, env: VectorEnv, device: torch.device | str) -> None:
         self.config = config

@@ -6,27 +6,24 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from nets.encoders import EncoderConfig
-from nets.plain import short
-from nets.threads import IMAGES, threads_for
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import short
+from agent_gym.ground.threads import IMAGES, threads_for
+from agent_gym.nets.encoders.make import EncoderConfig
 
 MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 
 
-class ConfigError(Exception):
-    """A flag has a value that cannot work; the message names the flag and the mend."""
-
-
 def parse_env_kwargs(text: str) -> dict:
-    """The JSON object of --env-kwargs. Raises ConfigError."""
+    """The JSON object of --env-kwargs. Raises UserError."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
+        raise UserError(
             f"--env-kwargs {short(text)} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
         ) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"--env-kwargs {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
+        raise UserError(f"--env-kwargs {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
     return value
 
 
@@ -47,7 +44,7 @@ class AtariFlags:
 
     def __post_init__(self) -> None:
         if self.frame_skip < 1 or self.noop_max < 0 or not 0.0 <= self.sticky_actions < 1.0:
-            raise ConfigError(
+            raise UserError(
                 f"--atari.frame-skip {self.frame_skip} --atari.noop-max {self.noop_max} --atari.sticky-actions "
                 f"{self.sticky_actions}: expected at least 1, at least 0, and a chance from 0 to below 1"
             )
@@ -116,14 +113,14 @@ class AgentConfig:
         self.require_positive("total_steps", "num_envs", "recurrent_size", "recurrent_layers", "eval_episodes")
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every", "video_every", "seed")
         if self.num_threads > MAX_THREADS:
-            raise ConfigError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
+            raise UserError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
         if any(size <= 0 for size in self.hidden_sizes):
-            raise ConfigError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
+            raise UserError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 
     def make_kwargs(self, is_atari: bool) -> dict:
-        """All arguments of the environment. Raises ConfigError."""
+        """All arguments of the environment. Raises UserError."""
         if not is_atari and self.atari != AtariFlags():
-            raise ConfigError(f"--atari.… is for Atari games that show their screen, and {self.env} is none")
+            raise UserError(f"--atari.… is for Atari games that show their screen, and {self.env} is none")
         return parse_env_kwargs(self.env_kwargs) | (asdict(self.atari) if is_atari else {})
 
     def plain(self, is_atari: bool) -> dict:
@@ -133,12 +130,12 @@ class AgentConfig:
     def require_positive(self, *names: str) -> None:
         for name in names:
             if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above 0")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above 0")
 
     def require_not_negative(self, *names: str) -> None:
         for name in names:
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
 
     def threads(self, images: bool) -> int:
         """CPU threads for torch; `images`: whether the agent sees any."""

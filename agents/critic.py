@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.encoders import EncoderConfig, has_image, make_encoder
-from nets.ensemble import EnsembleMLP
+from agent_gym.nets.encoders.make import EncoderConfig, has_image, make_encoder
+from agent_gym.nets.ensemble import EnsembleMLP
 
 
 class Critic(nn.Module):

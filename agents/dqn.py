@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents.config import ConfigError
-from agents.critic import QNetwork
-from agents.features import both, following
-from agents.off_policy import OffPolicy, OffPolicyConfig, batch_mean, one_step
-from envs.vector import VectorEnv
-from nets.learner import Learner, Stats
-from nets.target import TargetNetwork
+from agent_gym.agents.critic import QNetwork
+from agent_gym.agents.features import both, following
+from agent_gym.agents.off_policy import OffPolicy, OffPolicyConfig, batch_mean, one_step
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.target import TargetNetwork
 
 TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
 
@@ -55,9 +55,9 @@ class DQNConfig(OffPolicyConfig):
         self.require_not_negative("quantiles")
         for name in ("exploration_fraction", "exploration_initial", "exploration_final"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
         if not 0.0 < self.tau <= 1.0:
-            raise ConfigError(f"--tau {self.tau}: expected a number above 0, at most 1")
+            raise UserError(f"--tau {self.tau}: expected a number above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class DQN(OffPolicy):
         super().__init__(config, env, device)
         space = env.action_space
         if not isinstance(space, spaces.Discrete):
-            raise ConfigError(f"dqn cannot act in {space} of {env.id}: expected Discrete; ppo, sac and td3 can")
+            raise UserError(f"dqn cannot act in {space} of {env.id}: expected Discrete; ppo, sac and td3 can")
         self.policy = QNetwork(env.obs_space, space, config.encoder_config(), config.dueling, config.quantiles)
         self.model = nn.ModuleDict({"policy": self.policy, "obs_norm": self.obs_norm}).to(self.device)
         self.state_dim = self.policy.state_dim

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nets.base import Encoder
+from agent_gym.nets.encoders.base import Encoder
 
 
 def now(encoder: Encoder, batch: dict, state: Tensor | None = None) -> Tensor:

@@ -11,16 +11,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from agents.agent import Agent
-from agents.config import AgentConfig, ConfigError
-from agents.history import ReplayHistory
-from agents.replay import Replay
-from envs.vector import VectorEnv
-from nets.encoders import EncoderConfig
-from nets.learner import Learner, OptimizerConfig, Stats
-from nets.normalisation import ObsNorm
-from nets.target import TargetNetwork
-from nets.tree import Tree, tree_map
+from agent_gym.agents.agent import Agent
+from agent_gym.agents.buffers.history import ReplayHistory
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.config import AgentConfig
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import Tree, tree_map
+from agent_gym.nets.encoders.make import EncoderConfig
+from agent_gym.nets.learner.learner import Learner, OptimizerConfig, Stats
+from agent_gym.nets.normalisation import ObsNorm
+from agent_gym.nets.target import TargetNetwork
 
 AT_ONCE = 8  # minibatches drawn together
 LARGEST_SHARE = 0.9  # of a sequence's priority: the largest error, the rest their mean (Kapturowski et al. 2019)
@@ -78,20 +79,20 @@ class OffPolicyConfig(AgentConfig):
         self.require_not_negative("learning_starts", "max_grad_norm", "burn_in")
         for name in ("gamma", "priority_alpha", "priority_beta"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
         for name in ("batch_size", "n_step", "num_envs"):
             if getattr(self, name) > self.buffer_size:
-                raise ConfigError(
+                raise UserError(
                     f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
                     f"{self.buffer_size}: expected at most as many"
                 )
         if self.n_step * self.num_envs > self.buffer_size:
-            raise ConfigError(
+            raise UserError(
                 f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "
                 f"{self.buffer_size} keeps of each environment: expected at most {self.buffer_size // self.num_envs}"
             )
         if self.learning_starts >= self.total_steps:
-            raise ConfigError(
+            raise UserError(
                 f"--learning-starts {self.learning_starts} is not below --total-steps {self.total_steps}: "
                 "nothing would be learned"
             )
@@ -142,17 +143,17 @@ class OffPolicy(Agent):
 
     @cached_property
     def replay(self) -> Replay:
-        """Made when training begins: who only plays needs no room for it. Raises ConfigError."""
+        """Made when training begins: who only plays needs no room for it. Raises UserError."""
         config = self.config
         if self.state_dim:
             needed = self.env.num_envs * (config.burn_in + config.sequence_length + config.n_step + 1)
             if config.learning_starts < needed:
-                raise ConfigError(
+                raise UserError(
                     f"--learning-starts {config.learning_starts} is less than one sequence of every environment "
                     f"(--burn-in and --sequence-length): expected at least {needed}"
                 )
             if config.buffer_size < needed:
-                raise ConfigError(
+                raise UserError(
                     f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
                     f"(--burn-in and --sequence-length): expected at least {needed}"
                 )

@@ -9,17 +9,18 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents.agent import Agent
-from agents.config import AgentConfig, ConfigError
-from agents.policy import ActorCritic, describe
-from agents.returns import gae, standardize
-from agents.rollout import Rollout, minibatches
-from envs.vector import VectorEnv
-from nets.distributions import Distribution
-from nets.encoders import has_image, is_image
-from nets.learner import Learner, OptimizerConfig, Stats
-from nets.normalisation import ObsNorm, ReturnScale
-from nets.tree import tree_map
+from agent_gym.agents.agent import Agent
+from agent_gym.agents.buffers.returns import gae, standardize
+from agent_gym.agents.buffers.rollout import Rollout, minibatches
+from agent_gym.agents.config import AgentConfig
+from agent_gym.agents.networks import ActorCritic, describe
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import tree_map
+from agent_gym.nets.distributions import Distribution
+from agent_gym.nets.encoders.make import has_image, is_image
+from agent_gym.nets.learner.learner import Learner, OptimizerConfig, Stats
+from agent_gym.nets.normalisation import ObsNorm, ReturnScale
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class PPOConfig(AgentConfig):
         self.require_not_negative("sde_every")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agents.actor_critic import ActorCriticAgent
-from agents.config import ConfigError
-from agents.critic import Critic
-from agents.features import following, now
-from agents.off_policy import OffPolicyConfig, batch_mean
-from agents.policy import describe
-from envs.vector import VectorEnv
-from nets.distributions import Categorical, SquashedGaussian
-from nets.heads import DiscreteHead, SquashedGaussianHead
-from nets.learner import Learner, Stats
-from nets.target import TargetNetwork
+from agent_gym.agents.actor_critic import ActorCriticAgent
+from agent_gym.agents.critic import Critic
+from agent_gym.agents.features import following, now
+from agent_gym.agents.networks import describe
+from agent_gym.agents.off_policy import OffPolicyConfig, batch_mean
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.distributions import Categorical, SquashedGaussian
+from agent_gym.nets.heads import DiscreteHead, SquashedGaussianHead
+from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.target import TargetNetwork
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SACConfig(OffPolicyConfig):
         self.require_not_negative("alpha")
         self.require_positive("initial_alpha")
         if not 0.0 < self.tau <= 1.0:
-            raise ConfigError(f"--tau {self.tau}: expected a number above 0, at most 1")
+            raise UserError(f"--tau {self.tau}: expected a number above 0, at most 1")
 
 
 DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
@@ -71,7 +71,7 @@ class SAC(ActorCriticAgent):
         super().__init__(config, env, device)
         space = env.action_space
         if not isinstance(space, spaces.Box | spaces.Discrete):
-            raise ConfigError(f"sac cannot act in {space} of {env.id}: expected Box or Discrete; ppo can")
+            raise UserError(f"sac cannot act in {space} of {env.id}: expected Box or Discrete; ppo can")
         head = DiscreteHead if self.discrete else SquashedGaussianHead
         self.build(lambda in_dim: head(space, in_dim), critics=2)
         aim = DISCRETE_ENTROPY * math.log(space.n) if self.discrete else -float(self.size)

@@ -9,14 +9,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agents.actor_critic import ActorCriticAgent
-from agents.config import ConfigError
-from agents.features import following, now
-from agents.off_policy import OffPolicyConfig, batch_mean
-from envs.vector import VectorEnv
-from nets.heads import DeterministicHead
-from nets.learner import Learner, Stats
-from nets.target import TargetNetwork
+from agent_gym.agents.actor_critic import ActorCriticAgent
+from agent_gym.agents.features import following, now
+from agent_gym.agents.off_policy import OffPolicyConfig, batch_mean
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.heads import DeterministicHead
+from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.target import TargetNetwork
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TD3Config(OffPolicyConfig):
         self.require_positive("critics", "policy_delay")
         self.require_not_negative("exploration_noise", "target_noise", "target_noise_clip")
         if not 0.0 < self.tau <= 1.0:
-            raise ConfigError(f"--tau {self.tau}: expected a number above 0, at most 1")
+            raise UserError(f"--tau {self.tau}: expected a number above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class TD3(ActorCriticAgent):
         super().__init__(config, env, device)
         space = env.action_space
         if not isinstance(space, spaces.Box):
-            raise ConfigError(f"td3 and ddpg cannot act in {space} of {env.id}: expected Box; ppo, dqn and sac can")
+            raise UserError(f"td3 and ddpg cannot act in {space} of {env.id}: expected Box; ppo, dqn and sac can")
         self.build(lambda in_dim: DeterministicHead(space, in_dim), config.critics)
         optimizer, capture = config.optimizer_config(), self.state_dim == 0
         critic = Learner(self.critic_loss, self.critic.parameters(), optimizer, capture=capture)

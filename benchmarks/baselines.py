@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.make import make_env
-from envs.native import NATIVE
-from envs.vector import VectorEnv
+from agent_gym.envs.make import make_env
+from agent_gym.envs.native.core import NATIVE
+from agent_gym.envs.vector import VectorEnv
 
 Policy = Callable[[Any, Any, Tensor], tuple[Tensor, Any]]
 

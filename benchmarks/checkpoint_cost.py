@@ -45,8 +45,8 @@ class Options:
 def measure(argv: list[str], out: Path) -> int:
     """Train in this process with a clock around every save; the figures go to `out`."""
     import train
-    from training import session
-    from training.loop import train as loop
+    from agent_gym.training import session
+    from agent_gym.training.loop import train as loop
 
     boundaries: list[dict] = []  # where environments begin anew, and where a checkpoint is written too
 

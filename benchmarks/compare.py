@@ -17,13 +17,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from agents import AGENTS, config_class
-from agents.config import ConfigError, parse_env_kwargs
-from agents.presets import preset
-from agents.sb3_presets import zoo_preset
+from agent_gym.agents import AGENTS, config_class
+from agent_gym.agents.config import parse_env_kwargs
+from agent_gym.agents.presets.choose import preset
+from agent_gym.agents.sb3.presets import zoo_preset
+from agent_gym.envs.make import make_single
+from agent_gym.ground.errors import UserError
 from benchmarks.matching import algo_for, defaults, matched
-from envs.make import make_single
-from envs.vector import EnvSpecError
 
 SHARED = (  # what both sides take from the command line as it is
     "threshold",
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(Compare, args=argv, prog="benchmarks.compare")
     try:
         jobs, notes, out = prepare(config)
-    except (ConfigError, EnvSpecError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     console = Console(highlight=False)
@@ -114,15 +114,15 @@ def main(argv: list[str]) -> int:
 
 
 def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
-    """The jobs in order, sides in turn, and what to tell about them. Raises ConfigError and EnvSpecError."""
+    """The jobs in order, sides in turn, and what to tell about them. Raises UserError and UserError."""
     if config.agent not in AGENTS or config.agent == "sb3":
-        raise ConfigError(f"{config.agent!r} is no native agent: expected one of {', '.join(AGENTS)}")
+        raise UserError(f"{config.agent!r} is no native agent: expected one of {', '.join(AGENTS)}")
     for name in ("seeds", "eval_episodes", "final_episodes", "threads"):
         if getattr(config, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: expected 1 or more")
+            raise UserError(f"--{name.replace('_', '-')} {getattr(config, name)}: expected 1 or more")
     if config.speed:
         if config.threshold is not None and config.criterion == "evaluation":
-            raise ConfigError("--speed leaves evaluation out, and --threshold needs it: add --criterion training")
+            raise UserError("--speed leaves evaluation out, and --threshold needs it: add --criterion training")
         config = replace(config, eval_episodes=0, final_episodes=0)
     env_kwargs = parse_env_kwargs(config.env_kwargs)
     single = make_single(config.env, env_kwargs)
@@ -149,7 +149,7 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
     native.setdefault("total_steps", config_class(config.agent)().total_steps)
     unknown = native.keys() - {field.name for field in fields(config_class(config.agent))}
     if unknown:
-        raise ConfigError(f"--native-flags: {config.agent} has no {', '.join(sorted(unknown))}")
+        raise UserError(f"--native-flags: {config.agent} has no {', '.join(sorted(unknown))}")
     name = config.env.replace("/", "-").replace(":", "-")
     out = Path(config.out or f"runs/compare-{config.agent}-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     jobs = []
@@ -165,13 +165,13 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
 
 
 def parse_object(flag: str, text: str) -> dict:
-    """A JSON object from the command line. Raises ConfigError."""
+    """A JSON object from the command line. Raises UserError."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{flag} {text!r} is not JSON: {error}") from None
+        raise UserError(f"{flag} {text!r} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{flag} {text!r}: expected a JSON object")
+        raise UserError(f"{flag} {text!r}: expected a JSON object")
     return value
 
 

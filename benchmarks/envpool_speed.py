@@ -8,9 +8,9 @@ import time
 import torch
 from gymnasium import spaces
 
-from agents.ppo import PPO, PPOConfig
-from envs.make import make_env
-from envs.vector import VectorEnv
+from agent_gym.agents.ppo import PPO, PPOConfig
+from agent_gym.envs.make import make_env
+from agent_gym.envs.vector import VectorEnv
 
 NUM_ENVS, SECONDS, REPEATS = 64, 3.0, 5
 

@@ -22,10 +22,18 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from nets import tensor_file
+from agent_gym.storage import tensor_file
 
 MODULES = (  # imported before the fork, with what torch imports when it is first used
-    *("train", "agents.ppo", "agents.dqn", "agents.sac", "agents.td3", "tasks.table", "tasks.digits"),
+    *(
+        "train",
+        "agent_gym.agents.ppo",
+        "agent_gym.agents.dqn",
+        "agent_gym.agents.sac",
+        "agent_gym.agents.td3",
+        "agent_gym.tasks.table",
+        "agent_gym.tasks.digits",
+    ),
     *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
 )
 OF_THE_CLOCK = {"wall_time", "steps_per_second", "seconds"}

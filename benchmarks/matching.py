@@ -7,7 +7,7 @@ import math
 import numpy as np
 from gymnasium import spaces
 
-from agents.config import ConfigError
+from agent_gym.ground.errors import UserError
 
 ALGOS = {"ppo": "PPO", "a2c": "A2C", "dqn": "DQN", "qrdqn": "QRDQN", "sac": "SAC", "td3": "TD3", "ddpg": "DDPG"}
 MEMORIES = ("lstm", "gru", "rnn")
@@ -68,9 +68,9 @@ IN_THEIRS_ALONE = "{} is in Stable-Baselines3 alone"
 
 
 def algo_for(agent: str, encoder: str) -> str:
-    """Stable-Baselines3's counterpart of a native agent. Raises ConfigError."""
+    """Stable-Baselines3's counterpart of a native agent. Raises UserError."""
     if agent not in ALGOS:
-        raise ConfigError(f"{agent} has no counterpart in Stable-Baselines3: expected one of {', '.join(ALGOS)}")
+        raise UserError(f"{agent} has no counterpart in Stable-Baselines3: expected one of {', '.join(ALGOS)}")
     return "RecurrentPPO" if agent == "ppo" and encoder in MEMORIES else ALGOS[agent]
 
 
@@ -146,7 +146,7 @@ def _off_policy(agent: str, algo: str, settings: dict) -> tuple[dict, list[str]]
     native |= {name: full.pop(name) for name in ("buffer_size", "batch_size", "learning_starts", "gamma")}
     native["learning_rate"], native["schedule"] = _schedule(full.pop("learning_rate"))
     if not isinstance(native["train_every"], int):
-        raise ConfigError(f"train_freq {native['train_every']}: ours trains after a number of steps, not of episodes")
+        raise UserError(f"train_freq {native['train_every']}: ours trains after a number of steps, not of episodes")
     updates = full.pop("gradient_steps")
     native["utd"] = 1.0 if updates < 0 else updates / (native["train_every"] * native["num_envs"])
     notes = []
@@ -188,10 +188,10 @@ def _off_policy(agent: str, algo: str, settings: dict) -> tuple[dict, list[str]]
 
 
 def _widths(net_arch: list[int] | dict) -> tuple[int, ...]:
-    """Of the hidden layers of all networks. Raises ConfigError where actor and critic differ."""
+    """Of the hidden layers of all networks. Raises UserError where actor and critic differ."""
     if isinstance(net_arch, dict):
         if net_arch["pi"] != net_arch["qf"]:
-            raise ConfigError(f"net_arch {net_arch}: ours gives actor and critic the same; compare with --settings own")
+            raise UserError(f"net_arch {net_arch}: ours gives actor and critic the same; compare with --settings own")
         net_arch = net_arch["pi"]
     return tuple(net_arch)
 

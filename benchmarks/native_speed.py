@@ -15,9 +15,9 @@ import gymnasium
 import numpy as np
 import torch
 
-from agents import agent_class, config_class
-from envs.make import make_env, scoring_backend
-from training.evaluation import EVAL_SEED, play
+from agent_gym.agents import agent_class, config_class
+from agent_gym.envs.make import make_env, scoring_backend
+from agent_gym.training.evaluation import EVAL_SEED, play
 
 ENV = "CartPole-v1"
 TRAINING = {

@@ -46,12 +46,12 @@ class Curve:
 
 def native(job: dict, curve: Curve) -> dict:
     """Train a native agent by the project's own loop."""
-    from agents import agent_class, config_class
-    from envs.make import make_env
-    from training.evaluation import EVAL_SEED, play
-    from training.loop import Meter, train
-    from training.progress import Progress
-    from training.run import Run
+    from agent_gym.agents import agent_class, config_class
+    from agent_gym.envs.make import make_env
+    from agent_gym.storage.run import Run
+    from agent_gym.training.evaluation import EVAL_SEED, play
+    from agent_gym.training.loop import Meter, train
+    from agent_gym.training.progress import Progress
 
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()}
     config = config_class(job["name"])(
@@ -105,12 +105,12 @@ def sb3(job: dict, curve: Curve) -> dict:
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize, sync_envs_normalization
 
-    import envs  # noqa: F401 (registers AgentGym/ ids)
-    from agents.sb3 import make_algorithm, normalized
-    from agents.sb3_kwargs import train_scalars
-    from training.evaluation import EVAL_SEED
-    from training.loop import Every
-    from training.run import Run
+    import agent_gym.envs  # noqa: F401 (registers AgentGym/ ids)
+    from agent_gym.agents.sb3.agent import make_algorithm, normalized
+    from agent_gym.agents.sb3.kwargs import train_scalars
+    from agent_gym.storage.run import Run
+    from agent_gym.training.evaluation import EVAL_SEED
+    from agent_gym.training.loop import Every
 
     settings = dict(job["settings"])
     total = settings["n_timesteps"]

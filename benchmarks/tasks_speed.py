@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from torch.utils.data import DataLoader, TensorDataset
 
+from agent_gym.tasks.digits import Digits, DigitsConfig
+from agent_gym.tasks.table import Table, TableConfig
+from agent_gym.tasks.task import Task
 from benchmarks.airline import write_airline
-from tasks.digits import Digits, DigitsConfig
-from tasks.table import Table, TableConfig
-from tasks.task import Task
 
 
 @dataclass(frozen=True)

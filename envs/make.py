@@ -18,14 +18,15 @@ import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import FrameStackObservation
 
-import envs  # noqa: F401  registers AgentGym/…
-from envs import atari
-from envs.arrays import describe
-from envs.gymnasium_env import SyncEnv, VectorAdapter
-from envs.native import NATIVE, Core, NativeGymEnv, NativeVectorEnv
-from envs.recovery import Recovery
-from envs.vector import EnvFailure, EnvSpecError, VectorEnv
-from envs.workers import WorkerEnv
+import agent_gym.envs  # noqa: F401  registers AgentGym/…
+from agent_gym.envs.adapters import atari
+from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.adapters.workers import WorkerEnv
+from agent_gym.envs.failures import Recovery
+from agent_gym.envs.native.core import NATIVE, Core, NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.vector import EnvFailure, VectorEnv
+from agent_gym.ground.errors import UserError
 
 BACKENDS = ("auto", "native", "gymnasium", "sync", "async", "envpool")
 # Ids whose version in EnvPool is Gymnasium's: MuJoCo follows the same trajectory to 1e-6 from the same state and
@@ -49,16 +50,16 @@ def make_env(
     on_error: str = "stop",
     report: Callable[[EnvFailure], None] | None = None,
 ) -> VectorEnv:
-    """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises EnvSpecError.
+    """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises UserError.
 
     `training` allows what helps learning and falsifies scores: see envs.atari. With `on_error` "restart" environments
     that fail are replaced instead of raising EnvFailure; `report` is told of each failure (see envs.recovery).
     """
     env_kwargs = env_kwargs or {}
     if backend not in BACKENDS:
-        raise EnvSpecError(f"unknown backend {backend!r}: --backend takes one of {', '.join(BACKENDS)}")
+        raise UserError(f"unknown backend {backend!r}: --backend takes one of {', '.join(BACKENDS)}")
     if num_envs < 1:
-        raise EnvSpecError(f"{num_envs} environments asked for: --num-envs must be at least 1")
+        raise UserError(f"{num_envs} environments asked for: --num-envs must be at least 1")
     spec = find_spec(env_id)
     if training and atari.is_atari(spec):
         env_kwargs = {**env_kwargs, "training": True}
@@ -66,7 +67,7 @@ def make_env(
         missing = _why_not(backend, spec, env_kwargs)
         if missing:
             others = ", ".join(b for b in BACKENDS[1:] if not _why_not(b, spec, env_kwargs))
-            raise EnvSpecError(f"--backend {backend} cannot run {spec.id}: {missing}; these can: {others}")
+            raise UserError(f"--backend {backend} cannot run {spec.id}: {missing}; these can: {others}")
         choice = "asked for"
     else:
         backend, choice = _choose(spec, num_envs, env_kwargs)
@@ -78,12 +79,12 @@ def make_env(
 
 
 def make_single(env_id: str, env_kwargs: dict[str, Any] | None = None, render_mode: str | None = None) -> gymnasium.Env:
-    """Gymnasium's own environment, for evaluation and pictures. Raises EnvSpecError."""
+    """Gymnasium's own environment, for evaluation and pictures. Raises UserError."""
     return _make_single(find_spec(env_id), env_kwargs or {}, render_mode)
 
 
 def is_atari(env_id: str) -> bool:
-    """Whether it is an Atari game that shows its screen. Raises EnvSpecError for an unknown id."""
+    """Whether it is an Atari game that shows its screen. Raises UserError for an unknown id."""
     return atari.is_atari(find_spec(env_id))
 
 
@@ -99,13 +100,13 @@ def scoring_backend(env_id: str) -> str:
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """Gymnasium's record of an id, `module:id` included. Raises EnvSpecError with the nearest ids."""
+    """Gymnasium's record of an id, `module:id` included. Raises UserError with the nearest ids."""
     module, _, name = env_id.rpartition(":")
     if module:
         try:
             importlib.import_module(module)
         except Exception as error:
-            raise EnvSpecError(
+            raise UserError(
                 f"--env {env_id}: the module {module!r} cannot be imported ({describe(error)}); "
                 "expected package.module:Id-v0 with a package that Python finds"
             ) from error
@@ -120,12 +121,12 @@ def find_spec(env_id: str) -> EnvSpec:
         if near
         else "--env takes a registered Gymnasium id or package.module:Id-v0"
     )
-    raise EnvSpecError(f"unknown environment {env_id!r}: {hint}")
+    raise UserError(f"unknown environment {env_id!r}: {hint}")
 
 
 def _register_atari(env_id: str) -> None:
     if importlib.util.find_spec("ale_py") is None:
-        raise EnvSpecError(f"{env_id} needs the Atari extra: {_install('atari')}")
+        raise UserError(f"{env_id} needs the Atari extra: {_install('atari')}")
     importlib.import_module("ale_py")  # registers them
 
 
@@ -142,7 +143,7 @@ def _why_not(backend: str, spec: EnvSpec, env_kwargs: dict[str, Any]) -> str:
     if backend == "envpool":
         if importlib.util.find_spec("envpool") is None:
             return f"EnvPool is not installed: {_install('envpool')}"
-        from envs.envpool_env import has
+        from agent_gym.envs.adapters.envpool_env import has
 
         return "" if has(_pool_id(spec)) else "EnvPool has no environment of this id"
     return ""
@@ -174,7 +175,7 @@ def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device:
         return WorkerEnv(make, num_envs, spec.id, device)
     first = make()
     if backend == "envpool":
-        from envs.envpool_env import EnvPoolEnv
+        from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
 
         pool_kwargs = atari.envpool_kwargs(spec, env_kwargs) if atari.is_atari(spec) else env_kwargs
         env = EnvPoolEnv(first, num_envs, pool_kwargs, device, _pool_id(spec))
@@ -226,11 +227,11 @@ def _make_single(spec: EnvSpec, env_kwargs: dict[str, Any], render_mode: str | N
         if "mujoco" in str(spec.entry_point):
             _tame_mujoco()
         return gymnasium.make(spec, disable_env_checker=True, **kwargs)
-    except EnvSpecError:
+    except UserError:
         raise
     except Exception as error:
         given = atari.split_kwargs(spec, env_kwargs)[1] if atari.is_atari(spec) else env_kwargs
-        raise EnvSpecError(_explain(spec, given, error)) from error
+        raise UserError(_explain(spec, given, error)) from error
 
 
 def _pool_id(spec: EnvSpec) -> str:

@@ -10,13 +10,9 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from envs.recovery import Recovery
+    from agent_gym.envs.failures import Recovery
 
 Obs: TypeAlias = "Tensor | dict[str, Obs]"
-
-
-class EnvSpecError(ValueError):
-    """The user asked for an environment that cannot be made; the message says how to mend the request."""
 
 
 class EnvFailure(RuntimeError):

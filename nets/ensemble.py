@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nets.activations import get_activation
+from agent_gym.nets.activations import get_activation
 
 
 class BatchedLinear(nn.Module):

@@ -5,8 +5,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.base import UnsupportedSpace, orthogonal_init
-from nets.distributions import (
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.distributions import (
     Bernoulli,
     Categorical,
     DiagGaussian,
@@ -15,6 +15,7 @@ from nets.distributions import (
     SquashedGaussian,
     StateDependentGaussian,
 )
+from agent_gym.nets.encoders.base import orthogonal_init
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
 IMPOSSIBLE = -1e9  # logit of a choice that does not exist; finite, so that its share of the entropy is 0
@@ -83,7 +84,7 @@ class BoxHead(PolicyHead):
     def __init__(self, space: spaces.Box):
         super().__init__()
         if not np.issubdtype(space.dtype, np.floating):
-            raise UnsupportedSpace(f"action space {space} is not supported; expected a Box of floats")
+            raise UserError(f"action space {space} is not supported; expected a Box of floats")
         self.shape = space.shape
         self.size = int(np.prod(space.shape))
         low, high = (bound.astype(np.float32).ravel() for bound in (space.low, space.high))
@@ -95,9 +96,9 @@ class BoxHead(PolicyHead):
         self._buffer("centre", (high_or_0 + low_or_0) / 2.0)
 
     def refuse_unbounded(self, policy: str) -> None:
-        """Raises UnsupportedSpace unless every dimension has finite bounds."""
+        """Raises UserError unless every dimension has finite bounds."""
         if not (torch.isfinite(self.low) & torch.isfinite(self.high)).all():
-            raise UnsupportedSpace(
+            raise UserError(
                 f"actions from {self.low.tolist()} to {self.high.tolist()} are not supported; {policy} needs "
                 "finite bounds"
             )
@@ -172,7 +173,7 @@ class DeterministicHead(BoxHead):
 def make_policy_head(
     action_space: spaces.Space, in_dim: int, *, log_std_init: float = 0.0, state_dependent: bool = False
 ) -> PolicyHead:
-    """The policy head for an action space; UnsupportedSpace names a space that none takes.
+    """The policy head for an action space; UserError names a space that none takes.
 
     `state_dependent` makes the noise of a Box depend on the features (gSDE); other spaces ignore it.
     """
@@ -185,7 +186,7 @@ def make_policy_head(
     if isinstance(action_space, spaces.Box):
         head = StateDependentHead if state_dependent else GaussianHead
         return head(action_space, in_dim, log_std_init)
-    raise UnsupportedSpace(
+    raise UserError(
         f"action space {action_space} is not supported; expected Discrete, MultiDiscrete, MultiBinary or Box"
     )
 

@@ -5,7 +5,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.tree import Tree
+from agent_gym.ground.tree import Tree
 
 
 class RunningNorm(nn.Module):

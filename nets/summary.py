@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.tree import Tree, tree_leaves, tree_map
+from agent_gym.ground.tree import Tree, tree_leaves, tree_map
 
 STEPS, BATCH = 2, 3  # of the example made from a space: an output starts with (2, 3) or, flattened, with 6
 

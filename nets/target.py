@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from nets.learner import flatten
+from agent_gym.nets.learner.learner import flatten
 
 
 class TargetNetwork:

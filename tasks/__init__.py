@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from nets.plain import from_plain, short
-from tasks.config import TaskConfig, TaskError
+from agent_gym.ground.errors import UserError
+from agent_gym.tasks.config import TaskConfig
 
 TASKS = {
-    "heights": ("tasks.toy", "HeightsConfig", "Heights"),
-    "xor": ("tasks.toy", "XorConfig", "Xor"),
-    "iris": ("tasks.table", "IrisConfig", "Iris"),
-    "breast-cancer": ("tasks.table", "BreastCancerConfig", "BreastCancer"),
-    "diabetes": ("tasks.table", "DiabetesConfig", "Diabetes"),
-    "table": ("tasks.table", "TableConfig", "Table"),
-    "digits": ("tasks.digits", "DigitsConfig", "Digits"),
-    "series": ("tasks.series", "SeriesConfig", "Series"),
+    "heights": ("agent_gym.tasks.toy", "HeightsConfig", "Heights"),
+    "xor": ("agent_gym.tasks.toy", "XorConfig", "Xor"),
+    "iris": ("agent_gym.tasks.table", "IrisConfig", "Iris"),
+    "breast-cancer": ("agent_gym.tasks.table", "BreastCancerConfig", "BreastCancer"),
+    "diabetes": ("agent_gym.tasks.table", "DiabetesConfig", "Diabetes"),
+    "table": ("agent_gym.tasks.table", "TableConfig", "Table"),
+    "digits": ("agent_gym.tasks.digits", "DigitsConfig", "Digits"),
+    "series": ("agent_gym.tasks.series", "SeriesConfig", "Series"),
 }
 
 
@@ -37,28 +37,17 @@ def task_class(name: str) -> type:
     return getattr(import_module(module), task)
 
 
-def restore_config(name: Any, stored: Any) -> TaskConfig:
-    """A configuration from its plain-data form, every value checked. Raises TaskError."""
-    if not isinstance(name, str) or name not in TASKS:
-        raise TaskError(f"the run was made by {short(name)}, which is no task here: expected {', '.join(TASKS)}")
-    try:
-        config = from_plain(config_class(name), stored)
-    except TypeError as error:
-        raise TaskError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
-    return replace(config, encoder_from="")  # those weights, and what became of them, are in the checkpoint
-
-
 def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
-    """The task with the weights of a checkpoint and the data that its configuration names. Raises TaskError."""
-    from tasks.columns import Columns
-    from tasks.predictor import Predictor
+    """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
+    from agent_gym.tasks.columns import Columns
+    from agent_gym.tasks.predictor import Predictor
 
     model = Predictor.restored(weights, config)
     if model.spec.columns:
         Columns.restored(model.spec.columns, math.prod(model.spec.shape))
     task = task_class(name)(config, device)
     if _fixed(task.model.spec) != _fixed(model.spec):
-        raise TaskError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
+        raise UserError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
     task.model.load_state_dict(weights)
     return task
 
@@ -72,9 +61,9 @@ def _fixed(spec: Any) -> Any:
 def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: torch.device | str = "cpu"):
     """Predictions (a DataFrame, one row for each of `data`) and scores, empty where `data` holds no target.
 
-    `weights` is the model of a checkpoint; the data that it was trained on is not needed. Raises TaskError.
+    `weights` is the model of a checkpoint; the data that it was trained on is not needed. Raises UserError.
     """
-    from tasks.predictor import Predictor
+    from agent_gym.tasks.predictor import Predictor
 
     model = Predictor.restored(weights, config).to(device)
     return import_module(TASKS[name][0]).predict(model, config, data)

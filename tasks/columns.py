@@ -9,9 +9,9 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from nets.plain import from_plain, short
-from tasks.config import TaskError
-from tasks.frames import file_row, is_numeric, listed, numbers, texts
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import from_plain, short
+from agent_gym.tasks.frames import file_row, is_numeric, listed, numbers, texts
 
 MAX_CATEGORIES = 100  # a text column of more values than this, or of a value to every other row, is no category
 
@@ -32,17 +32,17 @@ class Columns:
 
     @classmethod
     def restored(cls, stored: dict, width: int) -> Columns:
-        """From the plain data of a checkpoint whose network takes `width` inputs. Raises TaskError."""
+        """From the plain data of a checkpoint whose network takes `width` inputs. Raises UserError."""
         try:
             columns = from_plain(cls, stored)
         except TypeError as error:
-            raise TaskError(f"the checkpoint's columns are damaged ({error}): use another checkpoint") from None
+            raise UserError(f"the checkpoint's columns are damaged ({error}): use another checkpoint") from None
         numbers_for = {len(columns.numeric), len(columns.fill), len(columns.shift), len(columns.scale)}
         numeric = np.isfinite((*columns.fill, *columns.shift, *columns.scale)).all() and len(numbers_for) == 1
         if not numeric or len(columns.categorical) != len(columns.categories) or not all(columns.categories):
-            raise TaskError("the checkpoint's columns contradict each other: use another checkpoint")
+            raise UserError("the checkpoint's columns contradict each other: use another checkpoint")
         if columns.width != width:
-            raise TaskError(f"the checkpoint's columns make {columns.width} inputs, and its network takes {width}")
+            raise UserError(f"the checkpoint's columns make {columns.width} inputs, and its network takes {width}")
         return columns
 
     @property
@@ -50,10 +50,10 @@ class Columns:
         return len(self.numeric) + sum(map(len, self.categories))
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """Raw rows -> inputs [N, width] float32. Raises TaskError with the row or the column."""
+        """Raw rows -> inputs [N, width] float32. Raises UserError with the row or the column."""
         missing = [c for c in (*self.numeric, *self.categorical) if c not in frame.columns]
         if missing:
-            raise TaskError(
+            raise UserError(
                 f"the table lacks the column(s) {listed(missing)} that the model was trained on; "
                 f"it has {listed(frame.columns)}"
             )
@@ -67,7 +67,7 @@ class Columns:
             unseen = ~np.isin(cells.astype(object), [*known, None])
             if unseen.any():
                 position = int(unseen.argmax())
-                raise TaskError(
+                raise UserError(
                     f"column {column!r}, row {file_row(frame, position)}: {short(cells[position])} was not there in "
                     f"training; expected one of {listed(known)}"
                 )
@@ -78,11 +78,11 @@ class Columns:
 
 
 def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
-    """The numeric and the categorical input columns, and a note for each one left out. Raises TaskError."""
+    """The numeric and the categorical input columns, and a note for each one left out. Raises UserError."""
     absent = [c for c in (target, *ignore) if c not in frame.columns]
     if absent:
         flag = "--target" if absent[0] == target else "--ignore"
-        raise TaskError(f"{flag} {absent[0]!r} is no column of the table: expected one of {listed(frame.columns)}")
+        raise UserError(f"{flag} {absent[0]!r} is no column of the table: expected one of {listed(frame.columns)}")
     numeric, categorical, notes = [], [], []
     for column in frame.columns:
         if column == target or column in ignore:
@@ -91,7 +91,7 @@ def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) ->
         count = cells.nunique()
         if count <= 1:
             value = f"the one value {short(str(cells.dropna().iloc[0]))}" if count else "no value"
-            raise TaskError(f"column {column!r} holds {value} in every row and tells nothing: add --ignore {column!r}")
+            raise UserError(f"column {column!r} holds {value} in every row and tells nothing: add --ignore {column!r}")
         if is_numeric(cells):
             if pd.api.types.is_integer_dtype(cells) and len(cells) > 2 and (np.diff(cells) == 1).all():
                 notes.append(f"column {column!r} left out: it counts the rows")
@@ -102,7 +102,7 @@ def choose_columns(frame: pd.DataFrame, target: str, ignore: tuple[str, ...]) ->
         else:
             categorical.append(column)
     if not numeric and not categorical:
-        raise TaskError(f"no column is left to predict {target!r} from: expected one with numbers or categories")
+        raise UserError(f"no column is left to predict {target!r} from: expected one with numbers or categories")
     return numeric, categorical, notes
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nets.base import ActivationName, EncoderConfig, EncoderName
-from nets.learner import OptimizerConfig
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.base import ActivationName, EncoderConfig, EncoderName
+from agent_gym.nets.learner.learner import OptimizerConfig
 
 MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 LossName = Literal[
@@ -14,13 +15,6 @@ LossName = Literal[
 ]
 OptimizerName = Literal["adam", "adamw", "rmsprop", "momentum", "sgd"]
 ScheduleName = Literal["constant", "linear", "cosine"]
-
-
-class TaskError(Exception):
-    """Data or a flag that cannot work: one line that names the row, column or value, and the mend.
-
-    No ValueError, which the flag parser would catch and print in a box of its own.
-    """
 
 
 @dataclass(frozen=True)
@@ -98,26 +92,26 @@ class TaskConfig:
         self.require_not_negative("num_threads", "eval_every", "checkpoint_every")
         for name in ("dropout", "val_split", "test_split", "threshold"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise TaskError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more and below 1")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more and below 1")
         if self.val_split + self.test_split >= 1.0:
-            raise TaskError(
+            raise UserError(
                 f"--val-split {self.val_split} and --test-split {self.test_split} leave no row to train on: "
                 "expected a sum below 1"
             )
         if self.num_threads > MAX_THREADS:
-            raise TaskError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
+            raise UserError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
         if any(size <= 0 for size in (*self.hidden_sizes, *self.cnn_hidden_sizes)):
-            raise TaskError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
+            raise UserError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 
     def require_positive(self, *names: str) -> None:
         for name in names:
             if not getattr(self, name) > 0:
-                raise TaskError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above 0")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above 0")
 
     def require_not_negative(self, *names: str) -> None:
         for name in names:
             if not getattr(self, name) >= 0:
-                raise TaskError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected 0 or more")
 
     def encoder_config(self) -> EncoderConfig:
         return EncoderConfig(

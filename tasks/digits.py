@@ -11,10 +11,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from tasks.config import ScheduleName, TaskConfig, TaskError
-from tasks.idx import IMAGES, read_idx, read_mnist
-from tasks.predictor import Predictor, Spec
-from tasks.task import Dataset, Part, Task, split_rows
+from agent_gym.ground.errors import UserError
+from agent_gym.tasks.config import ScheduleName, TaskConfig
+from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
+from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Digits(Task):
         if self.config.data:
             (images, labels), (test_images, test_labels) = read_mnist(Path(self.config.data))
             if test_images.shape[1:] != images.shape[1:]:
-                raise TaskError(
+                raise UserError(
                     f"--data {self.config.data}: images to train on are {images.shape[1:]}, "
                     f"to test on {test_images.shape[1:]}"
                 )
@@ -83,10 +84,10 @@ def bundled_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def predict(model: Predictor, config: DigitsConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Digits for the images of an IDX file. Raises TaskError."""
+    """Digits for the images of an IDX file. Raises UserError."""
     images = read_idx(path, IMAGES)
     if images.shape[1:] != tuple(model.spec.shape):
-        raise TaskError(
+        raise UserError(
             f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}"
         )
     outputs = model.outputs(torch.from_numpy(images.copy()))

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from rich.progress import open as open_with_bar
 
-from nets.plain import short
-from tasks.config import TaskError
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import short
 
 MAX_COLUMNS = 50_000  # each takes a thousand bytes before its first row
 SMALL = 10**7  # cells that any file may have
@@ -23,16 +23,16 @@ LARGEST = 1e30  # of numbers: sums and squares stay finite, and so do the float3
 def read_csv(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = False) -> pd.DataFrame:
     """The table in a CSV file (comma, semicolon or tab), read in one pass with a progress bar on a terminal.
 
-    Columns named in `text_columns` stay text. Raises TaskError, and takes memory in proportion to the file's size.
+    Columns named in `text_columns` stay text. Raises UserError, and takes memory in proportion to the file's size.
     """
     # skipinitialspace: "a, b" means "b"; low_memory: one type for a whole column; index_col: no column is an index
     options = {"skipinitialspace": True, "low_memory": False, "na_values": ["?"], "index_col": False}
     options["dtype"] = dict.fromkeys(text_columns, str)
     try:
         if path.is_dir():
-            raise TaskError(f"--data {path} is a folder: expected a CSV file")
+            raise UserError(f"--data {path} is a folder: expected a CSV file")
         if not path.is_file():
-            raise TaskError(f"--data {path}: no such file; check the path")
+            raise UserError(f"--data {path}: no such file; check the path")
         options["sep"] = _separator(path)
         columns = len(pd.read_csv(path, nrows=0, **options).columns)
         # A cell takes a byte in a whole row; in short rows it takes none, but 8 bytes here.
@@ -46,30 +46,30 @@ def read_csv(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = Fa
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(f, nrows=most + 1, **options)
     except pd.errors.EmptyDataError:
-        raise TaskError(f"--data {path} is empty: expected a line of column names and rows below it") from None
+        raise UserError(f"--data {path} is empty: expected a line of column names and rows below it") from None
     except pd.errors.ParserWarning:
-        raise TaskError(f"--data {path} has rows of more cells than there are column names: mend the header") from None
+        raise UserError(f"--data {path} has rows of more cells than there are column names: mend the header") from None
     except (pd.errors.ParserError, csv.Error) as error:
-        raise TaskError(
+        raise UserError(
             f"--data {path} is no table ({str(error).strip().removeprefix('Error tokenizing data. ')})"
         ) from None
     except UnicodeDecodeError as error:
-        raise TaskError(f"--data {path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8") from None
+        raise UserError(f"--data {path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8") from None
     except OSError as error:
-        raise TaskError(f"--data {path} cannot be read ({error.strerror}): mend that, or choose another") from None
+        raise UserError(f"--data {path} cannot be read ({error.strerror}): mend that, or choose another") from None
     frame.columns = frame.columns.str.strip()
     if frame.empty:
-        raise TaskError(f"--data {path} has column names but no rows: expected rows below them")
+        raise UserError(f"--data {path} has column names but no rows: expected rows below them")
     if len(frame) > most:
-        raise TaskError(f"--data {path} has {columns:,} columns, and rows that nearly all lack most of them")
+        raise UserError(f"--data {path} has {columns:,} columns, and rows that nearly all lack most of them")
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
-        raise TaskError(f"--data {path} has two columns named {short(twice)}: expected different names")
+        raise UserError(f"--data {path} has two columns named {short(twice)}: expected different names")
     return frame
 
 
 def _separator(path: Path) -> str:
-    """Comma, semicolon or tab, as the header has it. Raises TaskError for a header beyond any table."""
+    """Comma, semicolon or tab, as the header has it. Raises UserError for a header beyond any table."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         first = next((line for line in file if line.strip()), "")
         separator = max(",;\t", key=first.count)
@@ -77,7 +77,7 @@ def _separator(path: Path) -> str:
         rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
         columns = len(next((row for row in rows if row), []))
     if columns > MAX_COLUMNS:
-        raise TaskError(f"--data {path} has {columns:,} columns: expected at most {MAX_COLUMNS:,}")
+        raise UserError(f"--data {path} has {columns:,} columns: expected at most {MAX_COLUMNS:,}")
     return separator
 
 
@@ -87,14 +87,14 @@ def file_row(frame: pd.DataFrame, position: int) -> int:
 
 
 def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """A numeric column as float64 [N], NaN where a cell is missing. Raises TaskError at the first other cell."""
+    """A numeric column as float64 [N], NaN where a cell is missing. Raises UserError at the first other cell."""
     cells = frame[column]
     values = _as_numbers(cells).to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = (np.isnan(values) & cells.notna().to_numpy()) | (np.abs(values) > LARGEST)
     if wrong.any():
         position = int(wrong.argmax())
         cell = short(str(cells.iloc[position]))
-        raise TaskError(
+        raise UserError(
             f"column {column!r} is numeric, but row {file_row(frame, position)} holds {cell}: "
             f"expected a finite number up to {LARGEST:g}, or an empty cell"
         )

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tasks.scores import confusion
+from agent_gym.tasks.scores import confusion
 
 
 def _pixels(figure: Figure) -> np.ndarray:

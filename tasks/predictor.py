@@ -11,11 +11,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.budget import parameter_budget
-from nets.encoders import make_encoder
-from nets.heads import LinearHead
-from nets.plain import all_finite, from_plain, reason
-from tasks.config import TaskConfig, TaskError
+from agent_gym.ground.budget import parameter_budget
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import all_finite, from_plain, reason
+from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.heads import LinearHead
+from agent_gym.tasks.config import TaskConfig
 
 MAX_INPUTS = 2**26  # numbers in one input
 
@@ -109,16 +110,16 @@ class Predictor(nn.Module):
 
     @classmethod
     def restored(cls, state: Any, config: TaskConfig) -> Predictor:
-        """The predictor of a checkpoint, without the data it was trained on. Raises TaskError where they do not fit."""
+        """The predictor of a checkpoint, without the data it was trained on. Raises UserError where they do not fit."""
         try:
             spec = from_plain(Spec, dict(state)["_extra_state"])
             with parameter_budget(state):
                 model = cls(spec.checked(), config)
             model.to(state["head.weight"].dtype).load_state_dict(state)
         except Exception as error:  # whatever a foreign file leads to
-            raise TaskError(
+            raise UserError(
                 f"the weights do not fit their configuration: {reason(error)}; use another checkpoint"
             ) from error
         if not all_finite(list(model.parameters())):
-            raise TaskError("the weights hold NaN or infinite numbers: use another checkpoint")
+            raise UserError("the weights hold NaN or infinite numbers: use another checkpoint")
         return model

@@ -7,8 +7,8 @@ import torch
 from sklearn import metrics as sk
 from torch import Tensor
 
-from tasks.config import TaskError
-from tasks.predictor import Predictor
+from agent_gym.ground.errors import UserError
+from agent_gym.tasks.predictor import Predictor
 
 METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "loss")
 HEADLINE = {"regression": "mse", "forecast": "mse", "binary": "accuracy", "multiclass": "accuracy"}
@@ -29,7 +29,7 @@ def score(model: Predictor, outputs: Tensor, target: Tensor, threshold: float) -
     """
     spec, target = model.spec, target.cpu()
     if not torch.isfinite(outputs).all():
-        raise TaskError("the network puts out NaN or infinite numbers: train it again with a lower --learning-rate")
+        raise UserError("the network puts out NaN or infinite numbers: train it again with a lower --learning-rate")
     if spec.kind in ("regression", "forecast"):
         return errors((outputs * spec.scale + spec.shift).numpy(), (target * spec.scale + spec.shift).numpy())
     return class_scores(model.probabilities(outputs).numpy(), target.numpy().astype(np.int64).ravel(), threshold)

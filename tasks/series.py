@@ -11,12 +11,13 @@ import torch
 from sklearn.linear_model import LinearRegression
 from torch import Tensor
 
-from nets.base import EncoderConfig, EncoderName
-from tasks.config import ScheduleName, TaskConfig, TaskError
-from tasks.frames import file_row, listed, numbers, read_csv
-from tasks.predictor import Predictor, Spec
-from tasks.scores import errors
-from tasks.task import Dataset, Part, Task, split_rows
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.base import EncoderConfig, EncoderName
+from agent_gym.tasks.config import ScheduleName, TaskConfig
+from agent_gym.tasks.frames import file_row, listed, numbers, read_csv
+from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.scores import errors
+from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
 RECURRENT = ("rnn", "lstm", "gru")
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
@@ -51,7 +52,7 @@ class SeriesConfig(TaskConfig):
         super().__post_init__()
         self.require_positive("horizon", "window", "num_series")
         if self.encoder == "cnn":
-            raise TaskError("--encoder cnn: expected rnn, lstm, gru, mlp or linear for a series")
+            raise UserError("--encoder cnn: expected rnn, lstm, gru, mlp or linear for a series")
 
     def encoder_config(self) -> EncoderConfig:
         config = super().encoder_config()
@@ -59,9 +60,9 @@ class SeriesConfig(TaskConfig):
 
 
 def require_room(config: SeriesConfig, count: int) -> None:
-    """Refuse windows that take too much memory together. Raises TaskError."""
+    """Refuse windows that take too much memory together. Raises UserError."""
     if count * config.window * config.horizon > MAX_NUMBERS:
-        raise TaskError(
+        raise UserError(
             f"{count:,} windows of --window {config.window} with --horizon {config.horizon} are too many numbers: "
             f"expected a product up to {MAX_NUMBERS:,}"
         )
@@ -135,7 +136,7 @@ class Series(Task):
         return {rule: errors(forecast * spec.scale + spec.shift, truth) for rule, forecast in rules.items()}
 
     def images(self) -> dict[str, np.ndarray]:
-        from tasks.plots import forecast_image
+        from agent_gym.tasks.plots import forecast_image
 
         spec, steps = self.model.spec, self.config.window
         few = Part(*(t[:5] for t in self.data.test))
@@ -145,20 +146,20 @@ class Series(Task):
 
 
 def read_series(path: Path, column: str, quiet: bool) -> np.ndarray:
-    """A column of a CSV file as float64 [L]. Raises TaskError."""
+    """A column of a CSV file as float64 [L]. Raises UserError."""
     frame = read_csv(path, quiet=quiet)
     names = listed(frame.columns)
     if not column and len(frame.columns) > 1:
-        raise TaskError(f"--column is missing: expected one of {names}")
+        raise UserError(f"--column is missing: expected one of {names}")
     column = column or frame.columns[0]
     if column not in frame.columns:
-        raise TaskError(f"--column {column!r} is no column of {path}: expected one of {names}")
+        raise UserError(f"--column {column!r} is no column of {path}: expected one of {names}")
     values = numbers(frame, column)
     if np.isnan(values).any():
         row = file_row(frame, int(np.isnan(values).argmax()))
-        raise TaskError(f"column {column!r}, row {row} is empty: a series has a number in every row")
+        raise UserError(f"column {column!r}, row {row} is empty: a series has a number in every row")
     if np.ptp(values) == 0.0:
-        raise TaskError(f"column {column!r} holds the one value {values[0]:g} in every row: nothing to forecast")
+        raise UserError(f"column {column!r} holds the one value {values[0]:g} in every row: nothing to forecast")
     return values
 
 
@@ -176,7 +177,7 @@ def cut_windows(values: np.ndarray, config: SeriesConfig) -> tuple[tuple[np.ndar
         parts.append(part if len(part) or not parts else parts[-1])
         start = end
     if not len(parts[0]):
-        raise TaskError(
+        raise UserError(
             f"the series has {len(values):,} values, too few for windows of {config.window} steps and a horizon of "
             f"{config.horizon}: give more, or a smaller --window"
         )
@@ -185,13 +186,13 @@ def cut_windows(values: np.ndarray, config: SeriesConfig) -> tuple[tuple[np.ndar
 
 
 def predict(model: Predictor, config: SeriesConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The values after the last of a series in a CSV file. Raises TaskError."""
+    """The values after the last of a series in a CSV file. Raises UserError."""
     spec = model.spec
     if spec.outputs != config.horizon or not (spec.sequence or spec.shape == (config.window,)):
-        raise TaskError("the checkpoint's weights are for another --window or --horizon: use another checkpoint")
+        raise UserError("the checkpoint's weights are for another --window or --horizon: use another checkpoint")
     values = read_series(path, config.column, config.quiet)
     if len(values) < config.window:
-        raise TaskError(f"{path} holds {len(values):,} values: a forecast looks back {config.window}")
+        raise UserError(f"{path} holds {len(values):,} values: a forecast looks back {config.window}")
     seen = torch.from_numpy((values[-config.window :] - spec.shift) / spec.scale).float()
     outputs = model.outputs(seen[None, :, None] if spec.sequence else seen[None])
     forecast = (outputs[:, -1] if spec.sequence else outputs).flatten() * spec.scale + spec.shift

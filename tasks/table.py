@@ -13,13 +13,14 @@ import torch
 from sklearn import datasets
 from torch import Tensor
 
-from nets.plain import short
-from tasks.columns import Columns, choose_columns, fit_columns
-from tasks.config import TaskConfig, TaskError
-from tasks.frames import file_row, is_numeric, listed, numbers, read_csv, texts
-from tasks.predictor import Predictor, Spec
-from tasks.scores import decide, score
-from tasks.task import Dataset, Part, Task, split_rows
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import short
+from agent_gym.tasks.columns import Columns, choose_columns, fit_columns
+from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.frames import file_row, is_numeric, listed, numbers, read_csv, texts
+from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.scores import decide, score
+from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
 MAX_INTEGER_CLASSES = 20  # a target of more different numbers than this, or than every fifth row, is a quantity
 MAX_CLASSES = 100
@@ -84,9 +85,9 @@ class Table(Task):
     scale_target = True
 
     def frame(self) -> pd.DataFrame:
-        """The rows. Raises TaskError."""
+        """The rows. Raises UserError."""
         if not self.config.data:
-            raise TaskError("table needs --data FILE.csv and --target COLUMN")
+            raise UserError("table needs --data FILE.csv and --target COLUMN")
         return read_csv(Path(self.config.data), quiet=self.config.quiet)
 
     @property
@@ -96,7 +97,7 @@ class Table(Task):
     def load(self) -> tuple[Spec, Dataset]:
         config, frame = self.config, self.frame()
         if not config.target:
-            raise TaskError(f"--target is missing: expected one of {listed(frame.columns)}")
+            raise UserError(f"--target is missing: expected one of {listed(frame.columns)}")
         numeric, categorical, notes = choose_columns(frame, config.target, config.ignore)
         unknown = frame[config.target].isna()
         if unknown.any():
@@ -159,13 +160,13 @@ def bundled(bunch: object, target: str) -> pd.DataFrame:
 
 
 def read_target(frame: pd.DataFrame, column: str, kind: str) -> tuple[str, tuple[str, ...], np.ndarray]:
-    """The kind of target, its class names and its values [N]: floats, or class numbers. Raises TaskError."""
+    """The kind of target, its class names and its values [N]: floats, or class numbers. Raises UserError."""
     cells = frame[column]
     if not len(cells):
-        raise TaskError(f"target {column!r} is empty in every row: nothing to learn")
+        raise UserError(f"target {column!r} is empty in every row: nothing to learn")
     count = cells.nunique()
     if count == 1:
-        raise TaskError(
+        raise UserError(
             f"target {column!r} has one class, {short(str(cells.iloc[0]))}, in every row: expected two or more"
         )
     numeric = is_numeric(cells)
@@ -176,9 +177,9 @@ def read_target(frame: pd.DataFrame, column: str, kind: str) -> tuple[str, tuple
     if kind == "regression":
         return kind, (), numbers(frame, column)
     if kind == "binary" and count != 2:
-        raise TaskError(f"target {column!r} has {count} different values: --kind binary expects two")
+        raise UserError(f"target {column!r} has {count} different values: --kind binary expects two")
     if count > MAX_CLASSES:
-        raise TaskError(
+        raise UserError(
             f"target {column!r} has {count:,} different values: expected at most {MAX_CLASSES} classes, or "
             "--kind regression for a column of numbers"
         )
@@ -198,7 +199,7 @@ def targets(spec: Spec, values: np.ndarray) -> Tensor:
 
 
 def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Predictions for the raw rows of a CSV file, and scores where it holds the target too. Raises TaskError."""
+    """Predictions for the raw rows of a CSV file, and scores where it holds the target too. Raises UserError."""
     spec = model.spec
     columns = Columns.restored(spec.columns, math.prod(spec.shape))
     frame = read_csv(path, text_columns=columns.categorical, quiet=config.quiet)
@@ -227,7 +228,7 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
         strangers = [position for position, cell in enumerate(cells) if cell not in number]
         if strangers:
             row, cell = file_row(truth, strangers[0]), cells[strangers[0]]
-            raise TaskError(
+            raise UserError(
                 f"target {spec.target!r}, row {row}: {short(cell)} is no class of the model; "
                 f"expected one of {listed(spec.classes)}"
             )

@@ -11,11 +11,12 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from nets.learner import Learner, Stats
-from nets.losses import LOSSES
-from tasks.config import TaskConfig, TaskError
-from tasks.predictor import Predictor, Spec
-from tasks.scores import HEADLINE, baseline, score, score_table
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.losses import LOSSES
+from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
 
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
 DEFAULT_LOSS = {
@@ -71,7 +72,7 @@ class Task:
         self.order_of, self.order = -1, torch.empty(0, dtype=torch.int64)
         loss = DEFAULT_LOSS[spec.kind] if config.loss == "auto" else config.loss
         if loss not in LOSSES_FOR[spec.kind]:
-            raise TaskError(
+            raise UserError(
                 f"--loss {loss} does not fit a {spec.kind} target: expected one of "
                 f"{', '.join(sorted(LOSSES_FOR[spec.kind]))}"
             )
@@ -85,7 +86,7 @@ class Task:
         self.learner = Learner(self.loss, self.model.parameters(), config.optimizer_config(), capture=same_operations)
 
     def load(self) -> tuple[Spec, Dataset]:
-        """The data, on the CPU. Raises TaskError."""
+        """The data, on the CPU. Raises UserError."""
         raise NotImplementedError
 
     def build(self, spec: Spec) -> Predictor:
@@ -200,7 +201,7 @@ class Task:
 
     def images(self) -> dict[str, np.ndarray]:
         """Pictures for TensorBoard under their tags, uint8 [H, W, 3]."""
-        from tasks.plots import confusion_image
+        from agent_gym.tasks.plots import confusion_image
 
         spec = self.model.spec
         if not spec.classes:
@@ -252,7 +253,7 @@ def split_rows(config: TaskConfig, rows: int, labels: np.ndarray | None = None) 
         if count == 0 or share == 0.0:
             return rows_in, rows_in[:0]
         if count >= len(rows_in):
-            raise TaskError(f"{rows} rows are too few to split: give more, or --val-split 0 --test-split 0")
+            raise UserError(f"{rows} rows are too few to split: give more, or --val-split 0 --test-split 0")
         parts = None
         if labels is not None:
             classes, sizes = np.unique(labels[rows_in], return_counts=True)

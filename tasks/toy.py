@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LinearRegression
 
-from nets.base import ActivationName, EncoderName
-from tasks.config import OptimizerName, ScheduleName
-from tasks.predictor import Predictor, Spec
-from tasks.table import Table, TableConfig, predict
-from tasks.task import Dataset, Part
+from agent_gym.nets.encoders.base import ActivationName, EncoderName
+from agent_gym.tasks.config import OptimizerName, ScheduleName
+from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.table import Table, TableConfig, predict
+from agent_gym.tasks.task import Dataset, Part
 
 __all__ = ["Heights", "HeightsConfig", "Xor", "XorConfig", "predict"]
 

@@ -1,73 +1,153 @@
 """The import rules of docs/architecture.md, read from the code itself."""
 
 import ast
+import re
+import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("nets", "envs", "agents", "tasks", "training")
-FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
-ENTRY_POINTS = [ROOT / "train.py", ROOT / "evaluate.py"]
+ROOMS = ("agent_gym", "agents", "envs", "ground", "nets", "storage", "tasks", "training", "viewing")
+FILES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
+SCRIPTS = [ROOT / "train.py", ROOT / "evaluate.py"]
 
-FORBIDDEN = {
-    "nets": {"envs", "agents", "tasks", "training"},
-    "envs": {"nets", "agents", "tasks", "training"},
-    "tasks": {"envs", "agents", "training"},
-    "agents": {"tasks", "training"},
-    "training": {"agents", "tasks", "envs"},
+MAY_IMPORT = {  # of the project's rooms, beside itself
+    "ground": set(),
+    "nets": {"ground"},
+    "envs": {"ground"},
+    "tasks": {"ground", "nets"},
+    "agents": {"ground", "nets", "envs"},  # of envs the contract alone, see below
+    "storage": {"ground"},
+    "training": {"ground", "nets", "storage", "viewing"},
+    "viewing": {"ground", "storage"},
+    "agent_gym": set(ROOMS),
 }
-NETS_MAY_IMPORT = {"torch", "numpy", "gymnasium", "nets"}
+HOMES = {  # the modules that may import a package, or a part of one
+    "stable_baselines3": r"agents/sb3/.*",
+    "sb3_contrib": r"agents/sb3/.*",
+    "tensorboard": r"storage/.*",
+    "torch.utils.tensorboard": r"storage/.*",
+    "ale_py": r"envs/adapters/atari\.py",
+    "envpool": r"envs/adapters/envpool_env\.py",
+    "imageio": r"viewing/.*",
+    "werkzeug": r"viewing/.*",
+    "tyro": r"(train|evaluate|agent_gym/.*)\.py",
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def imports(path: Path) -> set[str]:
     """Dotted names of all modules that the file imports, at any depth."""
+    return imports_in(ast.parse(path.read_text()))
+
+
+def imports_in(tree: ast.AST) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module)
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                part = f"{node.module}.{alias.name}"
+                names.add(part if part in MODULES else node.module)
     return names
 
 
-def top(names: set[str]) -> set[str]:
-    return {name.split(".")[0] for name in names}
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "agent_gym" else ("agent_gym", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_packages_import_only_what_they_may(path):
-    package = path.relative_to(ROOT).parts[0]
-    assert not top(imports(path)) & (FORBIDDEN[package] | {"train", "evaluate"})
+MODULES = {module_name(p) for p in FILES}
+PARAMS = {"argnames": "path", "argvalues": FILES + SCRIPTS, "ids": name_of}
 
 
-@pytest.mark.parametrize("path", (ROOT / "nets").rglob("*.py"), ids=lambda p: p.name)
+def room_of(module: str) -> str | None:
+    """The room of a module of the project; None for others."""
+    parts = module.split(".")
+    if parts[0] != "agent_gym":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "agent_gym"
+
+
+@pytest.mark.parametrize(**PARAMS)
+def test_rooms_import_only_what_they_may(path):
+    room = path.relative_to(ROOT).parts[0]
+    allowed = MAY_IMPORT.get(room, {"agent_gym"}) | {room}
+    assert {r for r in map(room_of, imports(path)) if r} <= allowed
+    assert not {"train", "evaluate", *ROOMS} - {"agent_gym"} & {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p).startswith("nets/")], ids=name_of)
 def test_nets_import_torch_numpy_and_gymnasium_only(path):
-    import sys
+    foreign = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+    assert foreign <= {"torch", "numpy", "gymnasium", "agent_gym"}
 
-    assert top(imports(path)) <= NETS_MAY_IMPORT | set(sys.stdlib_module_names)
+
+@pytest.mark.parametrize(**PARAMS)
+def test_agents_know_only_the_contract_of_envs(path):
+    if name_of(path).startswith("agents/"):
+        assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.vector"}
 
 
-@pytest.mark.parametrize("path", FILES + ENTRY_POINTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_single_homes(path):
-    name, tree = str(path.relative_to(ROOT)), ast.parse(path.read_text())
-    if name != "nets/learner.py":
+@pytest.mark.parametrize(**PARAMS)
+def test_gradients_and_packages_have_single_homes(path):
+    name, tree = name_of(path), ast.parse(path.read_text())
+    if not name.startswith("nets/learner/"):
         calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
-        assert not [c for c in calls if c.attr == "backward"], "gradients are taken in nets/learner.py alone"
-    if name != "agents/sb3.py":
-        assert "stable_baselines3" not in top(imports(path))
-    if not name.startswith("training/"):
+        assert not [c for c in calls if c.attr == "backward"], "gradients are taken in nets/learner/ alone"
+    if not name.startswith("storage/"):
         assert "SummaryWriter" not in path.read_text() and "RecordWriter" not in path.read_text()
-    assert len(path.read_text().splitlines()) <= 300
+    for package, home in HOMES.items():
+        found = [n for n in imports(path) if n == package or n.startswith(f"{package}.")]
+        assert not found or re.fullmatch(home, name), f"{name} imports {found}"
 
 
 def test_one_algorithm_never_imports_another():
-    algorithms = {p.stem for p in (ROOT / "agents").glob("*.py") if p.stem in {"ppo", "dqn", "sac", "td3", "sb3"}}
-    for name in algorithms:
-        others = {f"agents.{other}" for other in algorithms - {name}}
-        assert not imports(ROOT / "agents" / f"{name}.py") & others
+    from agent_gym.agents import AGENTS
+
+    algorithms = {module for module, _, _ in AGENTS.values()}
+    for module in algorithms:
+        path = ROOT / (module.removeprefix("agent_gym.").replace(".", "/") + ".py")
+        assert not imports(path) & (algorithms - {module})
 
 
-def test_agents_know_only_the_contract_of_envs():
-    for path in (ROOT / "agents").glob("*.py"):
-        assert {n for n in imports(path) if n.split(".")[0] == "envs"} <= {"envs.vector"}
+def test_no_module_imports_itself_through_others():
+    """Imports at the top of modules alone: those within functions come when they are used."""
+    graph = {}
+    for path in FILES:
+        top = ast.Module(
+            [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], []
+        )
+        graph[module_name(path)] = {n for n in imports_in(top) if n in MODULES}
+    done, open_ = set(), []
+
+    def visit(module):
+        assert module not in open_, f"a circle: {' → '.join([*open_[open_.index(module) :], module])}"
+        if module in done:
+            return
+        open_.append(module)
+        for other in graph[module]:
+            if other != module:
+                visit(other)
+        open_.pop()
+        done.add(module)
+
+    for module in graph:
+        visit(module)
+
+
+def test_the_wheel_holds_every_room_under_one_name():
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = set(config["options"]["packages"].split())
+    assert packages == {module_name(p.parent / "__init__.py") for p in FILES}
+    for path in FILES:
+        assert (path.parent / "__init__.py").exists()

@@ -13,13 +13,13 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import config_class
-from agents.config import ConfigError
-from agents.sb3 import algorithm_class, make_algorithm
-from agents.sb3_presets import zoo_preset
+from agent_gym.agents import config_class
+from agent_gym.agents.sb3.agent import algorithm_class, make_algorithm
+from agent_gym.agents.sb3.presets import zoo_preset
+from agent_gym.envs.make import make_single
+from agent_gym.ground.errors import UserError
 from benchmarks import compare
 from benchmarks.matching import SB3_DEFAULTS, algo_for, defaults, matched
-from envs.make import make_single
 
 ROOT = Path(__file__).parent.parent
 
@@ -118,7 +118,7 @@ def test_defaults_are_those_of_the_library(algo):
 def test_what_ours_has_not_is_refused():
     space = make_single("Pendulum-v1").action_space
     for settings in ({"train_freq": [1, "episode"]}, {"policy_kwargs": {"net_arch": {"pi": [64], "qf": [256]}}}):
-        with pytest.raises(ConfigError, match="train_freq|net_arch"):
+        with pytest.raises(UserError, match="train_freq|net_arch"):
             matched("sac", "", {"n_timesteps": 1000} | settings, space)
 
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
-from training.checkpoint import open_checkpoint
+from agent_gym.storage.checkpoint import open_checkpoint
 
 SMALL = ["--total-steps", "2048", "--num-envs", "4", "--num-steps", "32", "--eval-episodes", "4", "--num-epochs", "2"]
 SMALL += ["--eval-every", "100000", "--quiet"]

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import train
-from nets import tensor_file
+from agent_gym.storage import tensor_file
 
 ROOT = Path(__file__).parent.parent
 ROOM = 6 * 2**30  # bytes of address space; torch and its libraries alone take about half

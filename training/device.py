@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from training.errors import UserError
+from agent_gym.ground.errors import UserError
 
 
 def choose_device(wanted: str, *, native: bool) -> torch.device:

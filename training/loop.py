@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from training.progress import Progress
-from training.run import Run
-from training.segments import History
-from training.signals import StopSignal
+from agent_gym.storage.run import Run
+from agent_gym.storage.segments import History
+from agent_gym.training.progress import Progress
+from agent_gym.training.signals import StopSignal
 
 
 class Trainee(Protocol):

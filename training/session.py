@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nets.plain import all_finite, require_like
-from training.checkpoint import open_checkpoint
-from training.errors import UserError
-from training.loop import Every, Meter, Trainee, train
-from training.progress import Progress, print_config, print_result
-from training.run import ERROR_LOG, Run, default_run_dir
-from training.signals import StopSignal
-from training.surroundings import differences, replace_generators, surroundings
-from training.video import Clip
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import all_finite, require_like
+from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.storage.provenance import differences, replace_generators, surroundings
+from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
+from agent_gym.training.loop import Every, Meter, Trainee, train
+from agent_gym.training.progress import Progress, print_config, print_result
+from agent_gym.training.signals import StopSignal
+from agent_gym.viewing.film import Clip
 
 PAUSE = 1.0  # seconds between two checkpoints where the user has not said how often: what a short run would lose
 

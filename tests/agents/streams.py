@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.replay import Replay
-from envs.vector import Step
-from nets.tree import tree_leaves, tree_map
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.envs.vector import Step
+from agent_gym.ground.tree import tree_leaves, tree_map
 
 FRAME = (3, 2)
 VECTOR = spaces.Box(-1.0, 1.0, (3,))

@@ -12,11 +12,11 @@ from stable_baselines3 import DQN as SB3DQN
 from tiny_envs import Chain, Cue, score, train
 from torch import Tensor, nn
 
-from agents.critic import QNetwork
-from agents.dqn import DQN, DQNConfig, QRDQNConfig, quantile_huber
-from envs.gymnasium_env import SyncEnv
-from envs.make import make_env
-from nets.base import EncoderConfig
+from agent_gym.agents.critic import QNetwork
+from agent_gym.agents.dqn import DQN, DQNConfig, QRDQNConfig, quantile_huber
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
+from agent_gym.envs.make import make_env
+from agent_gym.nets.encoders.base import EncoderConfig
 
 PLAIN = {"double": False, "dueling": False, "n_step": 1, "buffer_size": 100, "hidden_sizes": (32, 32)}
 

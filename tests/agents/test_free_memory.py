@@ -4,13 +4,13 @@ import psutil
 import pytest
 import torch
 
-import agents.free_memory
-from agents.free_memory import free_bytes
+from agent_gym.agents.buffers import free_memory
+from agent_gym.agents.buffers.free_memory import free_bytes
 
 
 @pytest.mark.parametrize("limit, expected", [("2000000", 2_000_000 - (700_000 - 300_000)), ("max", None), (None, None)])
 def test_a_containers_limit_counts_without_its_cache(tmp_path, monkeypatch, limit, expected):
-    monkeypatch.setattr(agents.free_memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(free_memory, "CGROUP", tmp_path)
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit + "\n")
         (tmp_path / "memory.current").write_text("700000\n")

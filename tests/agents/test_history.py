@@ -4,9 +4,9 @@ import pytest
 import torch
 from streams import Reference, Script, make_replay, play
 
-from agents.history import ReplayHistory
-from agents.replay import Replay
-from nets.tree import tree_leaves, tree_map
+from agent_gym.agents.buffers.history import ReplayHistory
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.ground.tree import tree_leaves, tree_map
 
 
 def copied(tree):

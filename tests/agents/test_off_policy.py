@@ -7,13 +7,13 @@ import torch
 from gymnasium import spaces
 from tiny_envs import Numbered
 
-import nets.capture
-from agents import agent_class, config_class
-from agents.off_policy import AT_ONCE, batch_mean
-from envs.gymnasium_env import SyncEnv, VectorAdapter
-from envs.make import make_env
-from envs.vector import EnvFailure
-from nets.tree import tree_leaves
+from agent_gym.agents import agent_class, config_class
+from agent_gym.agents.off_policy import AT_ONCE, batch_mean
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.make import make_env
+from agent_gym.envs.vector import EnvFailure
+from agent_gym.ground.tree import tree_leaves
+from agent_gym.nets.learner import graphs
 
 SHORT = {"sequence_length": 6, "burn_in": 3, "n_step": 1}
 NARROW = {"hidden_sizes": (8,), "batch_size": 8, "buffer_size": 500}
@@ -190,14 +190,14 @@ def test_losses_replay_as_graphs_and_give_the_same_weights(case, monkeypatch):
     name, env_id, settings = CAPTURED[case]
     weights = []
     for patience in (3, 10**9):
-        monkeypatch.setattr(nets.capture, "PATIENCE", patience)
+        monkeypatch.setattr(graphs, "PATIENCE", patience)
         agent = make_agent(name, env_id, num_envs=2, learning_starts=20, **settings)
         agent.begin()
         while agent.steps < 60:
             agent.collect()
             agent.update()
-        graphs = [graph for learner in agent.learners.values() for graph in learner.graph.graphs.values()]
-        assert len(graphs) == (len(agent.learners) if patience == 3 else 0) and None not in graphs
+        replayed = [graph for learner in agent.learners.values() for graph in learner.graph.graphs.values()]
+        assert len(replayed) == (len(agent.learners) if patience == 3 else 0) and None not in replayed
         weights.append([learner.parameters.detach() for learner in agent.learners.values()])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 

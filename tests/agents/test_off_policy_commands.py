@@ -9,13 +9,13 @@ import torch
 from gymnasium import spaces
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import agents.free_memory
 import evaluate
 import train as command
-from agents import agent_class, config_class
-from agents.config import ConfigError
-from agents.off_policy import OffPolicyConfig
-from envs.make import make_env
+from agent_gym.agents import agent_class, config_class
+from agent_gym.agents.buffers import free_memory
+from agent_gym.agents.off_policy import OffPolicyConfig
+from agent_gym.envs.make import make_env
+from agent_gym.ground.errors import UserError
 
 NARROW = {"hidden_sizes": (8,), "batch_size": 8, "buffer_size": 500}
 
@@ -40,14 +40,14 @@ def make_agent(name: str, env_id: str = "CartPole-v1", backend: str = "auto", **
     ],
 )
 def test_settings_that_cannot_work(settings, words):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         OffPolicyConfig(**NARROW | settings)
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
 def test_sequences_longer_than_what_is_collected_or_kept():
     for settings in ({"learning_starts": 30}, {"learning_starts": 200, "buffer_size": 64}):
-        with pytest.raises(ConfigError, match="expected at least 82"):
+        with pytest.raises(UserError, match="expected at least 82"):
             make_agent("dqn", encoder="gru", num_envs=2, sequence_length=32, burn_in=7, n_step=1, **settings).begin()
 
 
@@ -135,7 +135,7 @@ def test_playing_needs_no_replay_buffer(capsys, tmp_path, monkeypatch):
     flags += ["--buffer-size", "1000", "--recurrent-size", "4", "--sequence-length", "8", "--burn-in", "0"]
     assert command.main(flags) == 0
     # More environments than the buffer would have room for, on a machine that has no room for the buffer.
-    monkeypatch.setattr(agents.free_memory, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(free_memory, "free_bytes", lambda device: 1000)
     capsys.readouterr()
     assert evaluate.main([str(run), "--episodes", "25", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["episodes"] == 25

@@ -9,13 +9,13 @@ from gymnasium import spaces
 from stable_baselines3 import PPO as SB3PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from agents import agent_class
-from agents.policy import ActorCritic
-from agents.ppo import PPO, A2CConfig, PPOConfig, ppo_loss, ratio_stats
-from agents.returns import standardize
-from agents.rollout import Rollout, minibatches
-from envs.make import make_env
-from nets.encoders import EncoderConfig
+from agent_gym.agents import agent_class
+from agent_gym.agents.buffers.returns import standardize
+from agent_gym.agents.buffers.rollout import Rollout, minibatches
+from agent_gym.agents.networks import ActorCritic
+from agent_gym.agents.ppo import PPO, A2CConfig, PPOConfig, ppo_loss, ratio_stats
+from agent_gym.envs.make import make_env
+from agent_gym.nets.encoders.make import EncoderConfig
 
 OBS = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from streams import Reference, Script, key, make_replay, play
 
-from agents.priorities import SumTree
+from agent_gym.agents.buffers.sum_tree import SumTree
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -6,16 +6,16 @@ import torch
 from gymnasium import spaces
 from streams import VECTOR, Reference, Script, key, make_replay, n_steps, play
 
-import agents.free_memory
-from agents.config import ConfigError
-from agents.features import both, following, now
-from agents.n_step import BARE, START, TERMINATED, TRUNCATED, n_step_return
-from agents.replay import Replay
-from envs.make import make_env
-from envs.vector import Step
-from nets.base import EncoderConfig
-from nets.encoders import make_encoder
-from nets.tree import tree_leaves, tree_map
+from agent_gym.agents.buffers import free_memory
+from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED, n_step_return
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.features import both, following, now
+from agent_gym.envs.make import make_env
+from agent_gym.envs.vector import Step
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import tree_leaves, tree_map
+from agent_gym.nets.encoders.base import EncoderConfig
+from agent_gym.nets.encoders.make import make_encoder
 
 GAMMA = 0.9
 
@@ -208,14 +208,14 @@ def test_single_pictures_take_little_more_than_one_each():
 
 
 def test_a_buffer_larger_than_memory_is_refused_with_one_that_fits(monkeypatch):
-    monkeypatch.setattr(agents.free_memory, "free_bytes", lambda device: 2_000_000_000)
+    monkeypatch.setattr(free_memory, "free_bytes", lambda device: 2_000_000_000)
     action = torch.zeros(8, dtype=torch.int64)
-    with pytest.raises(ConfigError, match=r"--buffer-size 1000000 needs 7\.6 GB and 2\.0 GB are free") as error:
+    with pytest.raises(UserError, match=r"--buffer-size 1000000 needs 7\.6 GB and 2\.0 GB are free") as error:
         Replay(1_000_000, 8, ATARI, action, "meta", frame_stack=4)
     fitting = int(str(error.value).split("--buffer-size")[-1].split()[0])
     assert 200_000 < fitting < 280_000
     assert Replay(fitting, 8, ATARI, action, "meta", frame_stack=4).num_bytes <= 2_000_000_000
-    with pytest.raises(ConfigError):
+    with pytest.raises(UserError):
         Replay(2 * fitting, 8, ATARI, action, "meta", frame_stack=4)
 
 

@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from agents.returns import EpisodeStats, gae
+from agent_gym.agents.buffers.returns import EpisodeStats, gae
 
 
 def test_gae_by_hand():

@@ -19,10 +19,10 @@ from sb3_side import (
 from stable_baselines3 import SAC as SB3SAC
 from tiny_envs import Aim, Cue, miss, score, train
 
-from agents.config import ConfigError
-from agents.sac import SAC, SACConfig
-from envs.gymnasium_env import SyncEnv
-from envs.make import make_env
+from agent_gym.agents.sac import SAC, SACConfig
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
+from agent_gym.envs.make import make_env
+from agent_gym.ground.errors import UserError
 
 SMALL = {"buffer_size": 100, "batch_size": 32}
 
@@ -155,7 +155,7 @@ def test_multi_discrete_actions_are_refused():
     class Odd(gymnasium.Env):
         observation_space, action_space = spaces.Box(-1.0, 1.0, (2,)), spaces.MultiDiscrete([2, 3])
 
-    with pytest.raises(ConfigError, match="sac cannot act in MultiDiscrete"):
+    with pytest.raises(UserError, match="sac cannot act in MultiDiscrete"):
         SAC(SACConfig(**SMALL), SyncEnv([Odd()], "Odd-v0"))
 
 

@@ -14,15 +14,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agents.config import ConfigError
-from agents.sb3 import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm
-from agents.sb3_config import SB3Config, sb3_preset
-from agents.sb3_presets import zoo_preset
-from envs.arrays import env_seeds
-from envs.gymnasium_env import SyncEnv
-from envs.make import make_env
-from nets.base import EncoderConfig
-from nets.encoders import make_encoder
+from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm
+from agent_gym.agents.sb3.config import SB3Config, sb3_preset
+from agent_gym.agents.sb3.presets import zoo_preset
+from agent_gym.envs.adapters.arrays import env_seeds
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
+from agent_gym.envs.make import make_env
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.base import EncoderConfig
+from agent_gym.nets.encoders.make import make_encoder
 
 ROOT = Path(__file__).parents[2]
 NARROW = {"net_arch": [8]}
@@ -189,7 +189,7 @@ def test_a_policy_does_not_initialise_the_extractor_again():
 
 @pytest.mark.parametrize("encoder", ["lstm", "gru"])
 def test_extractor_refuses_memory(encoder):
-    with pytest.raises(ConfigError, match="memory"):
+    with pytest.raises(UserError, match="memory"):
         EncoderExtractor(SPACES["vector"], encoder=encoder)
 
 
@@ -242,7 +242,7 @@ def test_masks_hold_in_training_and_in_evaluation():
     agent = SB3(config, SyncEnv([Choosy(), Choosy()]))
     agent.begin()
     advance(agent, 64)
-    from training.evaluation import play
+    from agent_gym.training.evaluation import play
 
     other = SyncEnv([Choosy() for _ in range(3)])
     assert (play(agent.playing_in(other), other, 6, seed=0, explore=True).returns == 10.0).all()
@@ -293,7 +293,7 @@ def test_presets_are_the_zoos():
 
 
 def test_every_preset_builds_its_algorithm():
-    from agents.sb3_presets import ZOO
+    from agent_gym.agents.sb3.presets import ZOO
 
     image = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     for algo, table in ZOO.items():
@@ -321,7 +321,7 @@ def _widths(policy_kwargs: dict):
 
 def test_contrib_missing_names_the_install_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "sb3_contrib", None)
-    with pytest.raises(ConfigError, match=r"pip install 'agent-gym\[sb3-contrib\]'"):
+    with pytest.raises(UserError, match=r"pip install 'agent-gym\[sb3-contrib\]'"):
         algorithm_class("TQC")
 
 

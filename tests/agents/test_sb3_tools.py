@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
-from agents.sb3_model import SavedModel, fits, normalizer_path
-from envs.make import make_env
-from training.evaluation import EVAL_SEED, play
+from agent_gym.agents.sb3.saved_model import SavedModel, fits, normalizer_path
+from agent_gym.envs.make import make_env
+from agent_gym.training.evaluation import EVAL_SEED, play
 
 SMALL = '{"n_steps": 16, "batch_size": 32, "n_epochs": 2}'
 
@@ -123,7 +123,7 @@ class Picture(gymnasium.Env):
 
 
 def test_saved_image_model_takes_channels_last(tmp_path):
-    from envs.gymnasium_env import SyncEnv
+    from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 
     PPO("CnnPolicy", Picture(), n_steps=8, device="cpu").save(tmp_path / "m.zip")
     env = SyncEnv([Picture()])

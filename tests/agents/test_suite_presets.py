@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from agents import agent_class, config_class
-from agents.presets import PRESETS
-from agents.suite_presets import SUITE_PRESETS
-from envs.make import make_env
-from envs.native import NATIVE
+from agent_gym.agents import agent_class, config_class
+from agent_gym.agents.presets.choose import PRESETS
+from agent_gym.agents.presets.suite import SUITE_PRESETS
+from agent_gym.envs.make import make_env
+from agent_gym.envs.native.core import NATIVE
 
 
 def test_every_native_environment_has_a_preset():

@@ -7,9 +7,9 @@ from stable_baselines3 import DDPG as SB3DDPG
 from stable_baselines3 import TD3 as SB3TD3
 from tiny_envs import Aim, miss, train
 
-from agents.td3 import TD3, DDPGConfig, TD3Config
-from envs.gymnasium_env import SyncEnv
-from envs.make import make_env
+from agent_gym.agents.td3 import TD3, DDPGConfig, TD3Config
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
+from agent_gym.envs.make import make_env
 
 SMALL = {"buffer_size": 100, "batch_size": 32}
 

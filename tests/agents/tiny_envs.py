@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agents.agent import Agent
+from agent_gym.agents.agent import Agent
 
 
 class Chain(gymnasium.Env):

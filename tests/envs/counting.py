@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 
-from envs.vector import Step
+from agent_gym.envs.vector import Step
 
 GO_ON, TERMINATE, TRUNCATE = range(3)
 

@@ -10,10 +10,10 @@ from gymnasium.spaces import Box, Discrete
 from scipy.integrate import quad_vec
 
 import train
-from agents.config import AgentConfig, AtariFlags, ConfigError
-from envs.atari import AtariOptions, Preprocessing, averaging
-from envs.make import make_env, make_single
-from envs.vector import EnvSpecError
+from agent_gym.agents.config import AgentConfig, AtariFlags
+from agent_gym.envs.adapters.atari import AtariOptions, Preprocessing, averaging
+from agent_gym.envs.make import make_env, make_single
+from agent_gym.ground.errors import UserError
 
 PLAIN = {"noop_max": 0, "sticky_actions": 0.0}
 
@@ -162,22 +162,25 @@ def test_auto_takes_ale_pys_own_and_evaluation_is_raw():
 
 
 def test_bad_flags(capsys):
-    with pytest.raises(ConfigError, match="expected at least 1"):
+    with pytest.raises(UserError, match="expected at least 1"):
         AtariFlags(frame_skip=0)
-    with pytest.raises(ConfigError, match="CartPole-v1 is none"):
+    with pytest.raises(UserError, match="CartPole-v1 is none"):
         AgentConfig(atari=AtariFlags(sticky_actions=0.0)).make_kwargs(False)
-    with pytest.raises(EnvSpecError, match="--atari.frame-skip"):
+    with pytest.raises(UserError, match="--atari.frame-skip"):
         make_single("ALE/Pong-v5", {"frameskip": 2})
-    with pytest.raises(EnvSpecError, match="no argument 'colour'.*it may hold game, mode"):
+    with pytest.raises(UserError, match="no argument 'colour'.*it may hold game, mode"):
         make_single("ALE/Pong-v5", {"colour": 2})
     assert train.main(["ppo", "--atari.sticky-actions", "2"]) == 2
     assert "--atari.sticky-actions 2" in capsys.readouterr().err
 
 
 def test_flags_survive_in_the_configuration():
-    from agents import restore_config
-    from agents.ppo import PPOConfig
+    from agent_gym.agents.ppo import PPOConfig
+    from agent_gym.restore import restore_config
 
     config = PPOConfig(env="ALE/Pong-v5", atari=AtariFlags(frame_skip=5))
-    assert restore_config("ppo", config.plain(True)) == config
-    assert "atari" not in PPOConfig().plain(False) and restore_config("ppo", PPOConfig().plain(False)) == PPOConfig()
+    assert restore_config("agent", "ppo", config.plain(True)) == config
+    assert (
+        "atari" not in PPOConfig().plain(False)
+        and restore_config("agent", "ppo", PPOConfig().plain(False)) == PPOConfig()
+    )

@@ -8,13 +8,13 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
-from envs.bounds import Bounds, from_library
-from envs.make import find_spec, make_env
-from envs.native import Core, NativeVectorEnv
-from envs.recovery import MOST, Recovery
-from envs.spaces import ObsLayout
-from envs.vector import EnvFailure, Step
-from envs.watch import Watch
+from agent_gym.envs.adapters.bounds import Bounds, from_library
+from agent_gym.envs.adapters.spaces import ObsLayout
+from agent_gym.envs.failures import MOST, Recovery
+from agent_gym.envs.make import find_spec, make_env
+from agent_gym.envs.native.core import Core, NativeVectorEnv
+from agent_gym.envs.native.finite import Watch
+from agent_gym.envs.vector import EnvFailure, Step
 
 B = 4
 

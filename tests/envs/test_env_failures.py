@@ -12,9 +12,9 @@ import torch
 from counting import Count
 from gymnasium.spaces import Box
 
-from envs.gymnasium_env import SyncEnv, VectorAdapter
-from envs.vector import EnvFailure
-from envs.workers import WorkerEnv
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.adapters.workers import WorkerEnv
+from agent_gym.envs.vector import EnvFailure
 
 
 class Bad(Count):
@@ -78,7 +78,7 @@ def test_failure_names_environment_number_and_step(kind, how, says):
 
 
 def _seeds(env) -> list[int]:
-    from envs.arrays import env_seeds
+    from agent_gym.envs.adapters.arrays import env_seeds
 
     return env_seeds(0, env.num_envs)
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from counting import TERMINATE, Count, Truth
 
-from agents.ppo import PPO, PPOConfig
-from agents.replay import Replay
-from agents.returns import EpisodeStats, gae
-from envs.arrays import env_seeds
-from envs.envpool_env import EnvPoolEnv
-from envs.gymnasium_env import SyncEnv, VectorAdapter
-from envs.make import make_single
-from envs.recovery import MOST, ErrorLog, Recovery
-from envs.vector import EnvFailure
-from envs.workers import WorkerEnv
-from training.evaluation import play
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.buffers.returns import EpisodeStats, gae
+from agent_gym.agents.ppo import PPO, PPOConfig
+from agent_gym.envs.adapters.arrays import env_seeds
+from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.adapters.workers import WorkerEnv
+from agent_gym.envs.failures import MOST, ErrorLog, Recovery
+from agent_gym.envs.make import make_single
+from agent_gym.envs.vector import EnvFailure
+from agent_gym.training.evaluation import play
 
 B, CULPRIT = 4, 2
 GO_ON = torch.zeros(B, dtype=torch.int64)

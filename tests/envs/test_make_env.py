@@ -10,9 +10,9 @@ import pytest
 import torch
 from counting import Count
 
-import envs.make
-from envs.make import find_spec, make_env, make_single
-from envs.vector import EnvSpecError
+from agent_gym.envs import make
+from agent_gym.envs.make import find_spec, make_env, make_single
+from agent_gym.ground.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from envs.vector import EnvSpecError
     ],
 )
 def test_bad_request_is_one_clear_line(env_id, kwargs, says):
-    with pytest.raises(EnvSpecError, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         make_env(env_id, **{"num_envs": 2, **kwargs})
     assert "\n" not in str(caught.value)
 
@@ -51,16 +51,16 @@ def test_missing_extra_names_the_install_line(monkeypatch, env_id, package, modu
     for name in [name for name in sys.modules if name.startswith((modules, f"{package}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)  # importing it now fails
-    with pytest.raises(EnvSpecError, match=rf"pip install 'agent-gym\[{extra}\]'"):
+    with pytest.raises(UserError, match=rf"pip install 'agent-gym\[{extra}\]'"):
         make_env(env_id, 2, backend="gymnasium")
 
 
 @pytest.mark.parametrize(("env_id", "module"), [("ALE/Pong-v5", "ale_py"), ("LunarLander-v3", "envpool")])
 def test_missing_atari_and_envpool(monkeypatch, env_id, module):
-    find = envs.make.importlib.util.find_spec
-    monkeypatch.setattr(envs.make.importlib.util, "find_spec", lambda name: None if name == module else find(name))
+    find = make.importlib.util.find_spec
+    monkeypatch.setattr(make.importlib.util, "find_spec", lambda name: None if name == module else find(name))
     extra = "atari" if module == "ale_py" else module
-    with pytest.raises(EnvSpecError, match=rf"pip install 'agent-gym\[{extra}\]'"):
+    with pytest.raises(UserError, match=rf"pip install 'agent-gym\[{extra}\]'"):
         make_env(env_id, 2, backend="envpool")
     if module == "envpool":
         env = make_env(env_id, 8)
@@ -127,5 +127,5 @@ def test_unsupported_spaces_are_named():
     nested = type("NestedEnv", (Count,), {"action_space": gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2))})
     for env_class, says in ((text, r"space Text\("), (nested, r"action space Dict\(")):
         gymnasium.register(f"Counting/{env_class.__name__}-v0", entry_point=env_class, disable_env_checker=True)
-        with pytest.raises(EnvSpecError, match=says):
+        with pytest.raises(UserError, match=says):
             make_env(f"Counting/{env_class.__name__}-v0", 2)

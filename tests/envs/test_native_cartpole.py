@@ -11,9 +11,9 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from scipy.stats import kstest
 
-from envs.cartpole import CARTPOLE, CARTPOLE_NO_VEL
-from envs.make import make_env, native_core
-from envs.native import NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.make import make_env, native_core
+from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
+from agent_gym.envs.native.core import NativeGymEnv, NativeVectorEnv
 
 GENERATOR = torch.Generator().manual_seed(0)
 

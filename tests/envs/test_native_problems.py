@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from agent_gym.envs.native import driving, obstacles, recommender, repeat_previous, snake, tanks, tmaze
+from agent_gym.envs.native.core import NativeVectorEnv
 from benchmarks.baselines import SCRIPTED, returns
-from envs import driving, obstacles, recommender, repeat_previous, snake, tanks, tmaze
-from envs.native import NativeVectorEnv
 
 CPU = torch.device("cpu")
 

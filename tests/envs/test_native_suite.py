@@ -13,9 +13,9 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
+from agent_gym.envs.make import make_env, make_single, native_core, scoring_backend
+from agent_gym.envs.native.core import NATIVE, NativeGymEnv, NativeVectorEnv
 from benchmarks.baselines import SCRIPTED, random_policy, returns
-from envs.make import make_env, make_single, native_core, scoring_backend
-from envs.native import NATIVE, NativeGymEnv, NativeVectorEnv
 
 CORES = list(NATIVE.values())
 OWN = [core for core in CORES if core.id.startswith("AgentGym/") and "NoVel" not in core.id]

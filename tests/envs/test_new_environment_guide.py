@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import train
+from agent_gym.envs.make import make_env, make_single
 from benchmarks.baselines import random_policy, returns
-from envs.make import make_env, make_single
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "new_environment.md").read_text()
 

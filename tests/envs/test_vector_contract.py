@@ -12,12 +12,12 @@ import torch
 from counting import GO_ON, TRUNCATE, Count, Truth, flat, random_actions
 from gymnasium.vector import AutoresetMode
 
-from envs.arrays import env_seeds
-from envs.cartpole import CARTPOLE
-from envs.envpool_env import EnvPoolEnv
-from envs.gymnasium_env import SyncEnv, VectorAdapter
-from envs.make import make_env, make_single
-from envs.workers import WorkerEnv
+from agent_gym.envs.adapters.arrays import env_seeds
+from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.adapters.workers import WorkerEnv
+from agent_gym.envs.make import make_env, make_single
+from agent_gym.envs.native.cartpole import CARTPOLE
 
 B, T = 5, 60
 

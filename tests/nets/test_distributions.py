@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch import distributions as reference
 
-from nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical, SquashedGaussian
+from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical, SquashedGaussian
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from gymnasium import spaces
 from torch import nn
 
-from nets.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
-from nets.base import UnsupportedSpace
-from nets.cnn import to_nchw
-from nets.encoders import EncoderConfig, make_encoder
-from nets.summary import summary
-from nets.tree import tree_leaves, tree_map
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import tree_leaves, tree_map
+from agent_gym.nets.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
+from agent_gym.nets.encoders.cnn import to_nchw
+from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.summary import summary
 
 
 def image(*shape: int) -> spaces.Box:
@@ -71,15 +71,15 @@ def test_every_space_encodes(space, name):
 
 @pytest.mark.parametrize("space", [spaces.Text(4), spaces.Dict(a=spaces.Text(4)), spaces.Box(-1, 1, (0,))], ids=str)
 def test_unsupported_spaces_are_named(space):
-    with pytest.raises(UnsupportedSpace, match="Text|Box") as error:
+    with pytest.raises(UserError, match="Text|Box") as error:
         make_encoder(space, EncoderConfig())
     assert "\n" not in str(error.value)
 
 
 def test_cnn_without_an_image_and_too_many_convolutions_are_refused():
-    with pytest.raises(UnsupportedSpace, match="needs an image"):
+    with pytest.raises(UserError, match="needs an image"):
         make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig("cnn"))
-    with pytest.raises(UnsupportedSpace, match="too small for conv_layers"):
+    with pytest.raises(UserError, match="too small for conv_layers"):
         make_encoder(image(8, 8, 3), EncoderConfig(conv_layers=((8, 5, 2, 0), (8, 5, 2, 0))))
 
 

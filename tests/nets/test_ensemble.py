@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nets.ensemble import BatchedLayerNorm, BatchedLinear, EnsembleMLP
+from agent_gym.nets.ensemble import BatchedLayerNorm, BatchedLinear, EnsembleMLP
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

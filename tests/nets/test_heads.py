@@ -5,9 +5,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from nets.base import UnsupportedSpace
-from nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical
-from nets.heads import LinearHead, SquashedGaussianHead, ValueHead, make_policy_head
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical
+from agent_gym.nets.heads import LinearHead, SquashedGaussianHead, ValueHead, make_policy_head
 
 SPACES = [
     (spaces.Discrete(3, start=2), Categorical),
@@ -76,11 +76,11 @@ def test_squashed_head_reaches_the_bounds_and_no_further():
     ids=str,
 )
 def test_unsupported_action_spaces_are_named(space):
-    with pytest.raises(UnsupportedSpace, match="action space .* not supported") as error:
+    with pytest.raises(UserError, match="action space .* not supported") as error:
         make_policy_head(space, 8)
     assert str(space) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_squashed_head_refuses_an_unbounded_box():
-    with pytest.raises(UnsupportedSpace, match="finite bounds"):
+    with pytest.raises(UserError, match="finite bounds"):
         SquashedGaussianHead(spaces.Box(-np.inf, np.inf, (2,)), 8)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-import nets.capture
-from nets.learner import Learner, NonFiniteError, OptimizerConfig
+from agent_gym.nets.learner import graphs
+from agent_gym.nets.learner.learner import Learner, NonFiniteError, OptimizerConfig
 
 
 @pytest.fixture(autouse=True)
 def trace_at_once(monkeypatch):
-    monkeypatch.setattr(nets.capture, "PATIENCE", 0)
+    monkeypatch.setattr(graphs, "PATIENCE", 0)
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -110,9 +110,7 @@ def test_frozen_and_unused_parameters_stay(capture):
     assert not torch.equal(first, model[2].weight)
 
 
-@pytest.mark.parametrize(
-    "schedule, halfway, end", [("constant", 1.0, 1.0), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0)]
-)
+@pytest.mark.parametrize("schedule, halfway, end", [("constant", 1.0, 1.0), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0)])
 def test_schedules(schedule, halfway, end):
     model = network()
     config = OptimizerConfig(learning_rate=0.2, schedule=schedule)

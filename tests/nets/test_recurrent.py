@@ -5,9 +5,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nets.encoders import EncoderConfig, make_encoder
-from nets.recurrent import RecurrentEncoder
-from nets.scan import GRUScan, RNNScan
+from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.encoders.recurrent import RecurrentEncoder
+from agent_gym.nets.encoders.scan import GRUScan, RNNScan
 
 STEPS, BATCH, INPUTS, SIZE = 12, 5, 3, 8
 REFERENCE = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-import nets.capture
-from nets.capture import GradientGraph
-from nets.ensemble import EnsembleMLP
-from nets.learner import flatten
-from nets.simplify import simplify
+from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.learner import graphs
+from agent_gym.nets.learner.graphs import GradientGraph
+from agent_gym.nets.learner.learner import flatten
+from agent_gym.nets.learner.simplify import simplify
 
 
 def operations(graph) -> list[str]:
@@ -80,7 +80,7 @@ def test_operands_that_change_stop_it():
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
 def test_replayed_losses_keep_every_bit_of_the_plain_ones(activation, monkeypatch):
-    monkeypatch.setattr(nets.capture, "PATIENCE", 0)
+    monkeypatch.setattr(graphs, "PATIENCE", 0)
     torch.manual_seed(0)
     critics, policy = EnsembleMLP(2, 5, (16, 16), 1, activation), nn.Linear(3, 4)
 
@@ -102,13 +102,13 @@ def test_replayed_losses_keep_every_bit_of_the_plain_ones(activation, monkeypatc
             assert torch.equal(a, b)
         assert torch.equal(loss, expected) and torch.equal(stats["q"], expected_stats["q"])
     (graph,) = replayed.graphs.values()
-    assert graph is not None and graph.trials == nets.capture.TRIALS  # it was really replayed
+    assert graph is not None and graph.trials == graphs.TRIALS  # it was really replayed
 
 
 @pytest.mark.parametrize("layer", [nn.LayerNorm(6), nn.Conv1d(3, 3, 1)], ids=lambda layer: type(layer).__name__)
 def test_operations_with_lists_of_bool_are_replayed_and_outlive_the_trace(layer, monkeypatch):
-    monkeypatch.setattr(nets.capture, "PATIENCE", 0)
-    trace = nets.capture._Graph.trace
+    monkeypatch.setattr(graphs, "PATIENCE", 0)
+    trace = graphs._Graph.trace
 
     def trace_and_clear(*args):
         graph = trace(*args)
@@ -117,7 +117,7 @@ def test_operations_with_lists_of_bool_are_replayed_and_outlive_the_trace(layer,
             torch.jit.CompilationUnit("def run(x: Tensor):\n    return [x + 1]\n")
         return graph
 
-    monkeypatch.setattr(nets.capture._Graph, "trace", trace_and_clear)
+    monkeypatch.setattr(graphs._Graph, "trace", trace_and_clear)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 6), layer, nn.Tanh(), nn.Linear(6, 1))
     parameters = list(model.parameters())

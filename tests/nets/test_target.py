@@ -7,8 +7,8 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from nets.learner import Learner, OptimizerConfig
-from nets.target import TargetNetwork
+from agent_gym.nets.learner.learner import Learner, OptimizerConfig
+from agent_gym.nets.target import TargetNetwork
 
 
 def make(frozen: bool = False) -> tuple[nn.Module, Learner, TargetNetwork]:

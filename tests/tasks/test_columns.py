@@ -8,9 +8,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from tasks.columns import Columns, choose_columns, fit_columns
-from tasks.config import TaskError
-from tasks.table import Table, TableConfig, read_target
+from agent_gym.ground.errors import UserError
+from agent_gym.tasks.columns import Columns, choose_columns, fit_columns
+from agent_gym.tasks.table import Table, TableConfig, read_target
 
 FRAME = pd.DataFrame(
     {
@@ -92,5 +92,5 @@ def test_every_part_has_its_share_of_each_class_and_no_row_twice(csv):
 
 def test_a_bad_cell_names_its_row_in_the_file():
     frame = pd.DataFrame({"x": [1, 2, "three", 4, 5, 6, 7, 8, 9, 10, 11, 12]})
-    with pytest.raises(TaskError, match=r"column 'x' is numeric, but row 4 holds 'three'"):
+    with pytest.raises(UserError, match=r"column 'x' is numeric, but row 4 holds 'three'"):
         fit_columns(frame, ["x"], [], np.arange(12), "none")

@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
+from agent_gym.tasks import TASKS
 from benchmarks.airline import airline
-from tasks import TASKS
 
 
 def printed(capsys, *arguments) -> dict:

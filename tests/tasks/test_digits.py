@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from nets.summary import summary
-from tasks.config import TaskError
-from tasks.digits import Digits, DigitsConfig, bundled_digits
-from tasks.idx import IMAGES, LABELS, read_idx
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.summary import summary
+from agent_gym.tasks.digits import Digits, DigitsConfig, bundled_digits
+from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -86,11 +86,11 @@ def test_mnist_files_are_read(mnist):
 )
 def test_a_wrong_idx_file(tmp_path, content, message):
     (tmp_path / "labels").write_bytes(content)
-    with pytest.raises(TaskError, match=message):
+    with pytest.raises(UserError, match=message):
         read_idx(tmp_path / "labels", LABELS)
 
 
 def test_a_truncated_gzip_file(tmp_path):
     (tmp_path / "images.gz").write_bytes(gzip.compress(idx(np.zeros((9, 28, 28))))[:-9])
-    with pytest.raises(TaskError, match="truncated gzip"):
+    with pytest.raises(UserError, match="truncated gzip"):
         read_idx(tmp_path / "images.gz", IMAGES)

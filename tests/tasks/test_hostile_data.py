@@ -10,15 +10,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nets.base import UnsupportedSpace
-from nets.learner import NonFiniteError
-from tasks.config import TaskError
-from tasks.frames import MAX_COLUMNS, numbers, read_csv
-from tasks.idx import IMAGES, LABELS, read_idx
-from tasks.series import Series, SeriesConfig
-from tasks.table import Table, TableConfig
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.learner import NonFiniteError
+from agent_gym.tasks.frames import MAX_COLUMNS, numbers, read_csv
+from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
+from agent_gym.tasks.series import Series, SeriesConfig
+from agent_gym.tasks.table import Table, TableConfig
 
-REFUSALS = (TaskError, NonFiniteError, UnsupportedSpace)
+REFUSALS = (UserError, NonFiniteError, UserError)
 FUZZ = settings(
     derandomize=True,
     deadline=None,
@@ -122,7 +121,7 @@ def test_a_table_that_declares_more_than_it_holds(tmp_path, data, message):
     path.write_bytes(data)
 
     def refused():
-        with pytest.raises(TaskError, match=message):
+        with pytest.raises(UserError, match=message):
             read_csv(path, quiet=True)
 
     assert peak_of(refused) < 3e8  # 2,000 columns of 100,000 rows would take 1.6e9
@@ -142,7 +141,7 @@ def test_numbers_end_where_their_squares_would_not_be_finite(tmp_path, cell, goo
     if good:
         assert numbers(frame, "a")[1] == float(cell)
     else:
-        with pytest.raises(TaskError, match="column 'a' is numeric, but row 3 holds"):
+        with pytest.raises(UserError, match="column 'a' is numeric, but row 3 holds"):
             numbers(frame, "a")
 
 
@@ -170,7 +169,7 @@ def test_any_idx_file(tmp_path, magic, shape, body, zipped, data):
     path.write_bytes(content if data is None else damaged(data.draw, content))
     try:
         array = read_idx(path, IMAGES)
-    except TaskError as error:
+    except UserError as error:
         assert str(error).isprintable()
     else:
         assert array.ndim == 3 and array.size > 0
@@ -182,7 +181,7 @@ def test_what_an_idx_file_declares_is_not_allocated(tmp_path):
     for name, message in (("plain", "truncated"), ("zipped.gz", "100 times its own size")):
 
         def refused(name=name, message=message):
-            with pytest.raises(TaskError, match=message):
+            with pytest.raises(UserError, match=message):
                 read_idx(tmp_path / name, IMAGES)
 
         assert peak_of(refused) < 1e7
@@ -203,7 +202,7 @@ def test_a_gzip_bomb(tmp_path, magic, shape, message):
             file.write(bytes(9_800_000))
 
     def refused():
-        with pytest.raises(TaskError, match=message):
+        with pytest.raises(UserError, match=message):
             read_idx(path, magic)
 
     assert peak_of(refused) < 1e7
@@ -213,22 +212,22 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "data.csv")
     os.mkfifo(tmp_path / "images.gz")
     for read in (lambda: read_csv(tmp_path / "data.csv", quiet=True), lambda: read_idx(tmp_path / "images.gz", IMAGES)):
-        with pytest.raises(TaskError, match="no such file"):
+        with pytest.raises(UserError, match="no such file"):
             read()
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/dev/zero"])
 def test_a_name_that_is_no_files(tmp_path, name):
-    with pytest.raises(TaskError):
+    with pytest.raises(UserError):
         read_csv(tmp_path / name, quiet=True)
-    with pytest.raises(TaskError):
+    with pytest.raises(UserError):
         read_idx(tmp_path / name, IMAGES)
 
 
 def test_windows_beyond_memory(tmp_path):
-    with pytest.raises(TaskError, match="too many numbers"):
+    with pytest.raises(UserError, match="too many numbers"):
         Series(SeriesConfig(num_series=10**12))
     path = tmp_path / "data.csv"
     path.write_text("y\n" + "\n".join(map(str, np.arange(2000.0))))
-    with pytest.raises(TaskError, match="too many numbers"):
+    with pytest.raises(UserError, match="too many numbers"):
         Series(SeriesConfig(data=str(path), window=900, horizon=900))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
-from nets.losses import LOSSES
+from agent_gym.nets.losses import LOSSES
 
 RNG = np.random.default_rng(0)
 LOGITS, CLASSES = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40)

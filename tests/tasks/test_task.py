@@ -8,9 +8,9 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from tasks.digits import Digits, DigitsConfig
-from tasks.scores import class_scores, score_table
-from tasks.table import Diabetes, DiabetesConfig, Iris, IrisConfig
+from agent_gym.tasks.digits import Digits, DigitsConfig
+from agent_gym.tasks.scores import class_scores, score_table
+from agent_gym.tasks.table import Diabetes, DiabetesConfig, Iris, IrisConfig
 
 IRIS = IrisConfig(epochs=6)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.toy import HEIGHT, WEIGHT, Heights, HeightsConfig, Xor, XorConfig
+from agent_gym.tasks.toy import HEIGHT, WEIGHT, Heights, HeightsConfig, Xor, XorConfig
 
 W1, W0 = np.polyfit(WEIGHT, HEIGHT, 1)
 

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 import train
-from nets.transfer import TransferError, encoder_weights, load_encoder
-from tasks.digits import Digits, DigitsConfig
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.transfer import load_encoder
+from agent_gym.restore import starting_weights
+from agent_gym.storage.encoder_file import read_encoder
+from agent_gym.tasks.digits import Digits, DigitsConfig
 
 
 class Pictures(gymnasium.Env):
@@ -31,6 +34,11 @@ gymnasium.register("Test/Pictures-v0", Pictures)
 NETWORK = ["--conv-layers", "16", "3", "2", "1", "8", "3", "2", "1", "--cnn-hidden-sizes", "30", "20"]
 PPO = ["ppo", "--env", "Test/Pictures-v0", "--total-steps", "256", "--num-envs", "4", "--num-steps", "32", "--quiet"]
 PPO += ["--eval-episodes", "2", "--num-epochs", "1", *NETWORK]
+
+
+def load(encoder, run):
+    with starting_weights(str(run)):
+        load_encoder(encoder, str(run))
 
 
 def model(run) -> dict:
@@ -61,7 +69,7 @@ def test_an_agent_starts_with_the_weights_of_a_task_and_keeps_them(runs):
 
 
 def test_a_task_starts_with_the_weights_of_an_agent(runs):
-    weights, back = encoder_weights(str(runs / "free")), model(runs / "back")
+    weights, back = read_encoder(str(runs / "free")), model(runs / "back")
     assert all(torch.equal(weights[name], back[f"encoder.{name}"]) for name in weights)
 
 
@@ -79,11 +87,11 @@ def test_a_frozen_run_goes_on_frozen_without_the_other(runs, tmp_path):
 
 def test_both_shapes_are_named_where_they_differ(runs):
     encoder = Digits(DigitsConfig(cnn_hidden_sizes=(50, 20))).model.encoder
-    with pytest.raises(TransferError, match=r"inputs.mlp.0.weight is \(30, 392\) there and \(50, 392\) here"):
-        load_encoder(encoder, str(runs / "digits"))
+    with pytest.raises(UserError, match=r"inputs.mlp.0.weight is \(30, 392\) there and \(50, 392\) here"):
+        load(encoder, runs / "digits")
 
 
 def test_a_layer_that_only_one_side_has(runs):
     encoder = Digits(DigitsConfig(cnn_hidden_sizes=(30, 20, 20))).model.encoder
-    with pytest.raises(TransferError, match=r"inputs.mlp.2.weight is absent there and \(20, 20\) here"):
-        load_encoder(encoder, str(runs / "digits"))
+    with pytest.raises(UserError, match=r"inputs.mlp.2.weight is absent there and \(20, 20\) here"):
+        load(encoder, runs / "digits")

@@ -6,8 +6,8 @@ import torch
 from gymnasium import spaces
 from scipy import stats
 
-from envs.vector import Step, VectorEnv
-from training.evaluation import Score, play
+from agent_gym.envs.vector import Step, VectorEnv
+from agent_gym.training.evaluation import Score, play
 
 
 class Metronome(VectorEnv):

@@ -10,10 +10,10 @@ import pytest
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from agent_gym.storage import tensor_file
+from agent_gym.storage.events import EventFile
 from benchmarks.killing import contents, differing, left_alone, scalars
 from benchmarks.torture import flags, torture
-from nets import tensor_file
-from training.events import EventFile
 
 KINDS = (
     "PPO, native",

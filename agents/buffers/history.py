@@ -1,0 +1,71 @@
+"""What a checkpoint needs of a replay buffer: only what is new since the one before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.ground.tree import tree_leaves
+
+
+class ReplayHistory:
+    """Cuts a replay buffer's streams into segments and puts them together again.
+
+    A mark is a position in the streams, {"count": [B], "added": int}; a segment is what was written behind one.
+    """
+
+    def __init__(self, replay: Replay) -> None:
+        self.replay = replay
+
+    def mark(self) -> dict:
+        """The position of everything written so far."""
+        return {"count": self.replay.count.clone(), "added": self.replay.added}
+
+    def since(self, mark: dict | None) -> dict:
+        """What was written after `mark` and is still held, as tensors; None: everything held."""
+        replay = self.replay
+        start, added = (torch.zeros_like(replay.count), 0) if mark is None else (mark["count"], mark["added"])
+        # The newest entry of the mark had no action yet, so it belongs to what follows.
+        start = torch.maximum(start.to(replay.count), replay.count - replay.length + 1).clamp(min=0)
+        added = max(added, replay.added - replay.rows)
+        return {
+            "start": start,
+            "count": replay.count.clone(),
+            "added": [added, replay.added],
+            "entries": [store[self._entries(start, replay.count)] for store in self._stores()],
+            "place": replay.place[self._slots(added, replay.added)],
+        }
+
+    def extend(self, segment: dict) -> None:
+        """Write a segment back; segments come in the order in which they were made."""
+        replay = self.replay
+        start, count = (segment[name].to(replay.count) for name in ("start", "count"))
+        index = self._entries(start, count)
+        for store, rows in zip(self._stores(), segment["entries"], strict=True):
+            store[index] = rows.to(store)
+        replay.place[self._slots(*segment["added"])] = segment["place"].to(replay.place)
+        replay.count, replay.added = count.clone(), segment["added"][1]
+
+    def alive(self, mark: dict) -> bool:
+        """Whether anything written before `mark` is still held."""
+        oldest = self.replay.count - self.replay.length
+        return bool((mark["count"].to(oldest) > oldest).any()) or mark["added"] > self.replay.added - self.replay.rows
+
+    def _stores(self) -> list[Tensor]:
+        return [*self.replay.fields.values(), *tree_leaves(self.replay.obs)]
+
+    def _entries(self, start: Tensor, count: Tensor) -> Tensor:
+        """Indices of the entries from places `start` to `count` [B], one environment after the other."""
+        replay = self.replay
+        spans = [
+            base + torch.arange(first, last + 1, device=replay.device) % replay.length
+            for base, first, last in zip(replay.base, start.tolist(), count.tolist(), strict=True)
+        ]
+        return torch.cat(spans)
+
+    def _slots(self, first: int, last: int) -> Tensor:
+        """Indices of the slots of rows `first` to before `last`."""
+        rows = torch.arange(first, last, device=self.replay.device) % self.replay.rows
+        columns = torch.arange(self.replay.num_envs, device=self.replay.device)
+        return (rows.unsqueeze(1) * self.replay.num_envs + columns).flatten()

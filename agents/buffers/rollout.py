@@ -1,0 +1,64 @@
+"""On-policy storage: T steps of B environments, and minibatches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from agent_gym.ground.tree import tree_leaves, tree_map
+
+
+class Rollout:
+    """Preallocated [T, B, ...] fields, written row by row. A field may be a tree of tensors."""
+
+    def __init__(self, num_steps: int, num_envs: int, device: torch.device | str) -> None:
+        self.num_steps = num_steps
+        self.num_envs = num_envs
+        self.device = device
+        self.fields: dict[str, object] = {}
+        self._rows: list[list[Tensor]] = []
+
+    @torch.inference_mode(False)  # collection runs in inference mode, learning from the fields does not
+    def _allocate(self, step: dict) -> None:
+        def empty(x: Tensor) -> Tensor:
+            return torch.zeros(self.num_steps, *x.shape, dtype=x.dtype, device=self.device)
+
+        self.fields = {name: tree_map(empty, value) for name, value in step.items()}
+        self._rows = [list(rows) for rows in zip(*(x.unbind(0) for x in tree_leaves(self.fields)), strict=True)]
+
+    def add(self, t: int, **step: object) -> None:
+        """Write one step: each field [B, ...] into row t."""
+        if not self._rows:
+            self._allocate(step)
+        torch._foreach_copy_(self._rows[t], tree_leaves(step))
+
+    def __getitem__(self, name: str):
+        return self.fields[name]
+
+
+def minibatches(
+    batch: dict, state: Tensor, num_minibatches: int, generator: torch.Generator
+) -> Iterator[tuple[dict, Tensor]]:
+    """One epoch over fields [T, B, ...] in a fresh order; yields (minibatch, state before its first step).
+
+    Without memory (state [B, 0]) single steps are shuffled and come out as [1, n, ...]. With memory
+    (state [B, S]) whole sequences are, as [T, n, ...], so that the state stays right.
+    """
+    if state.shape[1] == 0:
+        batch = tree_map(lambda x: x.flatten(0, 1).unsqueeze(0), batch)
+        state = state.new_zeros(tree_leaves(batch)[0].shape[1], 0)
+    order = torch.randperm(len(state), generator=generator, device=generator.device)
+    batch = tree_map(lambda x: x.index_select(1, order), batch)
+    state = state.index_select(0, order)
+    for part in _slices(len(state), num_minibatches):
+        yield tree_map(lambda x, part=part: x[:, part], batch), state[part]
+
+
+def _slices(size: int, parts: int) -> list[slice]:
+    """Split range(size) into `parts` (at most size) slices whose lengths differ by at most one."""
+    parts = min(parts, size)
+    edges = [size * k // parts for k in range(parts + 1)]
+    return [slice(*ends) for ends in pairwise(edges)]

@@ -1,0 +1,90 @@
+"""Actor and critic on encoders, with memory as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, SquashedGaussian
+from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.heads import PolicyHead, ValueHead, make_policy_head
+
+
+class ActorCritic(nn.Module):
+    """A policy head and a value head on one shared encoder or on one each.
+
+    `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns the action distribution over
+    [T, B], the value [T, B] and the state [B, state_dim] after the last step.
+    """
+
+    def __init__(
+        self,
+        obs_space: spaces.Space,
+        action_space: spaces.Space,
+        config: EncoderConfig,
+        *,
+        shared: bool,
+        **head_options: object,
+    ) -> None:
+        super().__init__()
+        self.encoder = make_encoder(obs_space, config)
+        self.critic_encoder = None if shared else make_encoder(obs_space, config)
+        self.head = make_policy_head(action_space, self.encoder.out_dim, **head_options)
+        self.value_head = ValueHead(self.encoder.out_dim)
+        self.state_dim = self.encoder.state_dim * (1 if shared else 2)
+
+    def act(self, obs: object, reset: Tensor) -> Distribution:
+        """The action distribution alone, for a policy without memory."""
+        features, _ = self.encoder(obs, reset.new_zeros(reset.shape[1], 0, dtype=torch.float32), reset)
+        return self.head(features)
+
+    def forward(self, obs: object, state: Tensor, reset: Tensor):
+        if self.critic_encoder is None:
+            features, state = self.encoder(obs, state, reset)
+            return self.head(features), self.value_head(features), state
+        actor_state, critic_state = state.chunk(2, dim=1)
+        features, actor_state = self.encoder(obs, actor_state, reset)
+        critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
+        state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
+        return self.head(features), self.value_head(critic_features), state
+
+
+class Actor(nn.Module):
+    """An encoder and a policy head, which `make_head(in_dim)` gives.
+
+    `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns what the head gives and the next state.
+    """
+
+    def __init__(self, obs_space: spaces.Space, config: EncoderConfig, make_head: Callable[[int], PolicyHead]) -> None:
+        super().__init__()
+        self.encoder = make_encoder(obs_space, config)
+        self.head = make_head(self.encoder.out_dim)
+        self.state_dim = self.encoder.state_dim
+
+    def forward(self, obs: object, state: Tensor, reset: Tensor):
+        features, state = self.encoder(obs, state, reset)
+        return self.head(features), state
+
+
+def describe(head: PolicyHead, distribution: Distribution) -> dict[str, Tensor]:
+    """A distribution over [1, B] in numbers that a spectator can read, [B, ...], actions in the environment's units.
+
+    Discrete and MultiDiscrete give "probs" [B, n] and [B, m, n], MultiBinary "bit_probs" [B, m], Box "mean" and
+    "std" [B, m]; the deviation of a squashed normal is that of its tangent at the mean.
+    """
+    match distribution:
+        case Categorical():
+            return {"probs": distribution.probs[0]}
+        case Bernoulli():
+            return {"bit_probs": distribution.probs[0]}
+        case DiagGaussian():
+            mean, slope = distribution.mean[0], torch.ones(())
+            log_std = distribution.log_std
+        case SquashedGaussian():
+            mean = distribution.mode()[0]
+            slope, log_std = 1.0 - mean.square(), distribution.gaussian.log_std
+    std = log_std.exp().expand(1, *mean.shape)[0] * slope.to(mean.device) * head.scale
+    return {"mean": head.to_env(mean).flatten(1), "std": std}

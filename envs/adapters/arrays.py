@@ -1,0 +1,241 @@
+"""Vector environments on NumPy arrays: what adapters share around their own reset, step and replacement."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec
+from torch import Tensor
+
+from agent_gym.envs.adapters.bounds import Bounds, finite, from_library
+from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
+from agent_gym.envs.failures import Recovery, Trouble
+from agent_gym.envs.vector import Obs, Step, VectorEnv
+
+FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
+
+
+def env_seeds(seed: int, num_envs: int) -> list[int]:
+    """A distinct 31-bit seed for each environment, scattered so that neighbouring run seeds share none in practice."""
+    base = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    return [(base + i) % 2**31 for i in range(num_envs)]
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
+
+
+def trouble(row: int | None, error: BaseException, in_reset: bool = False) -> Trouble:
+    """The exception that is being handled, as a backend tells it."""
+    return Trouble(row, describe(error), traceback.format_exc(), in_reset)
+
+
+class Batch(NamedTuple):
+    """A step of B environments as arrays."""
+
+    obs: Arrays
+    reward: np.ndarray  # [B] float32
+    terminated: np.ndarray  # [B] bool
+    truncated: np.ndarray  # [B] bool
+    final_obs: Arrays  # the same object as obs when no episode ended
+    valid: np.ndarray | None = None  # [B] bool
+
+
+def step_envs(
+    envs: Sequence[gymnasium.Env],
+    layout: ObsLayout,
+    actions: np.ndarray,
+    out: Batch,
+    first: int,
+    begin: Callable[[int], None] | None = None,
+) -> tuple[bool, list[Trouble]]:
+    """Step each environment, reset those whose episode ends, and fill `out`; whether any ended, and what failed.
+
+    Rows of `out.final_obs` are written where an episode ended and nowhere else. Troubles count environments from
+    `first`; the rows of one hold anything, but for a failed reset, which leaves all but `obs` right. `begin(i)` is
+    called before each step.
+    """
+    obs, reward, terminated, truncated, final_obs = out[:5]
+    put = layout.put
+    ended = False
+    troubles: list[Trouble] = []
+    for i, (env, action) in enumerate(zip(envs, actions, strict=True)):
+        complete = False
+        if begin is not None:
+            begin(i)
+        try:
+            next_obs, reward[i], end, limit, _ = env.step(action)
+            terminated[i] = end
+            truncated[i] = limit
+            if end or limit:
+                ended = True
+                put(final_obs, i, next_obs)
+                complete = True
+                next_obs, _ = env.reset()
+            put(obs, i, next_obs)
+        except FAULTS as error:
+            terminated[i], truncated[i] = (end, limit) if complete else (False, False)
+            troubles.append(trouble(first + i, error, complete))
+    return ended, troubles
+
+
+def reset_envs(
+    envs: Sequence[gymnasium.Env], layout: ObsLayout, seeds: Sequence[int], obs: Arrays, first: int
+) -> list[Trouble]:
+    """Reset each environment with its seed and fill `obs`; what failed, environments counted from `first`."""
+    troubles = []
+    for i, (env, seed) in enumerate(zip(envs, seeds, strict=True)):
+        try:
+            layout.put(obs, i, env.reset(seed=seed)[0])
+        except FAULTS as error:
+            troubles.append(trouble(first + i, error, True))
+    return troubles
+
+
+def discard(env: gymnasium.Env) -> None:
+    """Close an environment that is of no more use; neither is what it raises."""
+    with contextlib.suppress(*FAULTS):
+        env.close()
+
+
+class ArrayVectorEnv(VectorEnv):
+    """A vector environment on arrays: checks what comes, replaces what failed, hands it out as tensors.
+
+    A failed step is handed out as `valid` False, reward 0 and truncated, `final_obs` being the last good observation
+    and `obs` the first of the new environment. Only with `recovery.restart` there is a `valid` in every step.
+    """
+
+    whole = False  # one object that can only be replaced as a whole
+
+    def __init__(
+        self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str, spec: EnvSpec | None
+    ):
+        self.id, self.num_envs, self.device = env_id, num_envs, torch.device(device)
+        self.layout = ObsLayout(obs_space)
+        self.obs_space, self.action_space = self.layout.space, canonical_action(action_space)
+        self.decode = action_decoder(action_space, num_envs)
+        self.bounds = Bounds(self.layout, from_library(spec))
+        self.recovery = Recovery(env_id)
+        self.steps = 0
+        self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
+
+    @abstractmethod
+    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
+        """Start all episodes anew and fill `obs`."""
+
+    @abstractmethod
+    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        """Act; the batch is of fresh arrays."""
+
+    @abstractmethod
+    def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
+        """Put new environments in the place of `rows`, start them and fill their rows of `obs`."""
+
+    def _lost(self, troubles: Iterable[Trouble]) -> list[int]:
+        """The rows that need a new environment."""
+        rows = {t.row for t in troubles}
+        return list(range(self.num_envs)) if rows and self.whole else sorted(rows)
+
+    def reset(self, seed: int) -> Obs:
+        self.recovery.seed = seed
+        obs = self.layout.empty(self.num_envs)
+        self._start(self._reset(env_seeds(seed, self.num_envs), obs), range(self.num_envs), obs, 0)
+        self.last = obs
+        return self._to_device(obs)
+
+    def _start(self, troubles: list[Trouble], rows: Iterable[int], obs: Arrays, step: int) -> None:
+        """Look at the first observations of `rows`, and replace until all are good."""
+        while True:
+            if troubles or not self.bounds.hold(obs):
+                skip = set(self._lost(troubles)) | (set(range(self.num_envs)) - set(rows))
+                troubles = troubles + [
+                    Trouble(row, reason, in_reset=True) for row, reason in self.bounds.faults(obs, skip).items()
+                ]
+            if not troubles:
+                return
+            for one in troubles:
+                self.recovery.take(one, step)
+            rows = self._lost(troubles)
+            troubles = self._replace(rows, self.recovery.new_seeds(len(rows)), obs)
+
+    def step(self, action: Tensor) -> Step:
+        self.steps += 1
+        batch, troubles = self._step(self.decode(action))
+        if troubles or not self._good(batch):
+            batch = self._recover(batch, troubles)
+        elif self.recovery.streaks:
+            self.recovery.completed()
+        self.last = batch.obs
+        return self._to_step(batch)
+
+    def _good(self, batch: Batch) -> bool:
+        return (
+            finite(batch.reward)
+            and self.bounds.hold(batch.obs)
+            and (batch.final_obs is batch.obs or self.bounds.hold(batch.final_obs))
+        )
+
+    def _recover(self, batch: Batch, troubles: list[Trouble]) -> Batch:
+        """The batch with failed steps marked and new episodes begun; as it is where the values are let be."""
+        troubles = sorted(troubles + self._faults(batch, troubles), key=lambda t: t.row or 0)
+        if not troubles:
+            self.recovery.completed()
+            return batch
+        lost, broken = self._lost(troubles), self._broken(troubles)
+        self.recovery.completed(set(range(self.num_envs)) - set(broken))
+        for one in troubles:
+            self.recovery.take(one, self.steps)
+        final_obs = [array.copy() for array in batch.final_obs]
+        for final, last in zip(final_obs, self.last, strict=True):
+            final[broken] = last[broken]
+        valid = np.ones(self.num_envs, np.bool_) if batch.valid is None else batch.valid
+        batch.reward[broken], batch.terminated[broken], batch.truncated[broken], valid[broken] = 0.0, False, True, False
+        self._start(self._replace(lost, self.recovery.new_seeds(len(lost)), batch.obs), lost, batch.obs, self.steps)
+        return batch._replace(final_obs=final_obs, valid=valid)
+
+    def _broken(self, troubles: Iterable[Trouble]) -> list[int]:
+        """The rows whose step is not to be used."""
+        return self._lost([t for t in troubles if self.whole or not t.in_reset])
+
+    def _faults(self, batch: Batch, known: list[Trouble]) -> list[Trouble]:
+        """What is wrong with values, apart from the troubles known."""
+        skip, not_finite = set(self._broken(known)), np.flatnonzero(~np.isfinite(batch.reward)).tolist()
+        wrong = {row: "it returned NaN or infinity in the reward" for row in not_finite if row not in skip}
+        wrong |= self.bounds.faults(batch.final_obs, skip | wrong.keys())
+        troubles = [Trouble(row, reason) for row, reason in wrong.items()]
+        if batch.final_obs is not batch.obs:
+            found = self.bounds.faults(batch.obs, {*self._lost(known), *wrong})
+            troubles += [Trouble(row, reason, in_reset=True) for row, reason in found.items()]
+        return troubles
+
+    def _blank(self) -> Batch:
+        """A step that went nowhere: what stands in where all environments failed at once."""
+        nothing = np.zeros((2, self.num_envs), np.bool_)
+        obs = [array.copy() for array in self.last]
+        return Batch(obs, np.zeros(self.num_envs, np.float32), nothing[0], nothing[1], obs)
+
+    def _to_device(self, obs: Arrays) -> Obs:
+        tensors = self.layout.tensors(obs)
+        return tensors if self.device.type == "cpu" else map_obs(lambda part: part.to(self.device), tensors)
+
+    def _to_step(self, batch: Batch) -> Step:
+        obs = final_obs = self._to_device(batch.obs)
+        if batch.final_obs is not batch.obs:
+            final_obs = self._to_device(batch.final_obs)
+        reward, terminated, truncated = (self._tensor(array) for array in batch[1:4])
+        valid = self.all_valid if self.recovery.restart else None
+        if batch.valid is not None:
+            valid = self._tensor(batch.valid)
+        return Step(obs, reward, terminated, truncated, final_obs, {}, valid)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)

@@ -1,0 +1,149 @@
+"""Gymnasium environments behind the vector contract: single environments in a loop, and vector environments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, discard, reset_envs, step_envs, trouble
+from agent_gym.envs.adapters.spaces import Arrays
+from agent_gym.envs.failures import Trouble
+from agent_gym.ground.errors import UserError
+
+
+class SyncEnv(ArrayVectorEnv):
+    """Steps a list of equal `gymnasium.Env` one after the other in this process; `make` gives another like them."""
+
+    backend = "gymnasium"
+
+    def __init__(
+        self,
+        envs: Sequence[gymnasium.Env],
+        env_id: str = "",
+        device: torch.device | str = "cpu",
+        make: Callable[[], gymnasium.Env] | None = None,
+    ):
+        spec, spaces = envs[0].spec, (envs[0].observation_space, envs[0].action_space)
+        super().__init__(env_id or (spec.id if spec else type(envs[0]).__name__), *spaces, len(envs), device, spec)
+        self.envs, self.make = list(envs), make
+
+    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
+        return reset_envs(self.envs, self.layout, seeds, obs, 0)
+
+    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        count = self.num_envs
+        obs, final_obs = self.layout.empty(count), self.layout.empty(count)
+        flags = np.empty((2, count), np.bool_)
+        out = Batch(obs, np.empty(count, np.float32), flags[0], flags[1], final_obs)
+        ended, troubles = step_envs(self.envs, self.layout, action, out, 0)
+        if not ended:
+            return out._replace(final_obs=obs), troubles
+        going_on = ~(flags[0] | flags[1])
+        for final, current in zip(final_obs, obs, strict=True):
+            final[going_on] = current[going_on]
+        return out, troubles
+
+    def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
+        troubles = []
+        for row, seed in zip(rows, seeds, strict=True):
+            discard(self.envs[row])
+            try:
+                self.envs[row] = self.make()
+                self.layout.put(obs, row, self.envs[row].reset(seed=seed)[0])
+            except FAULTS as error:
+                troubles.append(trouble(row, error, True))
+        return troubles
+
+    def close(self) -> None:
+        for env in self.envs:
+            discard(env)
+
+
+class VectorAdapter(ArrayVectorEnv):
+    """Any `gymnasium.vector.VectorEnv`, in whichever autoreset mode it declares.
+
+    SAME_STEP takes `info["final_obs"]`; DISABLED resets by mask in the same step; NEXT_STEP, which cannot be
+    mended from outside, marks the swallowed transitions in `Step.valid`. `make` gives another like it: when one of
+    its environments fails, all of them begin anew in that.
+    """
+
+    whole = True
+
+    def __init__(
+        self,
+        envs: gymnasium.vector.VectorEnv,
+        env_id: str = "",
+        device: torch.device | str = "cpu",
+        backend: str = "gymnasium",
+        make: Callable[[], gymnasium.vector.VectorEnv] | None = None,
+    ):
+        spec, spaces = envs.spec, (envs.single_observation_space, envs.single_action_space)
+        name = env_id or (spec.id if spec else type(envs.unwrapped).__name__)
+        super().__init__(name, *spaces, envs.num_envs, device, spec)
+        mode = envs.metadata.get("autoreset_mode")
+        if not isinstance(mode, AutoresetMode):
+            raise UserError(
+                f"{self.id}: the vector environment's metadata['autoreset_mode'] is {mode!r}, expected a "
+                "gymnasium.vector.AutoresetMode"
+            )
+        self.envs, self.backend, self.mode, self.make = envs, backend, mode, make
+        self.swallowed = np.zeros(self.num_envs, np.bool_)  # [B] the next action of these will be swallowed by a reset
+
+    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
+        self.swallowed = np.zeros(self.num_envs, np.bool_)
+        try:
+            first_obs, _ = self.envs.reset(seed=seeds[0])
+            for array, first in zip(obs, self.layout.batch(first_obs, self.num_envs), strict=True):
+                array[:] = first
+        except FAULTS as error:
+            return [trouble(None, error)]
+        return []
+
+    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        try:
+            return self._step_all(action), []
+        except FAULTS as error:
+            return self._blank(), [trouble(None, error)]
+
+    def _step_all(self, action: np.ndarray) -> Batch:
+        raw_obs, reward, terminated, truncated, info = self.envs.step(action)
+        obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
+        terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
+        done = terminated | truncated
+        valid = None
+        if self.mode is AutoresetMode.NEXT_STEP:
+            valid, self.swallowed = ~self.swallowed, done
+        elif done.any():
+            if self.mode is AutoresetMode.SAME_STEP:
+                final_obs = self._final_obs(obs, info["final_obs"], done)
+            else:
+                first_obs, _ = self.envs.reset(options={"reset_mask": done.copy()})
+                obs = self.layout.batch(first_obs, self.num_envs)
+        return Batch(obs, np.array(reward, np.float32), terminated, truncated, final_obs, valid)
+
+    def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
+        discard(self.envs)
+        try:
+            self.envs = self.make()
+        except FAULTS as error:
+            return [trouble(None, error)]
+        return self._reset(seeds, obs)
+
+    def _final_obs(self, obs: Arrays, info: Any, done: np.ndarray) -> Arrays:
+        """`obs` with the last observations of ended episodes, which `info` holds one by one or as a batch."""
+        final_obs = [array.copy() for array in obs]
+        if isinstance(info, np.ndarray) and info.dtype == object:
+            for i in np.flatnonzero(done):
+                self.layout.put(final_obs, i, info[i])
+        else:
+            for final, array in zip(final_obs, self.layout.batch(info, self.num_envs), strict=True):
+                final[done] = array[done]
+        return final_obs
+
+    def close(self) -> None:
+        discard(self.envs)

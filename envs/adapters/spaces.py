@@ -1,0 +1,189 @@
+"""Observation and action spaces at the environment boundary, and the conversion of what flows through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from agent_gym.envs.vector import Obs
+from agent_gym.ground.errors import UserError
+
+Arrays = Sequence[np.ndarray]
+
+
+def canonical(space: spaces.Space) -> spaces.Space:
+    """The space as the rest of the project sees it.
+
+    Tuple becomes Dict with keys "0", "1", …; Box becomes float32 with at least one dimension, except uint8 of two or
+    more dimensions (an image), which stays; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays.
+    Raises UserError for the rest (Text, Graph, Sequence, OneOf, …).
+    """
+    match space:
+        case spaces.Dict():
+            return spaces.Dict({key: canonical(part) for key, part in space.spaces.items()})
+        case spaces.Tuple():
+            return spaces.Dict({str(i): canonical(part) for i, part in enumerate(space.spaces)})
+        case spaces.Box():
+            if space.dtype == np.uint8 and len(space.shape) >= 2:
+                return space
+            if space.dtype == np.float32 and space.shape:
+                return space
+            shape = space.shape or (1,)
+            low, high = (np.asarray(bound, np.float32).reshape(shape) for bound in (space.low, space.high))
+            return spaces.Box(low, high, dtype=np.float32)
+        case spaces.MultiDiscrete():
+            return spaces.MultiDiscrete(space.nvec.reshape(-1), start=space.start.reshape(-1))
+        case spaces.MultiBinary():
+            return spaces.MultiBinary(int(np.prod(space.shape)))
+        case spaces.Discrete():
+            return space
+    raise UserError(
+        f"the space {space} is not supported: expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple "
+        "of these; wrap the environment (gymnasium.ObservationWrapper) and give the wrapped id to --env"
+    )
+
+
+def canonical_action(space: spaces.Space) -> spaces.Space:
+    """`canonical` for actions. Raises UserError for nested and for integer Box spaces."""
+    nested = isinstance(space, spaces.Dict | spaces.Tuple)
+    if nested or (isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)):
+        raise UserError(
+            f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary or a "
+            "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapped id to --env"
+        )
+    return canonical(space)
+
+
+class Leaf(NamedTuple):
+    """One array of an observation."""
+
+    path: tuple[str | int, ...]  # where it stands in the environment's own observation
+    raw_shape: tuple[int, ...]  # as the environment gives it
+    shape: tuple[int, ...]  # as it is stored
+    dtype: np.dtype
+    space: spaces.Space  # canonical
+
+    @property
+    def where(self) -> str:
+        """Its place in words: "" or ['camera'][0]."""
+        return "".join(f"[{key!r}]" for key in self.path)
+
+    def take(self, obs: Any, lead: tuple[int, ...] = (), copy: bool = False) -> np.ndarray:
+        """Its part [*lead, *shape] of the environment's own observation. Raises ValueError where that does not fit."""
+        value = obs
+        try:
+            for key in self.path:
+                value = value[key]
+        except (KeyError, IndexError, TypeError):
+            raise ValueError(f"observation{self.where} is missing") from None
+        value = np.asarray(value)
+        if value.shape != (*lead, *self.raw_shape):
+            raise ValueError(
+                f"observation{self.where} has shape {value.shape[len(lead) :]}, its space says {self.raw_shape}"
+            )
+        return self.cast(value, copy).reshape((*lead, *self.shape))
+
+    def cast(self, value: np.ndarray, copy: bool) -> np.ndarray:
+        """The same numbers in `dtype`. Raises ValueError for what is no number and for what an integer cannot hold."""
+        if value.dtype is self.dtype:
+            return value.copy() if copy else value
+        if value.dtype.kind not in "fiub":
+            raise ValueError(f"observation{self.where} has dtype {value.dtype}, its space says {self.dtype}")
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = value.astype(self.dtype)
+        if self.dtype.kind != "f" and not np.array_equal(cast, value):
+            raise ValueError(
+                f"observation{self.where} has dtype {value.dtype} with values that its space's {self.dtype} cannot hold"
+            )
+        return cast
+
+
+class ObsLayout:
+    """Moves observations of a space, however nested, into flat lists of arrays and from there into tensors.
+
+    `space` is canonical; `leaves` lists its arrays in a fixed order, which `empty`, `put` and `tensors` share.
+    """
+
+    def __init__(self, raw_space: spaces.Space):
+        self.space = canonical(raw_space)
+        self.leaves: list[Leaf] = []
+        self._collect(raw_space, self.space, ())
+        self._single = self.leaves[0] if self.leaves[0].path == () else None
+        self._direct = "fd" if self.leaves[0].dtype.kind == "f" else self.leaves[0].dtype.char  # need no check
+
+    def _collect(self, raw: spaces.Space, space: spaces.Space, path: tuple) -> None:
+        if isinstance(space, spaces.Dict):
+            keys = range(len(raw.spaces)) if isinstance(raw, spaces.Tuple) else raw.spaces
+            for key in keys:
+                self._collect(raw[key], space[str(key)], (*path, key))
+            return
+        dtype = space.dtype if isinstance(space, spaces.Box | spaces.MultiBinary) else np.int64
+        self.leaves.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype), space))
+
+    def empty(self, num_envs: int) -> list[np.ndarray]:
+        """Uninitialised arrays [B, *shape], one a leaf."""
+        return [np.empty((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+
+    def put(self, arrays: Sequence[np.ndarray], index: int, obs: Any) -> None:
+        """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape or dtype."""
+        single = self._single
+        plain = single is not None and type(obs) is np.ndarray and obs.shape == single.shape
+        if plain and obs.dtype.char in self._direct:
+            arrays[0][index] = obs
+            return
+        for array, leaf in zip(arrays, self.leaves, strict=True):
+            array[index] = leaf.take(obs)
+
+    def batch(self, obs: Any, num_envs: int) -> list[np.ndarray]:
+        """Fresh arrays [B, *shape] from a vector environment's own batched observation. Raises ValueError as `put`."""
+        return [leaf.take(obs, (num_envs,), copy=True) for leaf in self.leaves]
+
+    def tensors(self, arrays: Sequence[np.ndarray]) -> Obs:
+        """The arrays as CPU tensors that share their memory, nested as in `space`."""
+        if self._single is not None:
+            return torch.from_numpy(arrays[0])
+        obs: dict[str, Any] = {}
+        for array, leaf in zip(arrays, self.leaves, strict=True):
+            node = obs
+            for key in leaf.path[:-1]:
+                node = node.setdefault(str(key), {})
+            node[str(leaf.path[-1])] = torch.from_numpy(array)
+        return obs
+
+
+def first_nonfinite(arrays: Sequence[np.ndarray]) -> int | None:
+    """The first row that holds NaN or infinity in any floating-point array [B, ...]; None if all are finite."""
+    for array in arrays:
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+    return None
+
+
+def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.ndarray]:
+    """A function from an action tensor (contract of VectorEnv) to a fresh array [B, ...] in the raw space's terms."""
+    shape, dtype = (num_envs, *space.shape), space.dtype
+    start = getattr(space, "start", 0)
+    shifted = np.any(start)
+    rounded = dtype == np.float64  # the nearest float32 may lie just outside a float64 bound
+
+    def decode(action: Tensor) -> np.ndarray:
+        array = action.cpu().numpy().astype(dtype).reshape(shape)  # astype copies: the environment owns its action
+        if shifted:
+            array += start
+        if rounded:
+            np.clip(array, space.low, space.high, out=array)
+        return array
+
+    return decode
+
+
+def map_obs(function: Callable[..., Any], obs: Obs, *others: Obs) -> Any:
+    """Apply a function to every tensor of an observation, and to those in the same place of others."""
+    if isinstance(obs, dict):
+        return {key: map_obs(function, part, *(other[key] for other in others)) for key, part in obs.items()}
+    return function(obs, *others)

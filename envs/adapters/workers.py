@@ -1,0 +1,273 @@
+"""Gymnasium environments stepped by a few worker processes, a contiguous share each, through shared memory.
+
+Starting and finishing a step costs two semaphores a worker and no pickling. Workers are forked where the system
+allows it, so they start at once: make the environments before other threads are started.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.util import Finalize
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, discard, reset_envs, step_envs, trouble
+from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
+from agent_gym.envs.failures import Trouble
+
+RESET, STEP, REPLACE, CLOSE = range(4)
+PATIENCE = 0.5  # seconds between looks of a worker at whether the main process still lives
+ALARM = 0.1  # seconds between looks of the main process at whether a worker still lives
+
+
+class Shared:
+    """The arrays that all processes see. Their memory has no name, so that nothing is left behind."""
+
+    def __init__(self, context, layout: ObsLayout, action_space: gymnasium.Space, num_envs: int, num_workers: int):
+        def array(shape: Sequence[int], dtype) -> tuple[Any, Sequence[int], np.dtype]:
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            return context.RawArray(ctypes.c_byte, max(size, 1)), shape, np.dtype(dtype)
+
+        leaves = [((num_envs, *leaf.shape), leaf.dtype) for leaf in layout.leaves]
+        self.blocks = {
+            "obs": [array(*leaf) for leaf in leaves],
+            "final_obs": [array(*leaf) for leaf in leaves],
+            "action": [array((num_envs, *action_space.shape), action_space.dtype)],
+            "reward": [array((num_envs,), np.float32)],
+            "flags": [array((2, num_envs), np.bool_)],  # terminated, truncated
+            "seed": [array((num_envs,), np.int64)],
+            "chosen": [array((num_envs,), np.bool_)],  # to be replaced
+            "at": [array((num_workers,), np.int64)],  # the environment that is being stepped
+            "command": [array((2,), np.int64)],  # what to do; number of the command
+            "done": [array((num_workers,), np.int64)],  # number of the last command carried out
+            "failed": [array((num_workers,), np.bool_)],
+        }
+
+    def view(self) -> dict[str, list[np.ndarray]]:
+        """NumPy arrays on the shared memory, made in each process for itself."""
+        return {
+            name: [np.frombuffer(raw, dtype)[: int(np.prod(shape))].reshape(shape) for raw, shape, dtype in blocks]
+            for name, blocks in self.blocks.items()
+        }
+
+
+class Worker:
+    """What a worker does with its rows, in its own process."""
+
+    def __init__(self, make_env: Callable[[], gymnasium.Env], shared: Shared, layout: ObsLayout, rows: range, number):
+        self.make_env, self.layout, self.rows = make_env, layout, rows
+        arrays = shared.view()
+        mine = {key: [array[rows.start : rows.stop] for array in arrays[key]] for key in ("obs", "final_obs")}
+        self.action, reward, self.seed, self.chosen = (
+            arrays[key][0][rows.start : rows.stop] for key in ("action", "reward", "seed", "chosen")
+        )
+        flags = arrays["flags"][0][:, rows.start : rows.stop]
+        self.out = Batch(mine["obs"], reward, flags[0], flags[1], mine["final_obs"])
+        self.at = arrays["at"][0][number : number + 1]
+        self.envs: list[gymnasium.Env | None] = [None] * len(rows)
+
+    def carry_out(self, task: int) -> list[Trouble]:
+        if task == STEP:
+            return step_envs(self.envs, self.layout, self.action.copy(), self.out, self.rows.start, self._begin)[1]
+        if task == REPLACE:
+            for i in np.flatnonzero(self.chosen).tolist():
+                if self.envs[i] is not None:
+                    discard(self.envs[i])
+                    self.envs[i] = None
+        troubles = []
+        for i in range(len(self.rows)) if task == RESET else np.flatnonzero(self.chosen).tolist():
+            self._begin(i)
+            try:
+                if self.envs[i] is None:
+                    self.envs[i] = self.make_env()
+            except FAULTS as error:
+                troubles.append(trouble(self.rows.start + i, error, True))
+                continue
+            obs = [array[i : i + 1] for array in self.out.obs]
+            troubles += reset_envs([self.envs[i]], self.layout, [int(self.seed[i])], obs, self.rows.start + i)
+        return troubles
+
+    def _begin(self, i: int) -> None:
+        self.at[0] = self.rows.start + i
+
+
+def work(
+    make_env: Callable[[], gymnasium.Env], shared: Shared, layout, rows: range, number: int, start, finish, pipe
+) -> None:
+    """The life of a worker: wait for a command, carry it out on its rows, tell that it is done."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle: it finishes its step and closes
+        signal.signal(ignored, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    parent = os.getppid()
+    arrays = shared.view()
+    command, done, failed = (arrays[key][0] for key in ("command", "done", "failed"))
+    worker = Worker(make_env, shared, layout, rows, number)
+    while os.getppid() == parent:
+        if not start.acquire(True, PATIENCE) or done[number] == command[1]:
+            continue
+        task, current = command.tolist()
+        if task == CLOSE:
+            break
+        troubles = worker.carry_out(task)
+        failed[number] = bool(troubles)
+        done[number] = current
+        finish.release()
+        if troubles:
+            pipe.send(troubles)  # last, because a long text waits for its reader
+    for env in worker.envs:
+        if env is not None:
+            discard(env)
+
+
+class WorkerEnv(ArrayVectorEnv):
+    """Environments of one kind, in at most as many processes as there are cores."""
+
+    backend = "async"
+
+    def __init__(
+        self,
+        make_env: Callable[[], gymnasium.Env],
+        num_envs: int,
+        env_id: str,
+        device: torch.device | str = "cpu",
+        num_workers: int | None = None,
+    ):
+        example = make_env()
+        spaces = example.observation_space, example.action_space
+        super().__init__(env_id, *spaces, num_envs, device, example.spec)
+        example.close()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = min(num_envs, num_workers or cores)
+        self.make_env = make_env
+        self.context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self.shared = Shared(self.context, self.layout, spaces[1], num_envs, count)
+        self.arrays = self.shared.view()
+        self.rows = [range(num_envs * i // count, num_envs * (i + 1) // count) for i in range(count)]
+        self.first_rows = np.array([rows.start for rows in self.rows])
+        self.starts = [self.context.Semaphore(0) for _ in self.rows]
+        self.finishes = [self.context.Semaphore(0) for _ in self.rows]
+        self.pipes: list[Any] = [None] * count
+        self.processes: list[Any] = [None] * count
+        self.dead: set[int] = set()  # workers without a process
+        self.pending = False  # a command has been given and not been waited for
+        for i in range(count):
+            self._hire(i)
+        # At exit multiprocessing ends its processes by the signal that these ignore; this comes before.
+        self.finalizer = Finalize(self, WorkerEnv.close, (self,), exitpriority=1)
+
+    def _hire(self, i: int) -> None:
+        """Start the process of worker i."""
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(
+            target=work,
+            args=(self.make_env, self.shared, self.layout, self.rows[i], i, self.starts[i], self.finishes[i], sender),
+            daemon=True,
+            name=f"{self.id}-{i}",
+        )
+        process.start()
+        sender.close()
+        self.pipes[i], self.processes[i] = receiver, process
+
+    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
+        self.arrays["seed"][0][:] = seeds
+        troubles = self._run(RESET)
+        self._copy_to(obs)
+        return troubles
+
+    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        self._finish_pending()
+        self.arrays["action"][0][:] = action
+        troubles = self._run(STEP)
+        obs = final_obs = [array.copy() for array in self.arrays["obs"]]
+        terminated, truncated = self.arrays["flags"][0].copy()
+        done = terminated | truncated
+        if done.any():
+            final_obs = [array.copy() for array in obs]
+            for final, ended in zip(final_obs, self.arrays["final_obs"], strict=True):
+                final[done] = ended[done]
+        return Batch(obs, self.arrays["reward"][0].copy(), terminated, truncated, final_obs), troubles
+
+    def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
+        for i in self.dead:
+            self.arrays["done"][0][i] = self.arrays["command"][0][1]  # not to repeat what its predecessor died of
+            self._hire(i)
+        self.dead.clear()
+        chosen = self.arrays["chosen"][0]
+        chosen[:] = False
+        chosen[rows] = True
+        self.arrays["seed"][0][rows] = seeds
+        troubles = self._run(REPLACE)
+        self._copy_to(obs, rows)
+        return troubles
+
+    def _lost(self, troubles: Iterable[Trouble]) -> list[int]:
+        """With a worker all its environments are lost."""
+        rows = set(super()._lost(troubles))
+        for i in self.dead:
+            if not rows.isdisjoint(self.rows[i]):
+                rows.update(self.rows[i])
+        return sorted(rows)
+
+    def _copy_to(self, obs: Arrays, rows: Any = slice(None)) -> None:
+        for array, shared in zip(obs, self.arrays["obs"], strict=True):
+            array[rows] = shared[rows]
+
+    def _run(self, command: int) -> list[Trouble]:
+        self._finish_pending()
+        self.arrays["at"][0][:] = self.first_rows
+        self.arrays["command"][0][:] = command, self.arrays["command"][0][1] + 1
+        self.pending = True
+        return self._finish_pending()
+
+    def _finish_pending(self) -> list[Trouble]:
+        """Have the last command carried out, also when an interrupt came in the middle of an earlier try."""
+        if not self.pending:
+            return []
+        number, done = self.arrays["command"][0][1], self.arrays["done"][0]
+        for start in self.starts:
+            start.release()  # a worker that has carried out this command already ignores it
+        for i, (finish, process) in enumerate(zip(self.finishes, self.processes, strict=True)):
+            while i not in self.dead and (not finish.acquire(True, ALARM) or done[i] != number):
+                if done[i] == number:  # the interrupt came after the semaphore was taken
+                    break
+                if not process.is_alive():
+                    self.dead.add(i)
+        self.pending = False
+        if not (self.dead or self.arrays["failed"][0].any()):
+            return []
+        return [one for i in range(len(self.processes)) for one in self._troubles(i)]
+
+    def _troubles(self, i: int) -> list[Trouble]:
+        """What went wrong in worker i during the last command."""
+        failed = self.arrays["failed"][0]
+        told = bool(failed[i])
+        failed[i] = False
+        if i not in self.dead:
+            try:
+                return self.pipes[i].recv() if told else []
+            except EOFError:  # it died before it could tell
+                self.dead.add(i)
+        self.processes[i].join()
+        code = self.processes[i].exitcode
+        return [Trouble(int(self.arrays["at"][0][i]), f"its worker process died (exit code {code})")]
+
+    def close(self) -> None:
+        self.finalizer.cancel()
+        command = self.arrays["command"][0]
+        command[:] = CLOSE, command[1] + 1
+        for start in self.starts:
+            start.release()
+        for process in self.processes:
+            process.join(timeout=2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self.processes, self.starts, self.finishes, self.pending = [], [], [], False

@@ -1,0 +1,51 @@
+"""`make_encoder`: the encoder for an observation space and a configuration."""
+
+from gymnasium import spaces
+from torch import nn
+
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.base import Encoder, EncoderConfig
+from agent_gym.nets.encoders.cnn import CNN, is_image
+from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
+from agent_gym.nets.encoders.recurrent import LAYERS, RecurrentEncoder
+from agent_gym.nets.encoders.transfer import load_encoder
+
+__all__ = ["Encoder", "EncoderConfig", "UserError", "has_image", "make_encoder"]
+
+
+def has_image(space: spaces.Space) -> bool:
+    """Whether the space is an image or holds one."""
+    if isinstance(space, spaces.Dict):
+        return any(has_image(child) for child in space.values())
+    if isinstance(space, spaces.Tuple):
+        return any(has_image(child) for child in space)
+    return is_image(space)
+
+
+def _inputs(space: spaces.Space, config: EncoderConfig) -> nn.Module:
+    """obs -> [T, B, n]: a CNN for each image, flattened or one-hot vectors for the rest, side by side."""
+    if isinstance(space, spaces.Dict):
+        return Concat({key: _inputs(child, config) for key, child in space.items()})
+    if isinstance(space, spaces.Tuple):
+        return Concat({str(index): _inputs(child, config) for index, child in enumerate(space)})
+    if is_image(space) and config.encoder not in ("linear", "mlp"):
+        return CNN(space, config)
+    return flatten_leaf(space)
+
+
+def make_encoder(space: spaces.Space, config: EncoderConfig) -> Encoder:
+    """The encoder for observations of `space`; UserError names a space that none takes."""
+    if config.encoder == "cnn" and not has_image(space):
+        if not (isinstance(space, spaces.Box) and 2 <= len(space.shape) <= 4):
+            raise UserError(f"encoder 'cnn' needs an image, and observation space {space} has none")
+        inputs: nn.Module = CNN(space, config)  # a float image, asked for by name
+    else:
+        inputs = _inputs(space, config)
+    # A lone CNN has its own dense layers.
+    hidden_sizes = () if config.encoder == "linear" or isinstance(inputs, CNN) else config.hidden_sizes
+    encoder: Encoder = MLPEncoder(inputs, config, hidden_sizes)
+    if config.encoder in LAYERS:
+        encoder = RecurrentEncoder(encoder, config)
+    if config.weights_from:
+        load_encoder(encoder, config.weights_from)
+    return encoder.requires_grad_(not config.freeze)

@@ -1,0 +1,226 @@
+"""The one backprop and optimizer core: loss, gradients, clipping, step, statistics."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from agent_gym.ground.plain import all_finite, require_like
+from agent_gym.nets.learner.graphs import GradientGraph
+
+Stats = dict[str, Tensor]
+LossFn = Callable[..., tuple[Tensor, Stats]]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a gradient became NaN or infinite; the parameters were left as they stood."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How gradients become steps."""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
+    """Update rule."""
+    learning_rate: float = 3e-4
+    """Step size at the start."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls to zero over the run."""
+    max_grad_norm: float = 0.0
+    """Clip the global gradient norm to this; 0 leaves it."""
+    weight_decay: float = 0.0
+    """Decay per step: L2 in the gradient, decoupled for adamw."""
+    eps: float = 1e-8
+    """Added to the denominator by adam, adamw and rmsprop."""
+
+
+def make_optimizer(parameters: list[Tensor], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The torch optimizer that `config` names, over `parameters`."""
+    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, eps=config.eps, fused=True, **common)
+        case "adamw":
+            return torch.optim.AdamW(parameters, eps=config.eps, fused=True, **common)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, eps=config.eps, **common)
+        case "momentum":
+            return torch.optim.SGD(parameters, momentum=0.9, **common)
+        case "sgd":
+            return torch.optim.SGD(parameters, **common)
+    raise ValueError(f"unknown optimizer {config.optimizer!r}: expected adam, adamw, rmsprop, momentum or sgd")
+
+
+FUSED = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}
+
+
+@torch.no_grad()
+def optimizer_step(optimizer: torch.optim.Optimizer, parameter: Tensor) -> None:
+    """`optimizer.step()` for the only parameter of an optimizer that make_optimizer made.
+
+    Adam's kernel is called as torch.optim calls it, without the 60 microseconds of Python around it.
+    """
+    kernel, state = FUSED.get(type(optimizer)), optimizer.state.get(parameter)
+    if kernel is None or not state:  # the first step makes the state
+        optimizer.step()
+        return
+    group = optimizer.param_groups[0]
+    beta1, beta2 = group["betas"]
+    state["step"] += 1
+    kernel(
+        [parameter],
+        [parameter.grad],
+        [state["exp_avg"]],
+        [state["exp_avg_sq"]],
+        [],
+        [state["step"]],
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
+    """Move the parameters, and their gradients, into one vector each and leave views in their place.
+
+    Clipping and stepping are then one operation each instead of one per parameter. Every segment starts
+    on a 64-byte boundary. Returns the vector [total] with its `.grad` [total] set.
+    """
+    parameters = list(parameters)
+    starts, total = [], 0
+    for parameter in parameters:
+        starts.append(total)
+        total += -(-parameter.numel() // 16) * 16
+    first = parameters[0]
+    flat = nn.Parameter(torch.zeros(total, dtype=first.dtype, device=first.device))
+    flat.grad = torch.zeros_like(flat)
+    for parameter, start in zip(parameters, starts, strict=True):
+        segment = slice(start, start + parameter.numel())
+        flat.data[segment] = parameter.data.flatten()
+        parameter.data = flat.data[segment].view(parameter.shape)
+        parameter.grad = flat.grad[segment].view(parameter.shape)
+    return flat
+
+
+class Learner:
+    """Minimises `loss_fn` over `parameters`: the only place where gradients are taken.
+
+    `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached tensors, read once per log interval.
+    `capture` promises that the loss does the same operations on every batch of one shape, so that on a CPU they may
+    be replayed as one graph (nets/learner/graphs.py).
+    """
+
+    def __init__(
+        self,
+        loss_fn: LossFn,
+        parameters: Iterable[nn.Parameter],
+        config: OptimizerConfig,
+        *,
+        capture: bool = False,
+    ) -> None:
+        self.loss_fn = loss_fn
+        self.config = config
+        learned = [p for p in parameters if p.requires_grad]
+        self.learned = learned
+        self.parameters = flatten(learned)
+        self.graph = GradientGraph(loss_fn, learned) if capture and self.parameters.device.type == "cpu" else None
+        self.optimizer = make_optimizer([self.parameters], config)
+        self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def set_progress(self, fraction: float) -> None:
+        """Set the learning rate for `fraction` (0 to 1) of the run done."""
+        match self.config.schedule:
+            case "constant":
+                scale = 1.0
+            case "linear":
+                scale = 1.0 - fraction
+            case "cosine":
+                scale = 0.5 * (1.0 + math.cos(math.pi * fraction))
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * scale
+
+    def update(self, *batch: object) -> Stats:
+        """One optimizer step on one batch. Raises NonFiniteError before the parameters change."""
+        grad = self.parameters.grad
+        if self.graph is not None:
+            loss, stats = self.graph(*batch)
+        else:
+            grad.zero_()
+            loss, stats = self.loss_fn(*batch)
+            loss.backward(inputs=self.learned)
+            loss = loss.detach()
+        grad_norm = torch.linalg.vector_norm(grad)
+        self._guard(loss, grad_norm, grad)
+        if self._may_clip(grad_norm):
+            grad.mul_((self.config.max_grad_norm / (grad_norm + 1e-6)).clamp_(max=1.0))
+        optimizer_step(self.optimizer, self.parameters)
+        stats["loss"] = loss
+        stats["grad_norm"] = grad_norm
+        return stats
+
+    def _guard(self, loss: Tensor, grad_norm: Tensor, grad: Tensor) -> None:
+        if loss.device.type == "cpu":
+            if not math.isfinite(loss.item() + grad_norm.item()):
+                raise NonFiniteError(_MESSAGE.format(f"loss {loss.item():g}, gradient norm {grad_norm.item():g}"))
+            return
+        # An accelerator must not wait for the host here: blank the gradient, remember, and tell in check().
+        finite = torch.isfinite(loss + grad_norm)
+        self._failed |= ~finite
+        torch.where(finite, grad, torch.zeros_like(grad), out=grad)
+
+    def _may_clip(self, grad_norm: Tensor) -> bool:
+        limit = self.config.max_grad_norm
+        # A gradient well within the limit would be multiplied by 1; asking an accelerator would stall it.
+        return limit > 0 and (grad_norm.device.type != "cpu" or grad_norm.item() > 0.999 * limit)
+
+    def check(self) -> None:
+        """Raise NonFiniteError if an update since the last check failed (one host sync on an accelerator)."""
+        if self._failed.device.type != "cpu" and self._failed.item():
+            self._failed.zero_()
+            raise NonFiniteError(_MESSAGE.format("seen on the accelerator"))
+
+    def state_dict(self) -> dict:
+        """The optimizer's state; the parameters belong to the modules that own them."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.optimizer.load_state_dict(optimizer_state(self.optimizer, state))
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, stored: dict) -> dict:
+    """`stored`, a state_dict that anybody may have written, as `optimizer.load_state_dict` can take it.
+
+    All settings but the learning rate are those of `optimizer`. Raises TypeError and others where it does not fit.
+    """
+    groups = zip(optimizer.state_dict()["param_groups"], stored["param_groups"], strict=True)
+    groups = [group | {"lr": float(there["lr"])} for group, there in groups]
+    if stored["state"]:
+        probe = copy.deepcopy(optimizer)  # after one step it has all that an optimizer of its kind keeps
+        for parameter in (p for group in probe.param_groups for p in group["params"]):
+            parameter.grad = torch.zeros_like(parameter)
+        probe.step()
+        kept = probe.state_dict()["state"]
+        # A parameter that never had a gradient has none.
+        require_like(stored["state"], {key: kept[key] for key in kept if key in stored["state"]}, "optimizer")
+    if not all(map(math.isfinite, [g["lr"] for g in groups])) or not all_finite(stored["state"]):
+        raise TypeError("the optimizer's state holds NaN or infinite numbers")
+    return {"state": stored["state"], "param_groups": groups}
+
+
+_MESSAGE = (
+    "the loss or its gradient is not finite ({}): the run stops with its last good checkpoint kept; "
+    "a lower --learning-rate, --max-grad-norm 0.5 or normalised observations and rewards usually mend it"
+)

@@ -1,0 +1,213 @@
+"""The run directory: configuration, TensorBoard events, checkpoints, result."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard.summary import custom_scalars, hparams, image
+
+from agent_gym.ground.errors import UserError, unwritable
+from agent_gym.storage.checkpoint import (
+    FOLDER,
+    latest_checkpoint,
+    require_own_files,
+    require_run,
+    save_checkpoint,
+    way_on,
+)
+from agent_gym.storage.events import EventFile, rewind
+from agent_gym.storage.files import write_text
+from agent_gym.storage.lock import LOCK, LOCK_FILES, RunLock
+from agent_gym.storage.segments import History, Segments
+from agent_gym.storage.tensor_file import DamagedFile
+
+CHARTS = {
+    "reward": {
+        "training episodes": ["Multiline", ["rollout/episode_return"]],
+        "evaluation": ["Multiline", ["eval/episode_return"]],
+        "episode length": ["Multiline", ["rollout/episode_length", "eval/episode_length"]],
+    },
+    "losses": {
+        "loss": ["Multiline", ["train/loss", "train/policy_loss", "train/value_loss", "train/q_loss", "val/loss"]],
+        "entropy": ["Multiline", ["train/entropy", "train/alpha"]],
+        "step size": ["Multiline", ["train/approx_kl", "train/clip_fraction", "train/grad_norm"]],
+    },
+    "speed": {"steps per second": ["Multiline", ["time/steps_per_second"]]},
+}
+
+BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
+    *("run_dir", "quiet", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
+    *("checkpoint_every", "video_every", "on_env_error"),
+}
+
+
+class Savable(Protocol):
+    """What a checkpoint is of."""
+
+    history: History | None
+
+    def load_state_dict(self, state: dict) -> None: ...
+
+
+ERROR_LOG = "env_errors.log"  # failures of environments
+
+
+def default_run_dir(name: str, subject: str, seed: int) -> Path:
+    """runs/<name>-<subject>-<seed>-<time>, with a number behind it if that one is taken."""
+    stem = f"{name}-{subject.replace('/', '-').replace(':', '-')}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, count = Path("runs") / stem, 1
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{stem}-{count}"
+    return path
+
+
+class Run:
+    """One run on disk, which no other process writes to. `config` is the plain-data dict that rebuilds it.
+
+    Whatever cannot be written raises UserError.
+    """
+
+    def __init__(self, path: Path, config: dict, lock: RunLock) -> None:
+        self.path, self.config, self.lock = path, config, lock
+        self.segments = Segments(path / FOLDER / "replay")
+        self.events: EventFile | None = None
+        self.state: dict = {}
+        """The checkpoint to go on from."""
+        self.made_with: dict[str, str] = {}
+        """See storage/provenance.py; saved with last.pt."""
+        self.fallen_back = False
+        """`state` is that of previous.pt because last.pt cannot be used."""
+
+    @classmethod
+    def create(cls, path: Path, config: dict) -> Run:
+        """Make the directory; refuse one that holds anything or that another process has just made."""
+        full = UserError(
+            f"--run-dir {path} exists and is not empty: choose another, or continue it with --resume {path}"
+        )
+        lock = None
+        try:
+            if path.exists() and (not path.is_dir() or (contents(path) and not (path / LOCK).exists())):
+                raise full
+            path.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(path)
+            if contents(path):
+                raise full
+            run = cls(path, config, lock)
+            write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
+            (path / FOLDER).mkdir()
+            run.events = EventFile(path)
+            run.events.add(custom_scalars(CHARTS))
+        except (OSError, UserError) as error:
+            if lock is not None:
+                lock.release()
+            if isinstance(error, UserError):
+                raise
+            raise unwritable("the run directory", path, error, "try again, or choose another with --run-dir") from error
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path) -> Run:
+        """An existing run and, in `state`, its latest good checkpoint; written to after `go_on`."""
+        require_run(path)
+        require_own_files(path)
+        run = cls(path, {}, RunLock(path))
+        try:
+            run.state, name = latest_checkpoint(path, check=run.check)
+        except UserError:
+            run.close()
+            raise
+        run.fallen_back = name == "previous"
+        return run
+
+    def check(self, state: dict) -> None:
+        """Raise DamagedFile unless training can go on from a checkpoint."""
+        clock = state.get("clock")
+        numbers = [clock.get(name) for name in ("wall_time", "best")] if isinstance(clock, dict) else [None]
+        if not all(isinstance(number, float) for number in numbers) or not 0.0 <= numbers[0] < math.inf:
+            raise DamagedFile("it lacks the training's clock")
+        self.segments.check(state.get("segments", []))
+
+    def restore(self, trainee: Savable) -> dict:
+        """Put a trainee where the checkpoint left off; returns its clock. Raises whatever a foreign file leads to."""
+        if trainee.history is not None:
+            self.segments.restore(trainee.history, self.state.get("segments", []))
+        trainee.load_state_dict(self.state["agent"])
+        return self.state["clock"]
+
+    def go_on(self, config: dict, step: int) -> None:
+        """Write to a reopened run from `step` on; TensorBoard forgets what was logged after the checkpoint."""
+        self.config = config
+        sizes_then = self.state.get("events")
+        try:
+            rewind(self.path, sizes_then if isinstance(sizes_then, dict) else {})
+            last = self.path / FOLDER / "last.pt"
+            if self.fallen_back and last.exists():
+                os.replace(last, last.with_suffix(".damaged"))  # it must never take the place of previous.pt
+        except OSError as error:
+            raise unwritable("the run directory", self.path, error, "try again") from error
+        self.events = EventFile(self.path, purge_step=step + 1)
+        self.state = {}  # may take as much memory as the trainee
+
+    def log(self, scalars: dict[str, float], step: int) -> None:
+        """Write scalars under their tags at `step`."""
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in scalars.items()]
+        self.events.add(Summary(value=values), step=step)
+
+    def log_gif(self, tag: str, gif: bytes, width: int, height: int, step: int) -> None:
+        """Write an animated GIF at `step`; it plays in TensorBoard's Images."""
+        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        self.events.add(Summary(value=[Summary.Value(tag=tag, image=picture)]), step=step)
+
+    def log_images(self, images: dict[str, np.ndarray], step: int) -> None:
+        """Write pictures uint8 [H, W, 3] under their tags at `step`."""
+        self.events.add(*(image(tag, picture, dataformats="HWC") for tag, picture in images.items()), step=step)
+
+    def make_folder(self, name: str) -> Path:
+        """A folder in the run directory."""
+        try:
+            (self.path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable("the folder", self.path / name, error, way_on(self.path)) from error
+        return self.path / name
+
+    def save_best(self, state: dict) -> None:
+        """Write best.pt."""
+        save_checkpoint(self.path / FOLDER / "best.pt", {"config": self.config, **state})
+
+    def save_last(self, state: dict, history: History | None = None) -> None:
+        """Write last.pt, from which a run goes on; the one before becomes previous.pt."""
+        extra = {"config": self.config, "made_with": self.made_with, "events": self.events.sync()}
+        listed = [] if history is None else self.segments.append(history)
+        last, previous = (self.path / FOLDER / f"{name}.pt" for name in ("last", "previous"))
+        save_checkpoint(last, {**extra, "segments": listed, **state}, keep=previous)
+        self.segments.commit(listed)
+
+    def finish(self, result: dict, score_tag: str, score: float, step: int) -> None:
+        """Write result.json and the HParams entry."""
+        try:
+            write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+        except OSError as error:
+            raise unwritable("the result", self.path / "result.json", error, way_on(self.path)) from error
+        given = {k: v for k, v in self.config.items() if k not in BOOKKEEPING and v != ""}
+        flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in given.items()}
+        self.events.add(*hparams(flat, {score_tag: score}))
+        self.log({score_tag: score}, step)
+
+    def close(self) -> None:
+        """Let other processes write. May be called twice."""
+        if self.events is not None:
+            self.events.close()
+        self.lock.release()
+
+
+def contents(path: Path) -> set[str]:
+    """Names in a folder, without what a lock or an environment that failed early leaves there."""
+    return {file.name for file in path.iterdir()} - LOCK_FILES - {ERROR_LOG}

@@ -1,0 +1,270 @@
+"""Run directories: one process each, one curve, and disks that fail."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import evaluate
+import train
+from agent_gym.ground.errors import UserError
+from agent_gym.storage import tensor_file
+from agent_gym.storage.checkpoint import latest_checkpoint
+from agent_gym.storage.lock import RunLock
+from agent_gym.storage.provenance import differences, surroundings
+from agent_gym.storage.run import Run
+from agent_gym.viewing.film import Film
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["ppo", "--env", "CartPole-v1", "--num-envs", "8", "--num-steps", "32", "--num-epochs", "1", "--seed", "5"]
+FLAGS += ["--hidden-sizes", "16", "--eval-episodes", "2", "--eval-every", "2048", "--checkpoint-every", "512"]
+CLOCK = {"wall_time": 1.0, "best": 0.0}
+
+
+def start(*flags: object, cwd: Path) -> subprocess.Popen:
+    """A real training process."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, flags), "--quiet"],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def room(limit: int) -> Iterator[None]:
+    """No file grows beyond `limit` bytes, which to a program is the same as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def refused(capsys, flags: list[str]) -> str:
+    """What training that cannot be says, in one line."""
+    capsys.readouterr()
+    assert train.main([*flags, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1, error
+    return error
+
+
+def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every tag's points, apart from the time that they took; nothing is purged for the reader."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("time/")]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+def test_after_a_kill_and_a_torn_checkpoint_the_curve_is_that_of_an_unbroken_run(tmp_path):
+    flags = [*FLAGS, "--total-steps", "16384"]
+    alone = start(*flags, "--run-dir", "alone", cwd=tmp_path)
+    broken = start(*flags, "--run-dir", "broken", cwd=tmp_path)
+    wait_for(tmp_path / "broken/checkpoints/previous.pt", broken)
+    time.sleep(0.1)  # any moment will do
+    broken.kill()
+    broken.communicate()
+    assert broken.returncode == -signal.SIGKILL
+    last = tmp_path / "broken/checkpoints/last.pt"
+    last.write_bytes(last.read_bytes()[:-1])
+    again = start("--resume", "broken", cwd=tmp_path)
+    error = again.communicate()[1]
+    assert again.returncode == alone.wait() == 0 and error.count("\n") == 1 and "warning" in error
+
+    expected, found = curves(tmp_path / "alone"), curves(tmp_path / "broken")
+    assert expected == found and len(expected["rollout/episode_return"]) > 30
+    for points in found.values():
+        assert (np.diff([step for step, _ in points]) > 0).all()
+    a, b = (tensor_file.read(tmp_path / name / "checkpoints/last.pt")["agent"]["model"] for name in ("alone", "broken"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    alone.stderr.close()
+
+
+def test_a_second_process_is_refused_and_a_vanished_directory_stops_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("agent_gym.storage.lock.PATIENCE", 0.1)
+    run = tmp_path / "run"
+    process = start(*FLAGS, "--total-steps", 10**8, "--run-dir", run, cwd=tmp_path)
+    wait_for(run / "checkpoints/last.pt", process)
+    wait_for(run / "checkpoints/best.pt", process)
+    before = {path.name for path in run.iterdir()}
+    for flags in (["--resume", str(run)], [*FLAGS, "--run-dir", str(run)]):
+        assert f"{run} is in use by process {process.pid}" in refused(capsys, flags)
+    assert {path.name for path in run.iterdir()} == before and process.poll() is None
+    assert evaluate.main([str(run), "--episodes", "1"]) == 0
+
+    os.rename(run, tmp_path / "elsewhere")
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2 and error.startswith("error: cannot write") and error.count("\n") == 1
+    assert "No such file or directory" in error and "folder is gone" in error
+    capsys.readouterr()
+    assert latest_checkpoint(tmp_path / "elsewhere")[1] == "last" and capsys.readouterr().err == ""
+    assert "is not empty" in refused(capsys, [*FLAGS, "--run-dir", str(tmp_path / "elsewhere")])
+
+
+def test_a_lock_outlives_no_forked_child_of_a_killed_process(tmp_path):
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom training.lock import RunLock\n"
+        "lock = RunLock(Path(sys.argv[1]))\nif os.fork() == 0: time.sleep(1)\nelse:\n print(flush=True); time.sleep(60)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    with pytest.raises(UserError, match=f"in use by process {process.pid}"):
+        RunLock(tmp_path)
+    process.kill()
+    process.wait()
+    RunLock(tmp_path).release()
+    process.stdout.close()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.tex").touch()
+    assert train.main([*FLAGS, "--run-dir", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_disk_that_fills_up_stops_the_run_and_keeps_the_checkpoint(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train.main([*FLAGS, "--total-steps", "2048", "--run-dir", str(run), "--quiet"]) == 0
+    good, files = (run / "checkpoints/last.pt").read_bytes(), set((run / "checkpoints").iterdir())
+    more = ["--resume", str(run), "--total-steps", "4096"]
+    for limit, what in ((len(good) // 2, "last.pt"), (100, "TensorBoard events")):
+        with room(limit):
+            error = refused(capsys, more)
+        assert what in error and "free space" in error and f"--resume {run}" in error
+        assert (run / "checkpoints/last.pt").read_bytes() == good
+        assert set((run / "checkpoints").iterdir()) == files
+    assert train.main(more) == 0
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path, capsys):
+    with room(300):
+        assert "free space" in refused(capsys, [*FLAGS, "--run-dir", str(tmp_path / "run")])
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock", ".pid"}
+    assert train.main([*FLAGS, "--total-steps", "512", "--run-dir", str(tmp_path / "run"), "--quiet"]) == 0
+
+
+def test_a_film_that_finds_no_room_is_not_kept(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3), dtype=np.uint8)
+    for limit in (0, 5000):
+        with room(limit), pytest.raises(UserError, match="cannot write the film.*free space"):  # noqa: SIM117
+            with Film(tmp_path / "a.mp4", 25) as film:
+                for picture in noise:
+                    film.add(picture)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_folder(tmp_path, monkeypatch, capsys):
+    """As for a user who may not write there; the superuser may, whatever the permissions."""
+    run = Run.create(tmp_path / "run", {"seed": 1})
+    run.save_last({"agent": {}, "clock": CLOCK})
+    run.close()
+
+    def refuse(path: object, flags: int, *rest: object, **options: object) -> int:
+        if flags & (os.O_CREAT | os.O_RDWR | os.O_WRONLY):
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *rest, **options)
+
+    real = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(UserError, match="Permission denied.*mend its permissions"):
+        Run.reopen(tmp_path / "run")
+    with pytest.raises(UserError, match="Permission denied.*mend its permissions"):
+        Run.create(tmp_path / "new", {"seed": 1})
+
+
+def test_every_write_is_one_clear_line(tmp_path):
+    """Each kind of file, written to a run directory that has become a file."""
+    run = Run.create(tmp_path / "run", {"seed": 1})
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").touch()
+    writes = {
+        "events.out": lambda: run.log({"train/loss": 1.0}, 1),
+        "TensorBoard": lambda: run.log_images({"picture": np.zeros((2, 2, 3), np.uint8)}, 1),
+        "last.pt": lambda: run.save_last({"agent": {}, "clock": CLOCK}),
+        "best.pt": lambda: run.save_best({"agent": {}}),
+        "result.json": lambda: run.finish({}, "score", 1.0, 1),
+        "videos": lambda: run.make_folder("videos"),
+    }
+    for name, write in writes.items():
+        with pytest.raises(UserError, match=f"cannot write .*{name}.*: its folder is gone"):
+            write()
+    run.close()
+    assert (tmp_path / "run").read_bytes() == b""
+
+
+def test_images_and_hyperparameters_reach_tensorboard(tmp_path):
+    run = Run.create(tmp_path / "run", {"seed": 1, "learning_rate": 0.5, "env": "X", "quiet": True})
+    run.log_images({"picture": np.zeros((4, 6, 3), np.uint8)}, 7)
+    run.log_gif("film", b"GIF89a", 6, 4, 8)
+    run.finish({"a": 1}, "final/score", 3.5, 9)
+    run.close()
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [(i.step, i.width, i.height) for tag in ("picture", "film") for i in events.Images(tag)] == [
+        (7, 6, 4),
+        (8, 6, 4),
+    ]
+    assert events.Scalars("final/score")[0].step == 9 and json.loads((run.path / "result.json").read_text()) == {"a": 1}
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert b"learning_rate" in content and b"quiet" not in content
+
+
+def test_another_device_takes_its_own_generators(tmp_path, capsys):
+    """A checkpoint as a GPU writes it: its generators have 16 bytes, not 5,056."""
+    run = tmp_path / "run"
+    assert train.main([*FLAGS, "--total-steps", "512", "--run-dir", str(run), "--quiet"]) == 0
+    path = run / "checkpoints/last.pt"
+    state = tensor_file.read(path)
+    assert state["agent"]["generator"].shape == state["agent"]["env"]["generator"].shape == (5056,)
+    for part in (state["agent"], state["agent"]["env"]):
+        part["generator"] = torch.zeros(16, dtype=torch.uint8)
+    state["made_with"]["device"] = "cuda"
+    tensor_file.write(path, state)
+    assert train.main(["--resume", str(run), "--total-steps", "1024", "--quiet"]) == 0
+    assert "device was cuda, now cpu" in capsys.readouterr().err
+    assert tensor_file.read(path)["agent"]["steps"] == 1024
+
+
+def test_what_changes_rounding_is_told(tmp_path, capsys):
+    now = surroundings(torch.device("cpu"))
+    assert {"device": "cpu", "threads": str(torch.get_num_threads()), "torch": torch.__version__}.items() <= now.items()
+    assert differences(now, now) == "" and differences(None, now) == ""
+    before = now | {"torch": "2.6.0", "mujoco": "3.1", "unknown": "1", 7: "x"}
+    assert differences(before, now).startswith(f"torch was 2.6.0, now {torch.__version__}, mujoco was 3.1, now ")
+
+    run = tmp_path / "run"
+    assert train.main([*FLAGS, "--total-steps", "512", "--run-dir", str(run), "--quiet"]) == 0
+    assert train.main(["--resume", str(run), "--total-steps", "1024", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    try:
+        assert train.main(["--resume", str(run), "--total-steps", "2048", "--num-threads", "2", "--quiet"]) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert capsys.readouterr().err == "warning: threads was 1, now 2: the run goes on, but no longer bit for bit\n"
+    assert train.main(["--resume", str(run), "--quiet"]) == 0  # the new number has come to stay
+    torch.set_num_threads(1)
+    assert capsys.readouterr().err == ""

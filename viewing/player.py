@@ -1,0 +1,209 @@
+"""Playing for spectators: rounds of one episode in each environment, a picture a step."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from agent_gym.ground.errors import UserError
+from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.viewing.overlay import Stage, View
+
+MAX_CELLS = 100
+GL_HINT = (
+    "MuJoCo draws through OpenGL: without a display install libegl1 (apt install libegl1), or libosmesa6 and set "
+    "MUJOCO_GL=osmesa"
+)
+
+
+class Tap(gymnasium.Wrapper):
+    """Keeps the latest picture, and the last one of an episode through the reset that follows it."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.picture: np.ndarray | None = None
+        self.ended = False
+        self.wanted = True
+        """Whether the next step is to be drawn; a last step always is."""
+
+    def reset(self, **kwargs: Any):
+        result = super().reset(**kwargs)
+        if not self.ended:
+            self._draw()
+        return result
+
+    def step(self, action: Any):
+        result = super().step(action)
+        if not self.ended:
+            self.ended = bool(result[2] or result[3])
+            if self.wanted or self.ended:
+                self._draw()
+        return result
+
+    def _draw(self) -> None:
+        picture = draw(self.env)
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+            shape = getattr(picture, "shape", type(picture).__name__)
+            raise UserError(f"{name_of(self.env)} renders {shape}, expected a picture [height, width, 3]")
+        self.picture = picture
+
+
+def name_of(env: gymnasium.Env) -> str:
+    return env.spec.id if env.spec else type(env.unwrapped).__name__
+
+
+def draw(env: gymnasium.Env) -> Any:
+    """The environment's picture. Raises UserError where the machine cannot draw it."""
+    try:
+        return env.render()
+    except Exception as error:  # graphics libraries raise of every kind
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{name_of(env)} cannot draw a picture on this machine ({reason}){gl_hint(error)}") from error
+
+
+def gl_hint(error: BaseException | None) -> str:
+    """What to install where the error, or what led to it, comes out of MuJoCo's drawing; else nothing."""
+    while error is not None:
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        if any("OpenGL" in file or "mujoco" in file.lower() for file in files):
+            return f"; {GL_HINT}"
+        error = error.__cause__
+    return ""
+
+
+class Show:
+    """An agent playing in `env`, whose single environments are `taps`.
+
+    A round is an episode in each environment; one that has ended waits for the others. Nothing is drawn for steps
+    between those that `draw_every` asks for.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        env: Any,
+        taps: Sequence[Tap],
+        stage: Stage,
+        *,
+        seed: int,
+        episodes: int = 0,
+        explore: bool = False,
+        before_round: Callable[[], None] = lambda: None,
+    ) -> None:
+        """episodes: to play, a multiple of the environments; 0: no end. `before_round` may load other weights."""
+        self.agent, self.env, self.taps, self.stage = agent, env, taps, stage
+        self.seed, self.episodes, self.explore, self.before_round = seed, episodes, explore, before_round
+        self.finished: list[tuple[float, int]] = []  # return and length
+        self.draw_every = 1
+        self.skip = False
+        """Set to go on to the next round; the episodes left are not counted."""
+        self.round_over = False
+
+    @torch.no_grad()
+    def pictures(self) -> Iterator[np.ndarray | None]:
+        """The canvas for each observation; None where none was to be drawn. The last of a round is always drawn."""
+        rounds = 0
+        while not self.episodes or len(self.finished) < self.episodes:
+            self.before_round()
+            self.skip = False
+            yield from self._round(rounds)
+            rounds += 1
+
+    def _round(self, number: int) -> Iterator[np.ndarray | None]:
+        agent, env, taps = self.agent, self.env, self.taps
+        for tap in taps:
+            tap.ended, tap.wanted = False, True
+        obs, state = env.reset(self.seed + number), agent.initial_state(env.num_envs)
+        reset = torch.ones(env.num_envs, dtype=torch.bool, device=agent.device)
+        first = number * len(taps) + 1
+        views = [View(tap.picture, number=first + i) for i, tap in enumerate(taps)]
+        step, self.round_over = 0, False
+        while not self.skip:
+            policy = {key: part.cpu().numpy() for key, part in agent.inspect(obs, state, reset).items()}
+            action, state, _ = agent.act(obs, state, reset, self.explore)
+            actions = action.cpu().numpy()
+            for i, view in enumerate(views):
+                if not view.ended:
+                    view.action, view.policy = actions[i], {key: part[i] for key, part in policy.items()}
+                    if "value" in policy:
+                        view.values.append(float(policy["value"][i]))
+            yield self.stage.draw(views) if taps[0].wanted else None
+            step += 1
+            for tap in taps:
+                tap.wanted = step % self.draw_every == 0
+            result = env.step(action)
+            obs, reset = result.obs, result.terminated | result.truncated
+            reward = result.reward.tolist()
+            for view, tap, gain in zip(views, taps, reward, strict=True):
+                if not view.ended:
+                    view.picture, view.ended = tap.picture, tap.ended
+                    view.episode_return, view.length = view.episode_return + gain, view.length + 1
+                    if view.ended:
+                        self.finished.append((view.episode_return, view.length))
+            if all(view.ended for view in views):
+                self.round_over = True
+                yield self.stage.draw(views)
+                return
+
+
+class Follower:
+    """Loads a run's checkpoint into an agent anew whenever its file has changed, and tells the stage which it is."""
+
+    def __init__(self, run: Path, name: str, agent: Any, stage: Stage) -> None:
+        self.run, self.name, self.agent, self.stage = run, name, agent, stage
+        self.file = run / "checkpoints" / f"{name}.pt"
+        self.changed = 0.0
+
+    def __call__(self) -> None:
+        """Called between episodes. A checkpoint that cannot be read leaves the agent as it is."""
+        try:
+            changed = self.file.stat().st_mtime
+            if changed == self.changed:
+                return
+            state = open_checkpoint(self.run, self.name)["agent"]
+            self.agent.model.load_state_dict(state["model"])
+            steps = state.get("steps")
+        except Exception:  # whatever a damaged or foreign file leads to
+            self.stage.subtitle = f"{self.name}.pt cannot be read; playing on as before"
+            return
+        self.changed = changed
+        self.stage.subtitle = f"{self.name}.pt" + (f", step {steps:,}" if isinstance(steps, int) else "")
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Rows and columns from "4x4". Raises UserError."""
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text)
+    if not match or int(match[1]) * int(match[2]) > MAX_CELLS:
+        raise UserError(f"--grid {text!r}: expected rows and columns such as 4x4, {MAX_CELLS} environments at most")
+    return int(match[1]), int(match[2])
+
+
+def make_tap(make: Callable[..., gymnasium.Env]) -> Tap:
+    """`make(render_mode="rgb_array")` behind a tap, its first picture drawn. Raises UserError where that cannot be."""
+    try:
+        env = make()
+        env.close()
+        pictured = make(render_mode="rgb_array") if "rgb_array" in env.metadata.get("render_modes", []) else None
+    except (ValueError, UserError) as error:
+        if not gl_hint(error):
+            raise
+        raise UserError(f"{error}{gl_hint(error)}") from error
+    offered = env.metadata.get("render_modes", [])
+    if pictured is None:
+        modes = ", ".join(map(str, offered)) or "nothing"
+        raise UserError(f"{name_of(env)} renders {modes}, and pictures need its mode 'rgb_array'")
+    tap = Tap(pictured)
+    tap.reset(seed=0)
+    return tap
+
+
+def frame_rate(env: gymnasium.Env) -> float:
+    """Pictures a second that the environment asks for, 30 if it does not say."""
+    return float(env.metadata.get("render_fps") or 30)
