@@ -39,7 +39,7 @@ def task_class(name: str) -> type:
 
 def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
     """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
-    from agent_gym.tasks.columns import Columns
+    from agent_gym.tasks.tables.columns import Columns
     from agent_gym.tasks.predictor import Predictor
 
     model = Predictor.restored(weights, config)

@@ -46,7 +46,7 @@ class Spec:
     scale: float = 1.0
     """See shift."""
     columns: dict = field(default_factory=dict)
-    """How the rows of a table become inputs; see tasks.columns."""
+    """How the rows of a table become inputs; see tasks.tables.columns."""
 
     def checked(self) -> Spec:
         """Itself. Raises TypeError where its fields contradict each other or ask for more than any task has."""

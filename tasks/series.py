@@ -14,7 +14,7 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import EncoderConfig, EncoderName
 from agent_gym.tasks.config import ScheduleName, TaskConfig
-from agent_gym.tasks.frames import file_row, listed, numbers, read_csv
+from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
@@ -147,7 +147,7 @@ class Series(Task):
 
 def read_series(path: Path, column: str, quiet: bool) -> np.ndarray:
     """A column of a CSV file as float64 [L]. Raises UserError."""
-    frame = read_csv(path, quiet=quiet)
+    frame = read_table(path, quiet=quiet)
     names = listed(frame.columns)
     if not column and len(frame.columns) > 1:
         raise UserError(f"--column is missing: expected one of {names}")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.tasks.columns import Columns, choose_columns, fit_columns
+from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
 from agent_gym.tasks.config import TaskConfig
-from agent_gym.tasks.frames import file_row, is_numeric, listed, numbers, read_csv, texts
+from agent_gym.tasks.tables.frames import file_row, is_numeric, listed, numbers, read_table, texts
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
@@ -88,7 +88,7 @@ class Table(Task):
         """The rows. Raises UserError."""
         if not self.config.data:
             raise UserError("table needs --data FILE.csv and --target COLUMN")
-        return read_csv(Path(self.config.data), quiet=self.config.quiet)
+        return read_table(Path(self.config.data), quiet=self.config.quiet)
 
     @property
     def subject(self) -> str:
@@ -202,7 +202,7 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
     """Predictions for the raw rows of a CSV file, and scores where it holds the target too. Raises UserError."""
     spec = model.spec
     columns = Columns.restored(spec.columns, math.prod(spec.shape))
-    frame = read_csv(path, text_columns=columns.categorical, quiet=config.quiet)
+    frame = read_table(path, text_columns=columns.categorical, quiet=config.quiet)
     outputs = model.outputs(torch.from_numpy(columns.encode(frame)))
     if spec.kind == "regression":
         result = pd.DataFrame({f"predicted {spec.target}": (outputs[:, 0] * spec.scale + spec.shift).numpy()})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import NonFiniteError
-from agent_gym.tasks.frames import MAX_COLUMNS, numbers, read_csv
+from agent_gym.tasks.tables.frames import MAX_COLUMNS, numbers, read_table
 from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
 from agent_gym.tasks.series import Series, SeriesConfig
 from agent_gym.tasks.table import Table, TableConfig
@@ -122,7 +122,7 @@ def test_a_table_that_declares_more_than_it_holds(tmp_path, data, message):
 
     def refused():
         with pytest.raises(UserError, match=message):
-            read_csv(path, quiet=True)
+            read_table(path, quiet=True)
 
     assert peak_of(refused) < 3e8  # 2,000 columns of 100,000 rows would take 1.6e9
 
@@ -130,14 +130,14 @@ def test_a_table_that_declares_more_than_it_holds(tmp_path, data, message):
 def test_rows_keep_their_cells_where_a_separator_ends_the_line(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("a,b\n1,2,\n3,4,\n")
-    assert numbers(read_csv(path, quiet=True), "a").tolist() == [1.0, 3.0]
+    assert numbers(read_table(path, quiet=True), "a").tolist() == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(("cell", "good"), [("1e30", True), ("-1e30", True), ("1.01e30", False), ("9" * 31, False)])
 def test_numbers_end_where_their_squares_would_not_be_finite(tmp_path, cell, good):
     path = tmp_path / "data.csv"
     path.write_text(f"a\n1\n{cell}\n")
-    frame = read_csv(path, quiet=True)
+    frame = read_table(path, quiet=True)
     if good:
         assert numbers(frame, "a")[1] == float(cell)
     else:
@@ -211,7 +211,7 @@ def test_a_gzip_bomb(tmp_path, magic, shape, message):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "data.csv")
     os.mkfifo(tmp_path / "images.gz")
-    for read in (lambda: read_csv(tmp_path / "data.csv", quiet=True), lambda: read_idx(tmp_path / "images.gz", IMAGES)):
+    for read in (lambda: read_table(tmp_path / "data.csv", quiet=True), lambda: read_idx(tmp_path / "images.gz", IMAGES)):
         with pytest.raises(UserError, match="no such file"):
             read()
 
@@ -219,7 +219,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/dev/zero"])
 def test_a_name_that_is_no_files(tmp_path, name):
     with pytest.raises(UserError):
-        read_csv(tmp_path / name, quiet=True)
+        read_table(tmp_path / name, quiet=True)
     with pytest.raises(UserError):
         read_idx(tmp_path / name, IMAGES)
 

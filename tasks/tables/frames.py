@@ -20,7 +20,7 @@ SMALL = 10**7  # cells that any file may have
 LARGEST = 1e30  # of numbers: sums and squares stay finite, and so do the float32 that a network takes
 
 
-def read_csv(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = False) -> pd.DataFrame:
+def read_table(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = False) -> pd.DataFrame:
     """The table in a CSV file (comma, semicolon or tab), read in one pass with a progress bar on a terminal.
 
     Columns named in `text_columns` stay text. Raises UserError, and takes memory in proportion to the file's size.

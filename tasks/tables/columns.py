@@ -11,7 +11,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, short
-from agent_gym.tasks.frames import file_row, is_numeric, listed, numbers, texts
+from agent_gym.tasks.tables.frames import file_row, is_numeric, listed, numbers, texts
 
 MAX_CATEGORIES = 100  # a text column of more values than this, or of a value to every other row, is no category
 
