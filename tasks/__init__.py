@@ -39,8 +39,8 @@ def task_class(name: str) -> type:
 
 def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
     """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
-    from agent_gym.tasks.tables.columns import Columns
     from agent_gym.tasks.predictor import Predictor
+    from agent_gym.tasks.tables.columns import Columns
 
     model = Predictor.restored(weights, config)
     if model.spec.columns:

@@ -14,9 +14,9 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import EncoderConfig, EncoderName
 from agent_gym.tasks.config import ScheduleName, TaskConfig
-from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
+from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
 RECURRENT = ("rnn", "lstm", "gru")

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
 from agent_gym.tasks.config import TaskConfig
-from agent_gym.tasks.tables.frames import file_row, is_numeric, listed, numbers, read_table, texts
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
+from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
+from agent_gym.tasks.tables.frames import file_row, is_numeric, listed, numbers, read_table, texts
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
 MAX_INTEGER_CLASSES = 20  # a target of more different numbers than this, or than every fifth row, is a quantity

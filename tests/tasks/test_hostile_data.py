@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import NonFiniteError
-from agent_gym.tasks.tables.frames import MAX_COLUMNS, numbers, read_table
 from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
 from agent_gym.tasks.series import Series, SeriesConfig
 from agent_gym.tasks.table import Table, TableConfig
+from agent_gym.tasks.tables.frames import MAX_COLUMNS, numbers, read_table
 
 REFUSALS = (UserError, NonFiniteError, UserError)
 FUZZ = settings(
@@ -211,7 +211,10 @@ def test_a_gzip_bomb(tmp_path, magic, shape, message):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "data.csv")
     os.mkfifo(tmp_path / "images.gz")
-    for read in (lambda: read_table(tmp_path / "data.csv", quiet=True), lambda: read_idx(tmp_path / "images.gz", IMAGES)):
+    for read in (
+        lambda: read_table(tmp_path / "data.csv", quiet=True),
+        lambda: read_idx(tmp_path / "images.gz", IMAGES),
+    ):
         with pytest.raises(UserError, match="no such file"):
             read()
 

@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
 from agent_gym.tasks.table import Table, TableConfig, read_target
+from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
 
 FRAME = pd.DataFrame(
     {
