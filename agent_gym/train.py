@@ -163,6 +163,8 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
     torch.set_num_threads(config.threads(has_image(env.obs_space)))
     with starting_weights(config.encoder_from), nullcontext() if run is None else parameter_budget(run.state["agent"]):
         agent = agent_class(name)(config, env, device)
+    if config.log_layers:
+        agent.watch_layers()
     camera = partial(make_tap, partial(make_single, config.env, env_kwargs))
     if config.video_every:
         prepare_headless()
@@ -242,6 +244,8 @@ def train_task(name: str, config, run: Run | None, settings: str) -> int:
     weights = None if run is None else run.state["agent"].get("model")
     with starting_weights(config.encoder_from):
         task = task_class(name)(config, device) if run is None else load_task(name, config, weights, device)
+    if config.log_layers:
+        task.watch_layers()
     layers = summary(task.model, task.model.spec.space())
     if config.summary:
         print(layers)

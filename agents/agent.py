@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
 from agent_gym.agents.config import AgentConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.nets.learner.learner import Stats
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.learner import Learner, Stats
 
 WINDOW = 100
 
@@ -27,6 +28,8 @@ class Agent(ABC):
     model: nn.Module
     policy: nn.Module
     state_dim: int
+    learners: dict[str, Learner] = {}
+    """What learns, by name."""
     history: Any = None
     """What grows too large to be saved whole each time; see storage/segments.py."""
 
@@ -61,6 +64,13 @@ class Agent(ABC):
     def networks(self) -> nn.Module:
         """All that it learns with, as one module that takes what an encoder takes; for looking at the layers."""
         return self.policy
+
+    def watch_layers(self) -> None:
+        """Log the gradient norm and the share of dead units of each layer. Raises UserError where none is its own."""
+        if not self.learners:
+            raise UserError("--log-layers is for networks of this library: leave it out")
+        for learner in self.learners.values():
+            learner.watch_layers(self.networks())
 
     def playing_in(self, env: VectorEnv) -> Agent:
         """The agent for acting in other environments; itself, unless it asks them for more than observations."""

@@ -85,9 +85,9 @@ class AgentConfig:
     recurrent_layers: int = 1
     """Recurrent layers on top of each other."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()
-    """Convolutions as filters, kernel, stride, padding; empty: chosen by the image's size."""
-    cnn_hidden_sizes: tuple[int, ...] = ()
-    """Width of each dense layer after the convolutions; empty: chosen by the image's size."""
+    """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
+    cnn_hidden_sizes: tuple[int, ...] | None = None
+    """Width of each dense layer after the convolutions, no number: no such layer; None: chosen by the image's size."""
     encoder_from: str = ""
     """Run whose encoder's weights are the start of this one's; empty: random."""
     freeze_encoder: bool = False
@@ -100,6 +100,8 @@ class AgentConfig:
     """Environment steps between evaluations of 20 episodes; 0: ten times in the run."""
     checkpoint_every: int = 0
     """Environment steps between checkpoints; 0: ten times in the run. All but native environments begin anew there."""
+    log_layers: bool = False
+    """Log the gradient norm and the share of dead units of each layer; updates take up to three times as long."""
     summary: bool = False
     """Print the network layer by layer and stop."""
     video_every: int = 0

@@ -162,6 +162,7 @@ class PPO(Agent):
             ),
             capture=self.state_dim == 0,  # resets inside sequences change what a recurrent loss does
         )
+        self.learners = {"policy": self.learner}
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
         self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)

@@ -52,9 +52,9 @@ class TaskConfig:
     recurrent_layers: int = 1
     """Recurrent layers on top of each other."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()
-    """Convolutions as filters, kernel, stride, padding; empty: chosen by the image's size."""
-    cnn_hidden_sizes: tuple[int, ...] = ()
-    """Width of each dense layer after the convolutions; empty: chosen by the image's size."""
+    """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
+    cnn_hidden_sizes: tuple[int, ...] | None = None
+    """Width of each dense layer after the convolutions, no number: no such layer; None: chosen by the image's size."""
     dropout: float = 0.0
     """Share of hidden units dropped while training, 0 to 1."""
     early_stopping: int = 0
@@ -81,6 +81,8 @@ class TaskConfig:
     """Epochs between validations; 0: each, or a hundred times in a long run."""
     checkpoint_every: int = 0
     """Epochs between checkpoints; 0: ten times in the run."""
+    log_layers: bool = False
+    """Log the gradient norm and the share of dead units of each layer; updates take up to three times as long."""
     summary: bool = False
     """Print the network layer by layer and stop."""
     quiet: bool = False
@@ -100,7 +102,7 @@ class TaskConfig:
             )
         if self.num_threads > MAX_THREADS:
             raise UserError(f"--num-threads {self.num_threads}: expected at most {MAX_THREADS}")
-        if any(size <= 0 for size in (*self.hidden_sizes, *self.cnn_hidden_sizes)):
+        if any(size <= 0 for size in (*self.hidden_sizes, *(self.cnn_hidden_sizes or ()))):
             raise UserError(f"--hidden-sizes {self.hidden_sizes}: every width must be at least 1")
 
     def require_positive(self, *names: str) -> None:

@@ -23,7 +23,7 @@ class DigitsConfig(TaskConfig):
     """Ten digits from 28 x 28 pixels: scikit-learn's, or MNIST from its files in --data DIR."""
 
     conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (8, 3, 2, 1))
-    cnn_hidden_sizes: tuple[int, ...] = (30, 20)
+    cnn_hidden_sizes: tuple[int, ...] | None = (30, 20)
     shift: int = 2
     """Pixels by which a minibatch is moved at random, so that shapes are learned and not places; 0: none."""
     epochs: int = 40

@@ -141,6 +141,10 @@ class Task:
     def restart(self) -> None:
         """Nothing: `state_dict` is complete."""
 
+    def watch_layers(self) -> None:
+        """Log the gradient norm and the share of dead units of each layer."""
+        self.learner.watch_layers(self.model)
+
     def collect(self) -> dict[str, float]:
         """Gather up to CHUNK minibatches of this epoch; a chunk never crosses its end."""
         epoch, first = divmod(self.steps, self.steps_per_epoch)

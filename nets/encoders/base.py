@@ -38,9 +38,9 @@ class EncoderConfig:
     orthogonal: bool = True
     """Orthogonal initial weights and zero biases; otherwise PyTorch's default."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()
-    """Convolutions as (filters, kernel, stride, padding); empty: chosen by the image's size."""
-    cnn_hidden_sizes: tuple[int, ...] = ()
-    """Units of each dense layer after the convolutions; empty: chosen by the image's size."""
+    """Convolutions as (filters, kernel, stride, padding), max pooling with 0 filters; empty: by the image's size."""
+    cnn_hidden_sizes: tuple[int, ...] | None = None
+    """Units of each dense layer after the convolutions, empty: no such layer; None: chosen by the image's size."""
     weights_from: str = ""
     """Folder of a run whose encoder's weights are the first ones; empty: random."""
     freeze: bool = False
@@ -52,15 +52,16 @@ class EncoderConfig:
                 f"--recurrent-layers {self.recurrent_layers} --recurrent-size {self.recurrent_size}: expected 1 to "
                 f"{MAX_LAYERS} layers of 1 unit or more"
             )
-        if min(*self.hidden_sizes, *self.cnn_hidden_sizes, 1, 1) < 1:
+        if min(*self.hidden_sizes, *(self.cnn_hidden_sizes or ()), 1, 1) < 1:
             raise UserError(
                 f"--hidden-sizes {self.hidden_sizes} --cnn-hidden-sizes {self.cnn_hidden_sizes}: expected 1 or more"
             )
         for filters, kernel, stride, padding in self.conv_layers:
-            if min(filters, kernel, stride) < 1 or padding < 0:
+            if min(kernel, stride) < 1 or min(filters, padding) < 0 or (filters == 0 and padding > kernel // 2):
                 raise UserError(
                     f"--conv-layers with {filters} filters, kernel {kernel}, stride {stride} and padding {padding}: "
-                    "expected 1 or more, padding 0 or more"
+                    "expected kernel and stride of 1 or more and padding of 0 or more, for max pooling (0 filters) up "
+                    "to half the kernel"
                 )
 
 

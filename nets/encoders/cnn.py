@@ -8,7 +8,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import EncoderConfig, orthogonal_init
 from agent_gym.nets.encoders.mlp import MLP, uint8_scale
 
-# (filters, kernel, stride, padding) and the dense layers after them
+# (filters, kernel, stride, padding), 0 filters for max pooling, and the dense layers after them
 NATURE = ((32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)), (512,)  # Mnih 2015, for frames of 36 pixels and more
 SMALL = ((16, 3, 2, 1), (32, 3, 2, 1)), (128,)
 TINY = ((16, 3, 1, 1), (32, 3, 1, 1)), (128,)  # grids of fewer than 12 cells a side lose too much by strides
@@ -48,9 +48,12 @@ class CNN(nn.Module):
         conv_layers, hidden_sizes = NATURE if side >= 36 else SMALL if side >= 12 else TINY
         layers: list[nn.Module] = []
         for filters, kernel, stride, padding in config.conv_layers or conv_layers:
-            conv = nn.Conv2d(channels, filters, kernel, stride, padding)
-            layers += [orthogonal_init(conv) if config.orthogonal else conv, nn.ReLU()]
-            channels = filters
+            if filters == 0:
+                layers.append(nn.MaxPool2d(kernel, stride, padding))
+            else:
+                conv = nn.Conv2d(channels, filters, kernel, stride, padding)
+                layers += [orthogonal_init(conv) if config.orthogonal else conv, nn.ReLU()]
+                channels = filters
             height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
             if min(height, width) < 1:
                 raise UserError(
@@ -60,7 +63,7 @@ class CNN(nn.Module):
         self.scale = uint8_scale(space)
         self.mlp = MLP(
             channels * height * width,
-            config.cnn_hidden_sizes or hidden_sizes,
+            hidden_sizes if config.cnn_hidden_sizes is None else config.cnn_hidden_sizes,
             "relu",
             config.dropout,
             config.orthogonal,

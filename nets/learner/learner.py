@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.plain import all_finite, require_like
 from agent_gym.nets.learner.graphs import GradientGraph
+from agent_gym.nets.learner.layers import LayerWatch
 
 Stats = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Stats]]
@@ -136,6 +137,16 @@ class Learner:
         self.graph = GradientGraph(loss_fn, learned) if capture and self.parameters.device.type == "cpu" else None
         self.optimizer = make_optimizer([self.parameters], config)
         self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
+        self.layers: LayerWatch | None = None
+
+    def watch_layers(self, model: nn.Module) -> None:
+        """From now on the stats of an update hold grad_norm/<layer>, before clipping, and dead_units/<layer> too.
+
+        `model` gives the names. Updates then run as they are written: a graph shows no layers.
+        """
+        self.graph = None
+        self.layers = LayerWatch(model, self.learned)
+        self.loss_fn = self.layers.around(self.loss_fn)
 
     @property
     def learning_rate(self) -> float:
@@ -164,6 +175,8 @@ class Learner:
             loss = loss.detach()
         grad_norm = torch.linalg.vector_norm(grad)
         self._guard(loss, grad_norm, grad)
+        if self.layers is not None:
+            stats |= self.layers.gradients()
         if self._may_clip(grad_norm):
             grad.mul_((self.config.max_grad_norm / (grad_norm + 1e-6)).clamp_(max=1.0))
         optimizer_step(self.optimizer, self.parameters)

@@ -231,3 +231,27 @@ def test_summary_counts_the_courses_network():
     total = summary(make_encoder(space, EncoderConfig("gru")), space).splitlines()[-1].split()[-1]
     assert int(total.replace(",", "")) == sum(p.numel() for p in make_encoder(space, EncoderConfig("gru")).parameters())
     assert "1x2x10" in summary(nn.Linear(4, 10), torch.zeros(1, 2, 4))
+
+
+def test_pooling_layers_and_no_dense_layers_are_what_torch_makes_of_them():
+    conv_layers = ((4, 3, 1, 1), (0, 2, 2, 0), (6, 3, 1, 0))
+    encoder = make_encoder(image(8, 8, 1), EncoderConfig(conv_layers=conv_layers, cnn_hidden_sizes=()))
+    first, second = (m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d))
+    obs = torch.randint(0, 256, (2, 3, 8, 8, 1), dtype=torch.uint8)
+    x = obs.flatten(0, 1).permute(0, 3, 1, 2) / 255.0
+    x = torch.max_pool2d(torch.relu(first(x)), 2)
+    expected = torch.relu(second(x)).flatten(1).view(2, 3, 24)
+    features, _ = encoder(obs, torch.zeros(3, 0), torch.zeros(2, 3, dtype=torch.bool))
+    assert torch.allclose(features, expected, atol=1e-6)
+
+
+def test_the_course_s_second_network_has_its_parameters():
+    config = EncoderConfig(conv_layers=((8, 3, 1, 0), (16, 3, 1, 0)), cnn_hidden_sizes=())
+    encoder = make_encoder(image(28, 28), config)
+    assert sum(p.numel() for p in encoder.parameters()) == 80 + 1_168 and encoder.out_dim == 9_216
+
+
+@pytest.mark.parametrize("layer", [(-1, 3, 1, 1), (4, 0, 1, 1), (0, 2, 2, 2), (0, 2, 0, 0)])
+def test_layers_that_cannot_be_are_refused(layer):
+    with pytest.raises(UserError, match="--conv-layers"):
+        EncoderConfig(conv_layers=(layer,))
