@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -82,14 +83,24 @@ class Heights(Table):
             ("after", *self.line()),
             ("least squares", exact.intercept_, exact.coef_[0]),
         )
-        return [
+        lines = [
             f"{name:>13}: height = {w0:.4f} + {w1:.5f} weight, MSE {np.square(w0 + w1 * x - y).mean():.4f}"
             for name, w0, w1 in rows
         ]
+        return lines + people(x, y, rows[:2])
 
     def test(self) -> dict[str, float]:
         w0, w1 = self.line()
         return super().test() | {"w0": w0, "w1": w1}
+
+
+def people(x: np.ndarray, y: np.ndarray, lines: Sequence[tuple[str, float, float]]) -> list[str]:
+    """Each of the first ten people: weight, height, and what each line (name, w0, w1) says, and height minus that."""
+    rows = ["weight  height" + "".join(f"  {name:>9}   error" for name, _, _ in lines)]
+    for weight, height in zip(x[:10], y[:10], strict=True):
+        said = [w0 + w1 * weight for _, w0, w1 in lines]
+        rows.append(f"{weight:6g}  {height:6g}" + "".join(f"  {v:9.2f}  {height - v:6.2f}" for v in said))
+    return rows
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,10 @@ def test_one_step_of_descent_is_the_gradient_formula():
 
 
 def test_the_report_shows_the_line_before_and_after():
-    before, after, exact = fit(Heights(HeightsConfig())).lines()
+    before, after, exact, *people = fit(Heights(HeightsConfig())).lines()
     assert "100.0000 + 1.00000 weight, MSE 14.2000" in before
     assert after.split("height")[1] == exact.split("height")[1]
+    assert [float(line.split()[3]) for line in people[1:]] == [0, -7, -3, 0, -2, -1, -7, 2, -1, 5]
 
 
 def test_a_hidden_layer_learns_xor_and_a_perceptron_does_not():
