@@ -32,7 +32,8 @@ from agent_gym.training.device import choose_device
 from agent_gym.training.evaluation import EVAL_SEED, play
 from agent_gym.viewing.browser import serve
 from agent_gym.viewing.film import film, prepare_headless
-from agent_gym.viewing.overlay import Stage, action_names
+from agent_gym.viewing.names import action_names
+from agent_gym.viewing.overlay import Stage
 from agent_gym.viewing.player import Follower, Show, frame_rate, make_tap, parse_grid
 from agent_gym.viewing.window import require_display, watch
 
@@ -59,6 +60,8 @@ class EvaluateConfig:
     """Play this many episodes at once, side by side."""
     plain: bool = False
     """The picture alone, without return, value and action probabilities."""
+    action_names: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,…")] = ""
+    """What the panel calls the actions, or the parts of one; empty: as the environment or its documentation does."""
     stochastic: bool = False
     """Sample actions as in training instead of taking the most likely; Atari games are always played so, since a
     fixed action can keep a game from ever starting."""
@@ -159,7 +162,7 @@ def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int
     env.recovery.report = error_log(args.run)
     try:
         agent = subject.load(env)
-        names = action_names(taps[0], taps[0].action_space)
+        names = action_names(taps[0], taps[0].action_space, args.action_names)
         stage = Stage(subject.env, taps[0].action_space, names, (rows, columns), panel=not args.plain)
         show = Show(agent, env, taps, stage, seed=args.seed, explore=args.stochastic, episodes=args.episodes)
         if args.run.is_dir():
@@ -176,7 +179,7 @@ def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int
             watch(show, title, fps)
     finally:
         env.close()
-    for number, (episode_return, length) in enumerate(show.finished, 1):
+    for number, episode_return, length in show.finished:
         print(f"episode {number}: return {episode_return:.1f}, {length} steps")
     if args.video:
         print(f"recorded {args.video}")

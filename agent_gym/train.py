@@ -33,7 +33,8 @@ from agent_gym.training.device import choose_device
 from agent_gym.training.evaluation import EVAL_SEED, Score, play
 from agent_gym.training.session import Conclusion, Session, run_session
 from agent_gym.viewing.film import Clip, film, prepare_headless
-from agent_gym.viewing.overlay import Stage, action_names
+from agent_gym.viewing.names import action_names
+from agent_gym.viewing.overlay import Stage
 from agent_gym.viewing.player import Show, frame_rate, make_tap
 
 USER_ERRORS = (UserError, EnvFailure, NonFiniteError)

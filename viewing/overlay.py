@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import gymnasium
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from agent_gym.viewing.bars import CELL, CHOSEN, FAINT, INK, font, number, policy_title, rows_of, shorten
 
 PANEL, MARGIN, MIN_HEIGHT, MAX_SIDE = 250, 14, 400, 720  # pixels
-BACKGROUND, CELL, INK, FAINT = (24, 26, 32), (34, 37, 45), (235, 236, 240), (128, 134, 148)
-BAR, CHOSEN, CURVE = (72, 104, 150), (255, 176, 64), (120, 200, 150)
-TRACE = 150  # values in the little curve
+BACKGROUND, CURVE, LINE = (24, 26, 32), (120, 200, 150), (70, 75, 88)
+TRACE, SCALE = 150, 44  # values in the little curve; pixels for the numbers beside it
 
 
 @dataclass
@@ -35,33 +35,12 @@ class View:
     """Value estimates of the episode so far."""
 
 
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
-def number(value: float) -> str:
-    """A number of about four digits."""
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
 def fit(picture: np.ndarray, width: int, height: int) -> Image.Image:
     """The picture, as large as the box allows; small ones keep sharp pixels."""
     image = Image.fromarray(picture)
     scale = min(width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR)
-
-
-def action_names(env: gymnasium.Env, space: gymnasium.Space) -> list[str]:
-    """A name for each discrete action: the environment's own meanings where it tells them (`get_action_meanings`)."""
-    if not isinstance(space, gymnasium.spaces.Discrete):
-        return []
-    if env.has_wrapper_attr("get_action_meanings"):
-        return [str(name).replace("_", " ").lower() for name in env.get_wrapper_attr("get_action_meanings")()]
-    return [str(i) for i in range(int(space.n))]
 
 
 class Stage:
@@ -95,7 +74,8 @@ class Stage:
         else:
             for index, view in enumerate(views):
                 row, column = divmod(index, self.grid[1])
-                self._draw_cell(canvas, view, column * self.cell[0], row * (self.cell[1] + self.caption))
+                x, y = column * self.cell[0], row * (self.cell[1] + self.caption)
+                self._draw_cell(canvas, view, str(index + 1), x, y)
         return np.asarray(canvas)
 
     def redraw(self) -> np.ndarray:
@@ -121,17 +101,20 @@ class Stage:
         height = height or canvas.height
         canvas.paste(image, (x + (self.cell[0] - image.width) // 2, y + (height - image.height) // 2))
 
-    def _draw_cell(self, canvas: Image.Image, view: View, x: int, y: int) -> None:
+    def _draw_cell(self, canvas: Image.Image, view: View, place: str, x: int, y: int) -> None:
+        """The picture over its place in the grid, the return and, where there is room, the value."""
         self._paste(canvas, view, x, y, self.cell[1])
         draw = ImageDraw.Draw(canvas)
         width, height = self.cell
         if self.caption:
             top = y + height
             draw.rectangle((x, top, x + width - 2, top + self.caption - 2), CELL)
-            draw.text((x + 5, top + 3), number(view.episode_return), CHOSEN if view.ended else INK, font(13))
-            if view.values:
-                text = f"value {number(view.values[-1])}"
-                draw.text((x + width - 7, top + 3), text, FAINT, font(13), anchor="ra")
+            gain, value = number(view.episode_return), f"value {number(view.values[-1])}" if view.values else ""
+            draw.text((x + 5, top + 3), place, FAINT, font(13))
+            start = 5 + round(font(13).getlength("00")) + 8
+            draw.text((x + start, top + 3), gain, CHOSEN if view.ended else INK, font(13))
+            if start + font(13).getlength(f"{gain}  {value}") < width - 7:
+                draw.text((x + width - 7, top + 3), value, FAINT, font(13), anchor="ra")
         draw.rectangle((x, y, x + width - 1, y + height + self.caption - 1), outline=BACKGROUND)
 
     def _draw_panel(self, draw: ImageDraw.ImageDraw, view: View, x: int) -> None:
@@ -149,124 +132,51 @@ class Stage:
         if view.values:
             draw.text((x, y), "value", FAINT, font(14))
             draw.text((right, y - 3), number(view.values[-1]), CURVE, font(18), anchor="ra")
-            curve(draw, view.values[-TRACE:], (x, y + 26, right, y + 66))
+            curve(draw, view.values, (x, y + 26, right, y + 66))
             y += 80
         bottom = self.size[1] - 16 - 16 * self.status.count("\n") - (10 if self.status else 0)
         draw.multiline_text((x, self.size[1] - 8), self.status, FAINT, font(12), anchor="ld")
         lines = rows_of(view.policy, view.action, self.names, self.space)
         if lines:
-            label = {"probs": "action probabilities", "bit_probs": "probability of 1", "q": "action values"}
-            kind = next((label[name] for name in label if name in view.policy), "action: mean ± std")
-            draw.text((x, y), kind, FAINT, font(14))
+            title, scale = policy_title(view.policy)
+            draw.text((x, y), title, FAINT, font(14))
+            draw.text((right, y + 3), scale, FAINT, font(11), anchor="ra")
             y += 24
             height = max(9, min(26, (bottom - y) // len(lines)))
             face = font(min(13, height - 1))
-            indent = min(80, 8 + max(round(face.getlength(line.name)) for line in lines))
+            indent = min(92, 8 + max(round(face.getlength(line.name)) for line in lines))
             for line in lines[: max(1, (bottom - y) // height)]:
                 line.draw(draw, face, (x, y, right, y + height), indent)
                 y += height
 
 
-def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
-    """`text`, its end cut off where it is wider than `width` pixels."""
-    if face.getlength(text) <= width:
-        return text
-    while text and face.getlength(text + "..") > width:
-        text = text[:-1]
-    return text + ".."
-
-
 def curve(draw: ImageDraw.ImageDraw, values: Sequence[float], box: tuple[int, int, int, int]) -> None:
-    """The values from left to right, the box's height their range."""
+    """The latest values from left to right on the scale of the whole episode, whose ends stand beside the curve."""
     left, top, right, bottom = box
-    draw.rectangle(box, CELL)
+    edge = right - SCALE
+    draw.rectangle((left, top, edge, bottom), CELL)
     finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < 2:
+    if not finite:
         return
-    low, high = min(finite), max(finite)
-    span = max(high - low, 1e-6)
-    step = (right - left - 6) / (TRACE - 1)
-    points = [(left + 3 + i * step, bottom - 4 - (v - low) / span * (bottom - top - 8)) for i, v in enumerate(finite)]
-    draw.line(points, CURVE, 2)
+    low, high = scale_of(finite)
+    recent = [(bottom - 4 - (value - low) / (high - low) * (bottom - top - 8)) for value in finite[-TRACE:]]
+    if low < 0.0 < high:
+        zero = bottom - 4 + low / (high - low) * (bottom - top - 8)
+        draw.line((left, zero, edge, zero), LINE)
+        if min(zero - top, bottom - zero) > 13:
+            draw.text((right, zero), "0", FAINT, font(11), anchor="rm")
+    draw.text((right, top), number(high, high - low), FAINT, font(11), anchor="ra")
+    draw.text((right, bottom), number(low, high - low), FAINT, font(11), anchor="rd")
+    if len(recent) > 1:
+        step = (edge - left - 6) / (TRACE - 1)
+        draw.line([(left + 3 + i * step, y) for i, y in enumerate(recent)], CURVE, 2)
 
 
-@dataclass
-class Line:
-    """A row of the panel: a name, a bar from `start` to `end` of the width (0 to 1), a text, perhaps marks."""
-
-    name: str
-    start: float
-    end: float
-    text: str
-    chosen: bool = False
-    marks: tuple[float, ...] = ()
-
-    def draw(
-        self, draw: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, box: tuple[int, int, int, int], indent: int
-    ) -> None:
-        x, y, right, bottom = box
-        colour, middle = INK if self.chosen else FAINT, (y + bottom) / 2
-        draw.text((x, middle), shorten(self.name, face, indent - 8), colour, face, anchor="lm")
-        draw.text((right, middle), self.text, colour, face, anchor="rm")
-        left, end = x + indent, right - (48 if len(self.text) < 7 else 86)
-        top, bottom, width = y + 2, bottom - 3, end - left
-        draw.rectangle((left, top, end, bottom), CELL)
-        if self.end > self.start:
-            bar = (left + self.start * width, top, left + self.end * width, bottom)
-            draw.rectangle(bar, CHOSEN if self.chosen else BAR)
-        for mark in self.marks:
-            draw.line((left + mark * width, top, left + mark * width, bottom), INK, 2)
-
-
-def rows_of(
-    policy: dict[str, np.ndarray], action: np.ndarray | None, names: Sequence[str], space: gymnasium.Space
-) -> list[Line]:
-    """The panel's rows for the policy's numbers, the chosen action marked."""
-    if "probs" in policy:
-        probs = np.atleast_2d(policy["probs"])  # [m, n]
-        chosen = np.full(len(probs), -1) if action is None else np.atleast_1d(action)
-        sizes = getattr(space, "nvec", [probs.shape[1]])
-        lines = []
-        for i, row in enumerate(probs):
-            for j in range(int(sizes[i])):
-                name = f"{i}: {j}" if len(probs) > 1 else names[j] if j < len(names) else str(j)
-                lines.append(Line(name, 0.0, float(row[j]), f"{row[j]:.0%}", bool(chosen[i] == j)))
-        return lines
-    if "bit_probs" in policy:
-        bits = np.zeros(len(policy["bit_probs"])) if action is None else np.ravel(action)
-        return [
-            Line(str(i), 0.0, float(p), f"{p:.0%}", bool(bit))
-            for i, (p, bit) in enumerate(zip(policy["bit_probs"], bits, strict=True))
-        ]
-    if "q" in policy:
-        q = policy["q"]
-        low, span = float(q.min()), max(float(q.max() - q.min()), 1e-6)
-        return [
-            Line(
-                names[j] if j < len(names) else str(j),
-                0.0,
-                (float(v) - low) / span,
-                number(v),
-                action is not None and action == j,
-            )
-            for j, v in enumerate(q)
-        ]
-    if "mean" in policy:
-        return gaussian_rows(policy["mean"], policy["std"], action, space)
-    return []
-
-
-def gaussian_rows(
-    mean: np.ndarray, std: np.ndarray, action: np.ndarray | None, space: gymnasium.spaces.Box
-) -> list[Line]:
-    """A band of one deviation around the mean on the action's range (±3 without bounds), a mark at the action."""
-    low, high = np.ravel(space.low), np.ravel(space.high)
-    low, high = np.where(np.isfinite(low), low, -3.0), np.where(np.isfinite(high), high, 3.0)
-    taken = mean if action is None else np.ravel(action)
-    place = [np.clip((x - low) / (high - low), 0.0, 1.0) for x in (mean - std, mean + std, taken)]
-    return [
-        Line(
-            str(i), float(place[0][i]), float(place[1][i]), f"{mean[i]:.2f} ± {std[i]:.2f}", marks=(float(place[2][i]),)
-        )
-        for i in range(len(mean))
-    ]
+def scale_of(values: Sequence[float]) -> tuple[float, float]:
+    """The range of the values, widened to a hundredth of their size: what is smaller is noise to a spectator."""
+    low, high = min(values), max(values)
+    least = max(0.01 * max(abs(low), abs(high)), 1e-6)
+    if high - low < least:
+        middle = (low + high) / 2
+        low, high = middle - least / 2, middle + least / 2
+    return low, high

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import traceback
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -78,6 +79,15 @@ def gl_hint(error: BaseException | None) -> str:
     return ""
 
 
+class Episode(NamedTuple):
+    """One that was played to its end."""
+
+    number: int
+    """From 1; in a grid the first round counts the cells by their places."""
+    episode_return: float
+    length: int
+
+
 class Show:
     """An agent playing in `env`, whose single environments are `taps`.
 
@@ -100,7 +110,7 @@ class Show:
         """episodes: to play, a multiple of the environments; 0: no end. `before_round` may load other weights."""
         self.agent, self.env, self.taps, self.stage = agent, env, taps, stage
         self.seed, self.episodes, self.explore, self.before_round = seed, episodes, explore, before_round
-        self.finished: list[tuple[float, int]] = []  # return and length
+        self.finished: list[Episode] = []  # in each round in the order of the environments
         self.draw_every = 1
         self.skip = False
         """Set to go on to the next round; the episodes left are not counted."""
@@ -146,7 +156,7 @@ class Show:
                     view.picture, view.ended = tap.picture, tap.ended
                     view.episode_return, view.length = view.episode_return + gain, view.length + 1
                     if view.ended:
-                        self.finished.append((view.episode_return, view.length))
+                        insort(self.finished, Episode(view.number, view.episode_return, view.length))
             if all(view.ended for view in views):
                 self.round_over = True
                 yield self.stage.draw(views)

@@ -34,6 +34,8 @@ class Core:
     observe: Callable[[Tensor], Obs]  # state -> obs [B, ...]
     render: Callable[[np.ndarray], np.ndarray] | None = None  # state of one environment [...] -> image [H, W, 3] uint8
     render_fps: int = 50
+    action_names: tuple[str, ...] = ()
+    """Of each discrete action, or of each part of a Box."""
 
 
 NATIVE: dict[str, Core] = {}  # by id
@@ -203,6 +205,10 @@ class NativeGymEnv(gymnasium.Env):
         if self.render_mode == "human":
             self.render()
         return self._obs(), reward.item(), bool(terminated), False, {}
+
+    def get_action_meanings(self) -> list[str]:
+        """As Atari games have it: a name for each action, or none."""
+        return list(self.core.action_names)
 
     def _obs(self):
         # [()] makes a number of an array without dimensions, as Discrete spaces want it.

@@ -139,4 +139,5 @@ DRIVING = Core(
     observe,
     render,
     20,
+    ("steer left", "throttle"),
 )

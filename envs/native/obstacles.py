@@ -121,4 +121,5 @@ OBSTACLES = Core(
     observe,
     render,
     15,
+    ("speed", "turn left"),
 )

@@ -93,4 +93,5 @@ RECOMMENDER = Core(
     observe,
     render,
     5,
+    tuple(f"topic {i}" for i in range(TOPICS)),
 )

@@ -83,4 +83,5 @@ REPEAT_PREVIOUS = Core(
     observe,
     render,
     2,
+    ("diamond", "square", "disc", "triangle"),
 )

@@ -112,4 +112,5 @@ SNAKE = Core(
     observe,
     render,
     10,
+    ("up", "right", "down", "left"),
 )

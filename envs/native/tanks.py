@@ -113,4 +113,5 @@ TANKS = Core(
     observe,
     render,
     15,
+    ("pump 1", "pump 2"),
 )

@@ -58,4 +58,15 @@ def render(state: np.ndarray) -> np.ndarray:
     return canvas.image()
 
 
-TMAZE = Core("AgentGym/TMaze-v0", spaces.Box(0.0, 1.0, (4,)), spaces.Discrete(4), 50, initial, step, observe, render, 8)
+TMAZE = Core(
+    "AgentGym/TMaze-v0",
+    spaces.Box(0.0, 1.0, (4,)),
+    spaces.Discrete(4),
+    50,
+    initial,
+    step,
+    observe,
+    render,
+    8,
+    ("up", "right", "down", "left"),
+)

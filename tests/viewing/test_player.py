@@ -13,8 +13,9 @@ from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
 from agent_gym.training.evaluation import play
-from agent_gym.viewing import overlay
-from agent_gym.viewing.overlay import Stage, View, rows_of
+from agent_gym.viewing import bars
+from agent_gym.viewing.bars import number, rows_of
+from agent_gym.viewing.overlay import CURVE, Stage, View, scale_of
 from agent_gym.viewing.player import Follower, make_tap, parse_grid
 
 
@@ -29,7 +30,7 @@ def test_every_observation_once_and_the_true_last_picture():
     assert [view.ended for view in views] == [i in (3, 9) for i in range(10)]
     assert [view.values[-1] for view in views] == [100, 101, 102, 102, 100, 101, 102, 103, 104, 104]
     assert [view.number for view in views] == [1] * 4 + [2] * 6
-    assert show.finished == [(6.0, 3), (15.0, 5)]
+    assert show.finished == [(1, 6.0, 3), (2, 15.0, 5)]
 
 
 def test_an_episode_that_ended_waits_for_the_rest_of_the_grid():
@@ -42,7 +43,13 @@ def test_an_episode_that_ended_waits_for_the_rest_of_the_grid():
         (2, 3),
         (2, 4),
     ]
-    assert rounds[-1][0].episode_return == 3.0 and show.finished == [(3.0, 2), (10.0, 4)]
+    assert rounds[-1][0].episode_return == 3.0 and show.finished == [(1, 3.0, 2), (2, 10.0, 4)]
+
+
+def test_episodes_of_a_grid_are_numbered_by_place_and_not_by_their_end():
+    show = make_show((4,), (2,), (3,), episodes=3)
+    list(show.pictures())
+    assert show.finished == [(1, 10.0, 4), (2, 3.0, 2), (3, 6.0, 3)]
 
 
 def test_same_episode_as_the_score():
@@ -50,7 +57,7 @@ def test_same_episode_as_the_score():
     score = play(Watched(), env, 1, seed=7)
     show = make_show((4,), episodes=1)
     list(show.pictures())
-    assert show.finished == [(score.returns[0], score.lengths[0])]
+    assert show.finished == [(1, score.returns[0], score.lengths[0])]
     assert show.taps[0].unwrapped.seeds[0] == env.envs[0].seeds[0] is not None
 
 
@@ -61,7 +68,7 @@ def test_undrawn_steps_and_skipping():
     show = make_show((9, 3), episodes=1)
     for count, _ in enumerate(show.pictures()):
         show.skip = count == 2
-    assert count == 2 + 4 and show.finished == [(6.0, 3)]  # the episode left is not counted
+    assert count == 2 + 4 and show.finished == [(2, 6.0, 3)]  # the episode left is not counted
 
 
 @pytest.mark.parametrize("size", [(8, 12), (210, 160), (400, 600), (1081, 1921), (31, 33)])
@@ -80,8 +87,8 @@ def test_bars_are_as_long_as_the_probabilities():
     stage = Stage("x", Discrete(3))
     view = View(np.zeros((400, 10, 3), np.uint8), action=np.int64(1), policy={"probs": np.array([0.25, 0.5, 0.0])})
     canvas = stage.draw([view])
-    drawn = {colour: (canvas == colour).all(-1).sum(1).max() for colour in (overlay.BAR, overlay.CHOSEN)}
-    assert drawn[overlay.CHOSEN] == pytest.approx(2 * drawn[overlay.BAR], abs=2) and drawn[overlay.BAR] > 20
+    drawn = {colour: (canvas == colour).all(-1).sum(1).max() for colour in (bars.BAR, bars.CHOSEN)}
+    assert drawn[bars.CHOSEN] == pytest.approx(2 * drawn[bars.BAR], abs=2) and drawn[bars.BAR] > 20
 
 
 def test_rows_for_every_action_space():
@@ -96,8 +103,42 @@ def test_rows_for_every_action_space():
     first, second = rows_of({"mean": np.array([1.0, 0.0]), "std": np.array([0.5, 9.0])}, np.array([2.0, 0.0]), [], box)
     assert (first.start, first.end, first.marks) == (0.625, 0.875, (1.0,))
     assert (second.start, second.end, second.marks) == (0.0, 1.0, (0.5,))
+    named = rows_of({"mean": np.zeros(2), "std": np.ones(2)}, np.zeros(2), ["hip", "knee"], box)
+    assert [line.name for line in named] == ["hip", "knee"]
+
+
+def test_bars_of_action_values_show_the_difference_and_the_size():
+    """Main bars run from the lowest value to the highest; thin ones start at zero, which lies where it must."""
     q = rows_of({"q": np.array([1.0, 3.0])}, np.int64(1), ["left", "right"], Discrete(2))
     assert [(line.name, line.end, line.text) for line in q] == [("left", 0.0, "1.00"), ("right", 1.0, "3.00")]
+    near = rows_of({"q": np.array([99.0, 99.002, 100.0])}, np.int64(2), [], Discrete(3))
+    assert [round(line.size[1], 3) for line in near] == [0.99, 0.99, 1.0] and near[0].size[0] == 0.0
+    assert near[1].end == pytest.approx(0.002) and near[2].end == 1.0
+    mixed = rows_of({"q": np.array([-1.0, 3.0, -np.inf])}, np.int64(1), [], Discrete(3))
+    assert [line.size for line in mixed] == [(0.0, 0.25), (0.25, 1.0), (0.25, 0.25)]
+    assert number(99.0, 0.002) == "99.0000" and number(99.0) == "99.00" and number(12345.6, 100.0) == "12,346"
+
+
+def test_the_values_scale_is_the_episodes_and_shows_no_noise_as_a_curve():
+    assert scale_of([3.0, -1.0, 2.0]) == (-1.0, 3.0)
+    low, high = scale_of([100.0, 100.001])
+    assert (high - low, (high + low) / 2) == pytest.approx((1.00001, 100.0005))
+    stage = Stage("x", Discrete(3))
+    lines = []
+    for values in ([0.0] * 200, [0.0] * 199 + [50.0]):
+        canvas = stage.draw([View(np.zeros((400, 10, 3), np.uint8), values=values)])
+        lines.append((canvas == CURVE).all(-1)[80:].any(1).sum())  # rows of the picture that the curve touches
+    assert lines[0] < 8 < lines[1]
+
+
+def test_cells_of_a_grid_carry_their_place():
+    """Cell 2 holds what cell 1 does, but for the digit."""
+    stage = Stage("x", Discrete(3), (), (1, 2))
+    view = View(np.zeros((300, 200, 3), np.uint8), episode_return=5.0)
+    canvas = stage.draw([view, view])
+    first, second = np.split(canvas, 2, axis=1)
+    changed = np.argwhere((first != second).any(-1))
+    assert len(changed) and changed[:, 0].min() >= 300 and changed[:, 1].max() < 20
 
 
 class Blank(Painted):
