@@ -62,6 +62,8 @@ class EvaluateConfig:
     """The picture alone, without return, value and action probabilities."""
     action_names: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,…")] = ""
     """What the panel calls the actions, or the parts of one; empty: as the environment or its documentation does."""
+    drawing: Literal["auto", "full", "plain"] = "auto"
+    """MuJoCo with shadows and reflections or without them; auto: without them where no graphics card is."""
     stochastic: bool = False
     """Sample actions as in training instead of taking the most likely; Atari games are always played so, since a
     fixed action can keep a game from ever starting."""
@@ -157,7 +159,7 @@ def perform(args: EvaluateConfig, subject: Subject, device: torch.device) -> int
     prepare_headless()
     rows, columns = parse_grid(args.grid)
     make = partial(make_single, subject.env, subject.env_kwargs)
-    taps = [make_tap(make) for _ in range(rows * columns)]
+    taps = [make_tap(make, args.drawing) for _ in range(rows * columns)]
     env = SyncEnv(taps, subject.env, device)
     env.recovery.report = error_log(args.run)
     try:

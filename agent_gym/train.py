@@ -201,7 +201,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
             stage.subtitle = f"step {agent.steps:,}"
             show = Show(agent.playing_in(filmed), filmed, [tap], stage, seed=config.seed, episodes=1)
             clip = Clip(frame_rate(tap))
-            film(show, path, frame_rate(tap), clip)
+            film(show, path, frame_rate(tap), clip, quiet=True)
             return clip
         except EnvFailure:
             if config.on_env_error == "stop":

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import sys
+from contextlib import nullcontext
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image, ImageChops
 
 from agent_gym.ground.errors import UserError
+from agent_gym.viewing.filming import FilmProgress
 from agent_gym.viewing.overlay import fit
 from agent_gym.viewing.player import Show
 
@@ -140,13 +142,15 @@ class Clip:
         return file.getvalue(), first.width, first.height
 
 
-def film(show: Show, path: Path, fps: float, clip: Clip | None = None) -> None:
-    """Write the whole show to `path`, and its beginning to `clip`. Raises UserError."""
-    with Film(path, fps) as reel:
+def film(show: Show, path: Path, fps: float, clip: Clip | None = None, *, quiet: bool = False) -> None:
+    """Write the whole show to `path`, and its beginning to `clip`; unless quiet say how far. Raises UserError."""
+    with Film(path, fps) as reel, nullcontext() if quiet else FilmProgress(show) as progress:
         for picture in show.pictures():
             reel.add(picture)
             if clip is not None:
                 clip.add(picture)
+            if progress is not None:
+                progress()
 
 
 def prepare_headless() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.viewing.graphics import draw_plainly, draws_on_gpu
 from agent_gym.viewing.overlay import Stage, View
 
 MAX_CELLS = 100
@@ -195,8 +196,11 @@ def parse_grid(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def make_tap(make: Callable[..., gymnasium.Env]) -> Tap:
-    """`make(render_mode="rgb_array")` behind a tap, its first picture drawn. Raises UserError where that cannot be."""
+def make_tap(make: Callable[..., gymnasium.Env], drawing: str = "auto") -> Tap:
+    """`make(render_mode="rgb_array")` behind a tap, its first picture drawn. Raises UserError where that cannot be.
+
+    `drawing`: "full", "plain" (see viewing.graphics), or "auto", which is plain where no graphics card is.
+    """
     try:
         env = make()
         env.close()
@@ -209,6 +213,8 @@ def make_tap(make: Callable[..., gymnasium.Env]) -> Tap:
     if pictured is None:
         modes = ", ".join(map(str, offered)) or "nothing"
         raise UserError(f"{name_of(env)} renders {modes}, and pictures need its mode 'rgb_array'")
+    if drawing == "plain" or (drawing == "auto" and not draws_on_gpu()):
+        draw_plainly(pictured)
     tap = Tap(pictured)
     tap.reset(seed=0)
     return tap
