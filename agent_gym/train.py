@@ -56,6 +56,8 @@ class ResumeConfig:
     """Another number of CPU threads of torch; 0: as before."""
     on_env_error: Literal["", "stop", "restart"] = ""
     """When an environment fails: stop, or replace it and go on; empty: as before."""
+    track: Literal["", "none", "mlflow", "wandb"] = ""
+    """Another tracker beside TensorBoard, which gets all that was logged so far; empty: as before."""
     quiet: bool = False
     """Print the result only."""
 
@@ -132,6 +134,8 @@ def parse_resume(args: ResumeConfig, stack: ExitStack):
         stored["device"] = args.device
     if args.num_threads:
         stored["num_threads"] = args.num_threads
+    if args.track:
+        stored["track"] = args.track
     if args.on_env_error:
         if task:
             raise UserError(f"--on-env-error is for agents, and {name} has no environment")
@@ -229,6 +233,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         checkpoint_every=config.checkpoint_every,
         notes=(settings, f"{env.backend} environments: {env.choice}", hardware(device)),
         log_failures=failures.open,
+        layers=lambda: summary(agent.networks(), env.obs_space),
         recoverable=(EnvFailure,),
     )
     try:
@@ -274,6 +279,7 @@ def train_task(name: str, config, run: Run | None, settings: str) -> int:
         eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
         notes=(settings, *task.data.notes, hardware(device), layers),
+        layers=lambda: layers,
     )
     return run_session(session, run, device)
 

@@ -102,6 +102,14 @@ class AgentConfig:
     """Environment steps between checkpoints; 0: ten times in the run. All but native environments begin anew there."""
     log_layers: bool = False
     """Log the gradient norm and the share of dead units of each layer; updates take up to three times as long."""
+    track: Literal["none", "mlflow", "wandb"] = "none"
+    """Experiment tracker beside TensorBoard, at the server that its own variables name, or in a local file."""
+    experiment: str = ""
+    """The tracker's experiment or project; empty: what its own variables say, or agent-gym."""
+    run_name: str = ""
+    """The run's name at the tracker; empty: the run directory's."""
+    parent_run: str = ""
+    """Name of the tracker's run that this one is nested under, made if there is none; empty: under none."""
     summary: bool = False
     """Print the network layer by layer and stop."""
     video_every: int = 0

@@ -44,7 +44,7 @@ CHARTS = {
 
 BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
     *("run_dir", "quiet", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
-    *("checkpoint_every", "video_every", "on_env_error"),
+    *("checkpoint_every", "video_every", "on_env_error", "track", "experiment", "run_name", "parent_run"),
 }
 
 
@@ -170,6 +170,13 @@ class Run:
         """Write pictures uint8 [H, W, 3] under their tags at `step`."""
         self.events.add(*(image(tag, picture, dataformats="HWC") for tag, picture in images.items()), step=step)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of text in the run directory."""
+        try:
+            write_text(self.path / name, text)
+        except OSError as error:
+            raise unwritable(name, self.path / name, error, way_on(self.path)) from error
+
     def make_folder(self, name: str) -> Path:
         """A folder in the run directory."""
         try:
@@ -192,10 +199,7 @@ class Run:
 
     def finish(self, result: dict, score_tag: str, score: float, step: int) -> None:
         """Write result.json and the HParams entry."""
-        try:
-            write_text(self.path / "result.json", json.dumps(result, indent=2) + "\n")
-        except OSError as error:
-            raise unwritable("the result", self.path / "result.json", error, way_on(self.path)) from error
+        self.write_text("result.json", json.dumps(result, indent=2) + "\n")
         given = {k: v for k, v in self.config.items() if k not in BOOKKEEPING and v != ""}
         flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in given.items()}
         self.events.add(*hparams(flat, {score_tag: score}))

@@ -29,6 +29,8 @@ HOMES = {  # the modules that may import a package, or a part of one
     "sb3_contrib": r"agents/sb3/.*",
     "tensorboard": r"storage/.*",
     "torch.utils.tensorboard": r"storage/.*",
+    "mlflow": r"storage/trackers/mlflow_tracker\.py",
+    "wandb": r"storage/trackers/wandb_tracker\.py",
     "ale_py": r"envs/adapters/atari\.py",
     "envpool": r"envs/adapters/envpool_env\.py",
     "imageio": r"viewing/.*",

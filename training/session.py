@@ -17,6 +17,8 @@ from agent_gym.ground.plain import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.provenance import differences, replace_generators, surroundings
 from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
+from agent_gym.storage.trackers.launch import Tracking
+from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.loop import Every, Meter, Trainee, train
 from agent_gym.training.progress import Progress, print_config, print_result
 from agent_gym.training.signals import StopSignal
@@ -68,22 +70,35 @@ class Session:
     """Lines for the terminal: backend, device, preset."""
     log_failures: Callable[[Path], None] = lambda path: None
     """Told the file for failures of environments, before the trainee begins."""
+    layers: Callable[[], str] = lambda: ""
+    """The network as a table of its layers, for a tracker."""
     recoverable: tuple[type[Exception], ...] = ()
     """Failures of the outside world that leave the trainee's state good: it is saved before they go on."""
 
 
 def run_session(session: Session, run: Run | None, device: torch.device) -> int:
     """Train (on from where `run` is, if given), evaluate, save, print. Returns the exit code."""
+    config = session.config
+    require_tracker(config["track"])
     if run is not None:
         session.log_failures(run.path / ERROR_LOG)
-        return train_and_score(session, run, *go_on(session, run, device), device)
-    config = session.config
+        return tracked(session, run, *go_on(session, run, device), device)
     path = Path(config["run_dir"] or default_run_dir(session.name, session.subject, config["seed"]))
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
     with closing(Run.create(path, config)) as run:
         run.made_with = surroundings(device)
-        return train_and_score(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
+        return tracked(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
+
+
+def tracked(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> int:
+    """`train_and_score`, followed by the tracker that --track names."""
+    if session.config["track"] != "none":
+        run.write_text("model_summary.txt", session.layers() + "\n")
+    with Tracking(run.path, session.config) as tracking:
+        code = train_and_score(session, run, clock, meter, device)
+        tracking.ending = "stopped" if code else "finished"
+    return code
 
 
 def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter]:

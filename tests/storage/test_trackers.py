@@ -1,0 +1,268 @@
+"""Trackers: what a real MLflow server and W&B's own file hold afterwards, against TensorBoard's; trackers that fail."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import train
+from agent_gym.ground.errors import UserError
+from agent_gym.storage import tensor_file
+from agent_gym.storage.events import EventFile
+from agent_gym.storage.run import Run
+from agent_gym.storage.trackers import follow, launch, tracker
+from agent_gym.storage.trackers.points import Points
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["ppo", "--env", "CartPole-v1", "--num-envs", "8", "--num-steps", "32", "--num-epochs", "1", "--seed", "5"]
+FLAGS += ["--hidden-sizes", "16", "--eval-episodes", "2", "--eval-every", "2048", "--checkpoint-every", "512"]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real MLflow server on SQLite; gives its own client."""
+    import mlflow
+
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    uri = f"http://127.0.0.1:{port}"
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(600):
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield mlflow.MlflowClient(uri)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def tracked_at(server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.tracking_uri)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    return server
+
+
+def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard's own reader finds."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def kept_curves(client, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    tags = client.get_run(run_id).data.metrics
+    histories = {tag: client.get_metric_history(run_id, tag) for tag in tags if not tag.startswith("result/")}
+    return {tag: sorted((p.step, p.value) for p in points) for tag, points in histories.items()}
+
+
+def record_of(run: Path, name: str = "mlflow") -> dict:
+    return json.loads((run / "tracking" / f"{name}.json").read_text())["record"]
+
+
+def artifacts(client, run_id: str) -> set[str]:
+    return {
+        file.path for folder in ("", "checkpoints", "videos") for file in client.list_artifacts(run_id, folder or None)
+    }
+
+
+def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "DEAF", 60.0)
+    run, names = tmp_path / "run", ["--experiment", "poles", "--run-name", "first", "--parent-run", "seeds"]
+    flags = [*FLAGS, "--total-steps", "4096", "--run-dir", str(run), "--video-every", "4096", "--quiet"]
+    assert train.main([*flags, "--track", "mlflow", *names]) == 0
+    kept = tracked_at.get_run(record_of(run)["run"])
+    assert kept_curves(tracked_at, kept.info.run_id) == curves(run)
+    assert kept.info.status == "FINISHED" and kept.info.run_name == "first"
+    assert tracked_at.get_experiment(kept.info.experiment_id).name == "poles"
+    assert tracked_at.get_run(kept.data.tags["mlflow.parentRunId"]).info.run_name == "seeds"
+
+    config, result = (json.loads((run / name).read_text()) for name in ("config.json", "result.json"))
+    assert kept.data.params["learning_rate"] == str(config["learning_rate"])
+    assert set(kept.data.params) == set(config) - {"track", "experiment", "run_name", "parent_run"}
+    assert kept.data.metrics["result/return_mean"] == result["return_mean"]
+    assert kept.data.tags["agent"] == "ppo" and kept.data.tags["version.torch"] == torch.__version__
+    files = {"config.json", "result.json", "model_summary.txt", "checkpoints/best.pt", "videos/step-4096.mp4"}
+    assert files <= artifacts(tracked_at, kept.info.run_id)
+    copy = tracked_at.download_artifacts(kept.info.run_id, "checkpoints/best.pt", str(tmp_path))
+    assert Path(copy).read_bytes() == (run / "checkpoints/best.pt").read_bytes()
+    summary = tracked_at.download_artifacts(kept.info.run_id, "model_summary.txt", str(tmp_path))
+    assert "encoder.mlp.0 (Dense)" in Path(summary).read_text()
+
+    # From the checkpoint before, as after a kill: its steps come again, and the run goes on.
+    shutil.move(run / "checkpoints/previous.pt", run / "checkpoints/last.pt")
+    assert train.main(["--resume", str(run), "--num-threads", "1", "--quiet"]) == 0
+    again = tracked_at.get_run(record_of(run)["run"])
+    assert again.info.run_id == kept.info.run_id and again.data.tags["resumed.num_threads"] == "1"
+    points, there = kept_curves(tracked_at, kept.info.run_id), curves(run)
+    speed = "time/steps_per_second"  # measured anew
+    assert [step for step, _ in points.pop(speed)] == [step for step, _ in there.pop(speed)]
+    assert points == there
+
+
+def test_a_killed_run_is_told_of_as_one(tracked_at, tmp_path):
+    run = Run.create(tmp_path / "run", {"agent": "ppo", "env": "CartPole-v1"})
+    run.log({"train/loss": 0.5}, 7)
+    command = [sys.executable, "-m", "agent_gym.storage.trackers.follow", str(run.path), "mlflow"]
+    said = json.dumps([run.config, ""]) + "\n"  # and then no more
+    subprocess.run(command, input=said, text=True, check=True, cwd=ROOT)
+    run.close()
+    kept = tracked_at.get_run(record_of(run.path)["run"])
+    assert kept.info.status == "KILLED" and kept.data.metrics == {"train/loss": 0.5}
+
+
+def test_a_tracker_that_cannot_be_reached_is_told_of_once_and_changes_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.chdir(tmp_path)
+    for name, lines in (("none", 0), ("mlflow", 1)):
+        monkeypatch.setattr(launch, "DEAF", 60.0)
+        assert train.main([*FLAGS, "--total-steps", "2048", "--quiet", "--track", name, "--run-dir", name]) == 0
+        error = capfd.readouterr().err
+        assert error.count("\n") == error.count("warning: --track mlflow: ") == lines, error
+    a, b = (tensor_file.read(tmp_path / name / "checkpoints/last.pt")["agent"]["model"] for name in ("mlflow", "none"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+class Flaky:
+    """A tracker that fails at every second call, in the middle of what it does."""
+
+    def __init__(self):
+        self.record, self.points, self.files, self.ending, self.calls = {}, [], [], None, 0
+
+    def fail(self):
+        self.calls += 1
+        if self.calls % 2:
+            raise ConnectionError("gone for a moment")
+
+    def open(self, about, record):
+        assert record in ({}, {"run": "1"})
+        self.record = {"run": "1"}
+        self.fail()
+
+    def last_steps(self):
+        return {}
+
+    def log(self, points):
+        self.fail()
+        self.points += points
+
+    def add(self, file, folder):
+        self.fail()
+        self.files.append(file.name)
+
+    def close(self, ending):
+        self.fail()
+        self.ending = ending
+
+
+def test_what_a_failing_tracker_missed_is_sent_later_and_once(tmp_path, monkeypatch, capsys):
+    flaky = Flaky()
+    monkeypatch.setattr(follow, "make_tracker", lambda name: flaky)
+    monkeypatch.setattr(follow, "PAUSES", (0.0, 0.0))
+    run = Run.create(tmp_path / "run", {"agent": "ppo", "env": "CartPole-v1", "track": "mlflow"})
+    (run.path / "tracking").mkdir()
+    follower = follow.Follower(run.path, "mlflow", run.config)
+    for step in range(2000):
+        run.log({"train/loss": step / 4}, step)
+        if step % 300 == 0:
+            follower.attempt()
+    tries = 0
+    while not follower.attempt("stopped"):
+        tries += 1
+    run.close()
+    assert tries > 1 and flaky.ending == "stopped" and flaky.files == ["config.json"]
+    assert [(p.tag, p.step, p.value) for p in flaky.points] == [("train/loss", s, s / 4) for s in range(2000)]
+    assert capsys.readouterr().err.count("warning: --track mlflow: gone for a moment") == 1
+
+
+def test_points_that_are_half_written_come_when_they_are_whole(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    run.log({"a": 1.0, "b": 2.0}, 1)
+    run.log({"a": 3.0}, 2)
+    path = run.events.path
+    whole, points = path.read_bytes(), Points(tmp_path / "run")
+    path.write_bytes(whole[:-7])
+    assert [(p.tag, p.step, p.value) for p in points.new()] == [("a", 1, 1.0), ("b", 1, 2.0)]
+    path.write_bytes(whole)
+    assert [(p.tag, p.step, p.value) for p in points.new()] == [("a", 2, 3.0)]
+    run.close()
+    later = EventFile(tmp_path / "run")  # of a resumed run
+    later.close()
+    assert points.new() == []
+
+
+def wandb_records(path: Path) -> list:
+    """W&B's offline file: a LevelDB log of protocol buffers."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, record, records = path.read_bytes(), 7, b"", []
+    while position < len(data):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        record += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            records.append(Record.FromString(record))
+            record = b""
+    return records
+
+
+def test_wandb_writes_offline_what_tensorboard_holds(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(launch, "DEAF", 60.0)
+    monkeypatch.chdir(tmp_path)
+    flags = [*FLAGS, "--total-steps", "4096", "--run-dir", "run", "--track", "wandb", "--experiment", "poles"]
+    assert train.main([*flags, "--quiet"]) == 0
+    assert train.main(["--resume", "run", "--total-steps", "6144", "--quiet"]) == 0
+    records = [r for path in sorted(tmp_path.glob("wandb/offline-*/*.wandb")) for r in wandb_records(path)]
+    runs = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+    first, name = runs[0], record_of(tmp_path / "run", "wandb")["run"]
+    assert {(run.run_id, run.project) for run in runs} == {(name, "poles")}
+    assert {c.key: c.value_json for c in first.config.update}["learning_rate"] == '"0.01"'
+    kept = {}
+    for history in (r.history for r in records if r.WhichOneof("record_type") == "history"):
+        for item in history.item:
+            tag = item.key or item.nested_key[0]
+            if not tag.startswith(("_", "result/")):
+                kept.setdefault(tag, []).append((history.step.num, json.loads(item.value_json)))
+    there, final = curves(tmp_path / "run"), "final/episode_return"
+    assert kept.pop(final)[1:] == there.pop(final)  # TensorBoard forgets the one before the resume
+    assert kept == there
+
+
+def test_a_missing_package_is_named_with_its_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tracker.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs the package mlflow: pip install 'agent-gym\[mlflow\]'"):
+        tracker.require_tracker("mlflow")
+    assert train.main([*FLAGS, "--track", "wandb", "--run-dir", str(tmp_path / "run")]) == 2
+    assert "pip install 'agent-gym[wandb]'" in capsys.readouterr().err and not (tmp_path / "run").exists()
