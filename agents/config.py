@@ -9,6 +9,7 @@ from typing import Literal
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.ground.threads import IMAGES, threads_for
+from agent_gym.nets.encoders.base import EncoderName
 from agent_gym.nets.encoders.make import EncoderConfig
 
 MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
@@ -72,7 +73,7 @@ class AgentConfig:
     """Where networks live; auto takes a GPU for images and native environments."""
     num_threads: int = 0
     """CPU threads of torch; 0: one, or two for images and for wide networks that learn from a replay buffer."""
-    encoder: Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"] = "auto"
+    encoder: EncoderName = "auto"
     """Network between observation and heads; auto takes cnn for images, mlp otherwise."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Width of each hidden layer of the MLP."""
@@ -84,6 +85,14 @@ class AgentConfig:
     """Units of the rnn, lstm or gru."""
     recurrent_layers: int = 1
     """Recurrent layers on top of each other."""
+    attention_size: int = 64
+    """Units of each layer of the transformer."""
+    attention_heads: int = 4
+    """Parts of the units that attend each by itself."""
+    attention_layers: int = 2
+    """Layers of the transformer on top of each other."""
+    attention_window: int = 32
+    """Steps that the transformer sees, the present one included."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()
     """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
     cnn_hidden_sizes: tuple[int, ...] | None = None
@@ -163,6 +172,10 @@ class AgentConfig:
             layer_norm=self.layer_norm,
             recurrent_size=self.recurrent_size,
             recurrent_layers=self.recurrent_layers,
+            attention_size=self.attention_size,
+            attention_heads=self.attention_heads,
+            attention_layers=self.attention_layers,
+            attention_window=self.attention_window,
             conv_layers=self.conv_layers,
             cnn_hidden_sizes=self.cnn_hidden_sizes,
             weights_from=self.encoder_from,

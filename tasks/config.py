@@ -42,7 +42,7 @@ class TaskConfig:
     encoder: EncoderName = "auto"
     """Network between inputs and output; auto: cnn for images, mlp otherwise; linear: none, a single layer."""
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Width of each hidden layer; in front of the memory for rnn, lstm and gru."""
+    """Width of each hidden layer; in front of the memory for rnn, lstm, gru and transformer."""
     activation: ActivationName = "relu"
     """Non-linearity between layers."""
     layer_norm: bool = False
@@ -51,6 +51,14 @@ class TaskConfig:
     """Units of each rnn, lstm or gru layer."""
     recurrent_layers: int = 1
     """Recurrent layers on top of each other."""
+    attention_size: int = 64
+    """Units of each layer of the transformer."""
+    attention_heads: int = 4
+    """Parts of the units that attend each by itself."""
+    attention_layers: int = 2
+    """Layers of the transformer on top of each other."""
+    attention_window: int = 32
+    """Steps that the transformer sees, the present one included."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ()
     """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
     cnn_hidden_sizes: tuple[int, ...] | None = None
@@ -131,11 +139,16 @@ class TaskConfig:
             layer_norm=self.layer_norm,
             recurrent_size=self.recurrent_size,
             recurrent_layers=self.recurrent_layers,
+            attention_size=self.attention_size,
+            attention_heads=self.attention_heads,
+            attention_layers=self.attention_layers,
+            attention_window=self.attention_window,
             dropout=self.dropout,
             conv_layers=self.conv_layers,
             cnn_hidden_sizes=self.cnn_hidden_sizes,
             weights_from=self.encoder_from,
             freeze=self.freeze_encoder,
+            attend_to="inputs",
         )
 
     def optimizer_config(self) -> OptimizerConfig:

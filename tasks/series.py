@@ -19,7 +19,7 @@ from agent_gym.tasks.scores import errors
 from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
-RECURRENT = ("rnn", "lstm", "gru")
+MEMORY = ("rnn", "lstm", "gru", "transformer")
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
 
 
@@ -37,7 +37,7 @@ class SeriesConfig(TaskConfig):
     """Generated series."""
     encoder: EncoderName = "lstm"
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Width of each hidden layer of the mlp; rnn, lstm and gru read the series itself."""
+    """Width of each hidden layer of the mlp; rnn, lstm, gru and transformer read the series itself."""
     recurrent_size: int = 32
     recurrent_layers: int = 2
     epochs: int = 20
@@ -52,11 +52,11 @@ class SeriesConfig(TaskConfig):
         super().__post_init__()
         self.require_positive("horizon", "window", "num_series")
         if self.encoder == "cnn":
-            raise UserError("--encoder cnn: expected rnn, lstm, gru, mlp or linear for a series")
+            raise UserError("--encoder cnn: expected rnn, lstm, gru, transformer, mlp or linear for a series")
 
     def encoder_config(self) -> EncoderConfig:
         config = super().encoder_config()
-        return replace(config, hidden_sizes=()) if self.encoder in RECURRENT else config
+        return replace(config, hidden_sizes=(), attend_to="past") if self.encoder in MEMORY else config
 
 
 def require_room(config: SeriesConfig, count: int) -> None:
@@ -103,7 +103,7 @@ class Series(Task):
             windows = generate(config.num_series, length, config.seed)
             parts = tuple(windows[rows] for rows in split_rows(config, len(windows)))
         self.windows = tuple((part - shift) / scale for part in parts)
-        sequence = config.encoder in RECURRENT
+        sequence = config.encoder in MEMORY
         shape = (1,) if sequence else (config.window,)
         target = config.column or "value"
         spec = Spec("forecast", shape, config.horizon, sequence=sequence, target=target, shift=shift, scale=scale)

@@ -47,7 +47,7 @@ class SB3Config(AgentConfig):
 
     def check(self, action_space: spaces.Space) -> None:
         """Raises UserError for an encoder or an action space that the algorithm cannot use."""
-        if self.encoder in ("rnn", "lstm", "gru"):
+        if self.encoder in MEMORIES:
             raise UserError(
                 f"--encoder {self.encoder}: an extractor of Stable-Baselines3 gets no memory; use --algo RecurrentPPO, "
                 f"or the native agent: train.py ppo --encoder {self.encoder}"

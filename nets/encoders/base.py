@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import Tree
 
-EncoderName = Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru"]
+EncoderName = Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru", "transformer"]
 ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
 
 
 MAX_LAYERS = 64  # of memory on top of each other
+MAX_WINDOW = 65_536
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,25 @@ class EncoderConfig:
     """How observations become features."""
 
     encoder: EncoderName = "auto"
-    """auto: cnn for images, mlp for anything else; rnn, lstm and gru remember (linear hands the inputs on)."""
+    """auto: cnn for images, mlp for anything else; rnn, lstm, gru and transformer remember (linear hands the inputs on)."""
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Units of each dense layer; in front of the memory for rnn, lstm and gru."""
+    """Units of each dense layer; in front of the memory for rnn, lstm, gru and transformer."""
     activation: ActivationName = "tanh"
     """Activation after each dense layer."""
     recurrent_size: int = 64
     """Units of each recurrent layer."""
     recurrent_layers: int = 1
     """Recurrent layers on top of each other."""
+    attention_size: int = 64
+    """Units of each layer of the transformer."""
+    attention_heads: int = 4
+    """Parts of the units that attend each by itself."""
+    attention_layers: int = 2
+    """Layers of the transformer on top of each other."""
+    attention_window: int = 32
+    """Steps that the transformer sees, the present one included."""
+    attend_to: Literal["past", "inputs"] = "past"
+    """What the transformer attends to: the steps of the window, or the inputs of one step (columns, patches)."""
     dropout: float = 0.0
     """Share of units dropped after each dense layer while training, 0 to 1."""
     layer_norm: bool = False
@@ -51,6 +62,13 @@ class EncoderConfig:
             raise UserError(
                 f"--recurrent-layers {self.recurrent_layers} --recurrent-size {self.recurrent_size}: expected 1 to "
                 f"{MAX_LAYERS} layers of 1 unit or more"
+            )
+        sizes = (self.attention_size, self.attention_heads, self.attention_window)
+        if not 1 <= self.attention_layers <= MAX_LAYERS or min(sizes) < 1 or self.attention_window > MAX_WINDOW:
+            raise UserError(
+                f"--attention-layers {self.attention_layers} --attention-size {self.attention_size} --attention-heads "
+                f"{self.attention_heads} --attention-window {self.attention_window}: expected 1 to {MAX_LAYERS} layers, "
+                f"and 1 or more of each; a window up to {MAX_WINDOW:,}"
             )
         if min(*self.hidden_sizes, *(self.cnn_hidden_sizes or ()), 1, 1) < 1:
             raise UserError(

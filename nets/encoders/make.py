@@ -8,7 +8,11 @@ from agent_gym.nets.encoders.base import Encoder, EncoderConfig
 from agent_gym.nets.encoders.cnn import CNN, is_image
 from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
 from agent_gym.nets.encoders.recurrent import LAYERS, RecurrentEncoder
+from agent_gym.nets.encoders.tokens import ColumnTokens, PatchTokens, TokenEncoder
 from agent_gym.nets.encoders.transfer import load_encoder
+from agent_gym.nets.encoders.transformer import TransformerEncoder
+
+MEMORIES = {**dict.fromkeys(LAYERS, RecurrentEncoder), "transformer": TransformerEncoder}
 
 __all__ = ["Encoder", "EncoderConfig", "UserError", "has_image", "make_encoder"]
 
@@ -35,6 +39,25 @@ def _inputs(space: spaces.Space, config: EncoderConfig) -> nn.Module:
 
 def make_encoder(space: spaces.Space, config: EncoderConfig) -> Encoder:
     """The encoder for observations of `space`; UserError names a space that none takes."""
+    if config.encoder == "transformer" and config.attend_to == "inputs":
+        encoder = _over_inputs(space, config)
+    else:
+        encoder = _over_steps(space, config)
+    if config.weights_from:
+        load_encoder(encoder, config.weights_from)
+    return encoder.requires_grad_(not config.freeze)
+
+
+def _over_inputs(space: spaces.Space, config: EncoderConfig) -> Encoder:
+    """Attention among the inputs of a step: patches of an image, else numbers."""
+    size = config.attention_size
+    if is_image(space):
+        return TokenEncoder(PatchTokens(space, size), config)
+    return TokenEncoder(ColumnTokens(_inputs(space, config), size), config)
+
+
+def _over_steps(space: spaces.Space, config: EncoderConfig) -> Encoder:
+    """Each step by itself, then the memory if there is one."""
     if config.encoder == "cnn" and not has_image(space):
         if not (isinstance(space, spaces.Box) and 2 <= len(space.shape) <= 4):
             raise UserError(f"encoder 'cnn' needs an image, and observation space {space} has none")
@@ -44,8 +67,5 @@ def make_encoder(space: spaces.Space, config: EncoderConfig) -> Encoder:
     # A lone CNN has its own dense layers.
     hidden_sizes = () if config.encoder == "linear" or isinstance(inputs, CNN) else config.hidden_sizes
     encoder: Encoder = MLPEncoder(inputs, config, hidden_sizes)
-    if config.encoder in LAYERS:
-        encoder = RecurrentEncoder(encoder, config)
-    if config.weights_from:
-        load_encoder(encoder, config.weights_from)
-    return encoder.requires_grad_(not config.freeze)
+    memory = MEMORIES.get(config.encoder)
+    return encoder if memory is None else memory(encoder, config)
