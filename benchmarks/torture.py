@@ -28,6 +28,7 @@ OFF_POLICY = "--total-steps 1600 --num-envs 2 --hidden-sizes 16 --learning-start
 OFF_POLICY += " --buffer-size 500 --checkpoint-every 150"  # the buffer wraps: old segments are dropped
 AGENT = "--eval-episodes 2 --eval-every 100000 --seed 7"
 MEMORY = "--recurrent-size 8"
+ATTENTION = "--encoder transformer --attention-size 8 --attention-window 6"
 SEQUENCES = f"{MEMORY} --sequence-length 8 --burn-in 4 --batch-size 4"
 SCREEN = '--backend sync --env-kwargs {"max_num_frames_per_episode":240} --encoder cnn --cnn-hidden-sizes 16'
 
@@ -52,6 +53,8 @@ KINDS = {
     "SAC, native": f"sac --env Pendulum-v1 {OFF_POLICY}",
     "SAC, sync": f"sac --env Pendulum-v1 {OFF_POLICY} --backend sync",
     "SAC, layer norm, native": f"sac --env Pendulum-v1 {OFF_POLICY} --layer-norm",
+    "PPO, transformer, native": f"ppo --env AgentGym/TMaze-v0 {ON_POLICY} {ATTENTION}",
+    "DQN, transformer, native": f"dqn --env AgentGym/CartPoleNoVel-v1 {OFF_POLICY} {SEQUENCES} {ATTENTION}",
     "SAC, GRU, native": f"sac --env AgentGym/PendulumNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder gru",
     "TD3, native": f"td3 --env Pendulum-v1 {OFF_POLICY} --prioritized",
     "TD3, EnvPool": f"td3 --env Pendulum-v1 {OFF_POLICY} --backend envpool",

@@ -13,6 +13,7 @@ from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo_preset
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.nets.encoders.base import EncoderName
+from agent_gym.nets.encoders.make import MEMORIES
 
 ACTION_SPACES = {  # of the algorithms that do not take all
     **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),

@@ -23,7 +23,7 @@ class EncoderConfig:
     """How observations become features."""
 
     encoder: EncoderName = "auto"
-    """auto: cnn for images, mlp for anything else; rnn, lstm, gru and transformer remember (linear hands the inputs on)."""
+    """auto: cnn for images, mlp for anything else; rnn, lstm, gru, transformer remember; linear: the inputs."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each dense layer; in front of the memory for rnn, lstm, gru and transformer."""
     activation: ActivationName = "tanh"
@@ -67,8 +67,8 @@ class EncoderConfig:
         if not 1 <= self.attention_layers <= MAX_LAYERS or min(sizes) < 1 or self.attention_window > MAX_WINDOW:
             raise UserError(
                 f"--attention-layers {self.attention_layers} --attention-size {self.attention_size} --attention-heads "
-                f"{self.attention_heads} --attention-window {self.attention_window}: expected 1 to {MAX_LAYERS} layers, "
-                f"and 1 or more of each; a window up to {MAX_WINDOW:,}"
+                f"{self.attention_heads} --attention-window {self.attention_window}: expected 1 to {MAX_LAYERS} "
+                f"layers, sizes of 1 or more and a window up to {MAX_WINDOW:,}"
             )
         if min(*self.hidden_sizes, *(self.cnn_hidden_sizes or ()), 1, 1) < 1:
             raise UserError(

@@ -20,7 +20,7 @@ PATCH = 4  # pixels a side
 
 
 class ColumnTokens(nn.Module):
-    """Numbers [T, B, n] of `inputs(obs)` -> tokens [T * B, n, d]: each number times a vector of its column, and another."""
+    """Numbers [T, B, n] of `inputs(obs)` -> tokens [T * B, n, d]: a vector of the column by it, and another."""
 
     def __init__(self, inputs: nn.Module, size: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class TokenEncoder(Encoder):
     def forward(
         self, obs: Tree, state: Tensor, reset: Tensor, seen: list[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """`seen` is given the attention weights [T * B, heads, 1 + n, 1 + n] of each layer, the gathering token first."""
+        """`seen` is given the attention weights [T * B, heads, 1 + n, 1 + n] of each layer, the summary's first."""
         x = self.tokens(obs)
         x = torch.cat((self.summary.expand(len(x), 1, -1), x), dim=1)
         for layer in self.layers:

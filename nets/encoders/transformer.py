@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.attention import TransformerLayer
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig, orthogonal_init
+from agent_gym.nets.encoders.base import Encoder, EncoderConfig
 
 
 class WindowAttention(nn.Module):
@@ -65,9 +65,8 @@ class TransformerEncoder(Encoder):
         super().__init__()
         self.stem = stem
         self.out_dim = config.attention_size
+        # With biases of 0 the norm would take the size of a single number away.
         self.input = nn.Linear(stem.out_dim, self.out_dim)
-        if config.orthogonal:
-            orthogonal_init(self.input, 1.0)
         self.attention = WindowAttention(config)
         self.past = config.attention_window - 1
         self.shape = (config.attention_layers, 2, self.past, self.out_dim)

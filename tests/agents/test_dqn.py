@@ -202,7 +202,10 @@ def test_it_learns_to_walk_to_the_far_end(settings):
     assert score(agent, Chain, 1) == 7.0  # the best there is; staying at the start pays 1.0
 
 
-@pytest.mark.parametrize("encoder, low, high", [("gru", 0.95, 1.0), ("lstm", 0.95, 1.0), ("mlp", 0.25, 0.75)])
+@pytest.mark.parametrize(
+    "encoder, low, high",
+    [("gru", 0.95, 1.0), ("lstm", 0.95, 1.0), ("transformer", 0.95, 1.0), ("mlp", 0.25, 0.75)],
+)
 def test_memory_answers_what_an_mlp_must_guess(encoder, low, high):
     config = DQNConfig(
         total_steps=2400,
@@ -211,6 +214,9 @@ def test_memory_answers_what_an_mlp_must_guess(encoder, low, high):
         encoder=encoder,
         hidden_sizes=(16,),
         recurrent_size=16,
+        attention_size=16,
+        attention_layers=1,
+        attention_window=8,
         batch_size=32,
         sequence_length=8,
         burn_in=4,

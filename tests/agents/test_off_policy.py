@@ -236,7 +236,7 @@ def test_priorities_are_errors_to_the_power_alpha():
 @pytest.mark.parametrize(
     "name, env_id, encoder",
     [("dqn", "CartPole-v1", "auto"), ("sac", "Pendulum-v1", "auto"), ("td3", "Pendulum-v1", "auto")]
-    + [("dqn", "CartPole-v1", "gru"), ("sac", "CartPole-v1", "lstm")],
+    + [("dqn", "CartPole-v1", "gru"), ("sac", "CartPole-v1", "lstm"), ("sac", "Pendulum-v1", "transformer")],
 )
 def test_prioritized_agents_update_what_they_draw(name, env_id, encoder):
     agent = make_agent(

@@ -115,7 +115,7 @@ def test_minibatches_cover_each_step_once_and_keep_sequences_whole():
     assert sorted(torch.cat([m["index"][0] for m, _ in whole]).tolist()) == list(range(envs))
 
 
-@pytest.mark.parametrize("encoder", ["mlp", "lstm", "gru"])
+@pytest.mark.parametrize("encoder", ["mlp", "lstm", "gru", "transformer"])
 def test_first_epoch_reproduces_the_rollout(encoder):
     """Before any step, the loss sees the very log-probabilities and values that acting saw: ratio 1 everywhere."""
     config = PPOConfig(num_envs=6, num_steps=40, encoder=encoder, hidden_sizes=(16,), recurrent_size=8)

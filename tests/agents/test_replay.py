@@ -248,7 +248,7 @@ def record(script: Script, replay: Replay, encoder, steps: int, restarts: tuple[
     return acted, reached, reference.latest_rows(len(reference.rows))
 
 
-@pytest.mark.parametrize("encoder_name", ["lstm", "gru"])
+@pytest.mark.parametrize("encoder_name", ["lstm", "gru", "transformer"])
 @pytest.mark.parametrize(
     "kind, num_envs, gaps, burn_in, n",
     [("vector", 3, None, 0, 1), ("vector", 1, None, 5, 3), ("vector", 3, "next_step", 4, 2), ("dict", 2, None, 3, 2)],
@@ -257,10 +257,12 @@ def record(script: Script, replay: Replay, encoder, steps: int, restarts: tuple[
 def test_unrolled_sequences_have_the_features_of_acting(encoder_name, kind, num_envs, gaps, burn_in, n):
     torch.manual_seed(0)
     script = Script(kind, num_envs, 4, gaps=gaps, ends=(0.08, 0.08))
-    encoder = make_encoder(script.space, EncoderConfig(encoder=encoder_name, hidden_sizes=(8,), recurrent_size=6))
+    encoder = make_encoder(
+        script.space, EncoderConfig(encoder_name, (8,), recurrent_size=6, attention_size=8, attention_window=9)
+    )
     # Larger weights, so that the memory matters.
     for parameter in encoder.parameters():
-        parameter.mul_(2.0)
+        parameter.mul_(2.0 if parameter.dim() > 1 else 1.0)
     replay = make_replay(script, 60 * num_envs, n_step=n, gamma=GAMMA, state_dim=encoder.state_dim)
     acted, reached, lived = record(script, replay, encoder, 300, restarts=(40, 210, 280))
     slot, _ = replay.draw(64, torch.Generator().manual_seed(0))

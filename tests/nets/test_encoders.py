@@ -11,7 +11,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
 from agent_gym.nets.encoders.cnn import to_nchw
-from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.encoders.make import MEMORIES, EncoderConfig, make_encoder
 from agent_gym.nets.summary import summary
 
 
@@ -60,13 +60,13 @@ SPACES = [
 ]
 
 
-@pytest.mark.parametrize("name", ["auto", "mlp", "linear", "lstm"])
+@pytest.mark.parametrize("name", ["auto", "mlp", "linear", "lstm", "transformer"])
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: str(space)[:60])
 def test_every_space_encodes(space, name):
     encoder = make_encoder(space, EncoderConfig(name, hidden_sizes=(16,), recurrent_size=8))
     features, state = run(encoder, batch_of(space))
     assert features.shape == (2, 3, encoder.out_dim) and features.dtype == torch.float32
-    assert state.shape == (3, encoder.state_dim) and (encoder.state_dim == 0) == (name != "lstm")
+    assert state.shape == (3, encoder.state_dim) and (encoder.state_dim == 0) == (name not in MEMORIES)
 
 
 @pytest.mark.parametrize("space", [spaces.Text(4), spaces.Dict(a=spaces.Text(4)), spaces.Box(-1, 1, (0,))], ids=str)

@@ -32,7 +32,8 @@ def test_a_layer_and_its_gradients_equal_torch(norm_first):
     out, expected = ours(x, mask)[0], theirs(x, mask)
     torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-6)
     grads = torch.autograd.grad((out - goal).square().mean(), list(ours.parameters()))
-    expected = torch.autograd.grad((expected - goal).square().mean(), [dict(theirs.named_parameters())[n] for n, _ in ours.named_parameters()])  # fmt: skip
+    counterparts = [theirs.get_parameter(name) for name, _ in ours.named_parameters()]
+    expected = torch.autograd.grad((expected - goal).square().mean(), counterparts)
     for mine, other in zip(grads, expected, strict=True):
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
 
@@ -117,7 +118,9 @@ def test_patches_of_an_image_become_tokens():
     assert encoder.tokens.count == 6
     obs = torch.randint(0, 256, (1, 2, 9, 13), dtype=torch.uint8)
     patch = obs[0, 1, 4:8, 8:12].float().flatten() / 255.0
-    expected = encoder.tokens.patches.weight.view(12, 16) @ patch + encoder.tokens.patches.bias + encoder.tokens.place[5]
+    expected = (
+        encoder.tokens.patches.weight.view(12, 16) @ patch + encoder.tokens.patches.bias + encoder.tokens.place[5]
+    )
     torch.testing.assert_close(encoder.tokens(obs)[1, 5], expected, atol=1e-6, rtol=1e-5)
     seen = []
     features, _ = encoder(obs, torch.zeros(2, 0), torch.zeros(1, 2, dtype=torch.bool), seen)

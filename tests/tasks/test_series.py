@@ -39,6 +39,12 @@ def test_a_memory_beats_the_naive_forecast(encoder):
     assert metrics["mse"] < 0.5 * metrics["naive_mse"]
 
 
+def test_attention_to_the_past_beats_the_naive_forecast():
+    small = {"attention_size": 16, "attention_heads": 2, "attention_layers": 1, "attention_window": 10}
+    metrics = run(replace(SMALL, encoder="transformer", epochs=12, window=20, **small)).test()
+    assert metrics["mse"] < 0.5 * metrics["naive_mse"]
+
+
 def test_without_a_memory_the_window_is_one_vector():
     task = run(replace(SMALL, encoder="mlp", epochs=20))
     assert task.model.spec.shape == (50,)
