@@ -180,7 +180,7 @@ def returns(env: VectorEnv, policy: Policy, episodes: int, seed: int = 0) -> np.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("env", nargs="*", default=list(NATIVE))
+    parser.add_argument("env", nargs="*", default=[env_id for env_id, core in NATIVE.items() if core.game is None])
     parser.add_argument("--episodes", type=int, default=1000)
     args = parser.parse_args()
     torch.set_num_threads(1)

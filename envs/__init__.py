@@ -3,8 +3,10 @@
 import gymnasium
 
 from agent_gym.envs.native.acrobot import ACROBOT, ACROBOT_NO_VEL
+from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
+from agent_gym.envs.native.boards.core import family
 from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
-from agent_gym.envs.native.core import register
+from agent_gym.envs.native.core import register, register_family
 from agent_gym.envs.native.driving import DRIVING
 from agent_gym.envs.native.mountain_car import MOUNTAIN_CAR
 from agent_gym.envs.native.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
@@ -26,3 +28,5 @@ for _core in (
     *(SNAKE, OBSTACLES, DRIVING, RECOMMENDER, TANKS, TMAZE, REPEAT_PREVIOUS),
 ):
     register(_core)
+for _game in (tictactoe, connect_four, othello, go, hex):
+    register_family(family(_game.make))

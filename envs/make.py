@@ -24,7 +24,7 @@ from agent_gym.envs.adapters.arrays import describe
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.failures import Recovery
-from agent_gym.envs.native.core import NATIVE, Core, NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.native.core import FAMILIES, NATIVE, Core, NativeGymEnv, NativeVectorEnv
 from agent_gym.envs.vector import EnvFailure, VectorEnv
 from agent_gym.ground.errors import UserError
 
@@ -88,9 +88,15 @@ def is_atari(env_id: str) -> bool:
     return atari.is_atari(find_spec(env_id))
 
 
-def native_core(env_id: str) -> Core | None:
-    """The tensor functions of an environment that has them here."""
-    return NATIVE.get(env_id.rpartition(":")[2])
+def native_core(env_id: str, env_kwargs: dict[str, Any] | None = None) -> Core | None:
+    """The tensor functions of an environment that has them here, with its arguments. Raises UserError."""
+    name = env_id.rpartition(":")[2]
+    if not env_kwargs or name not in FAMILIES:
+        return NATIVE.get(name)
+    try:
+        return FAMILIES[name](**env_kwargs)
+    except TypeError as error:
+        raise UserError(_explain(find_spec(env_id), env_kwargs, error)) from error
 
 
 def scoring_backend(env_id: str) -> str:
@@ -139,7 +145,7 @@ def _why_not(backend: str, spec: EnvSpec, env_kwargs: dict[str, Any]) -> str:
     if backend == "native":
         if spec.id not in NATIVE:
             return f"no native version (there is one of {', '.join(NATIVE)})"
-        return "the native version takes no --env-kwargs" if env_kwargs else ""
+        return "the native version takes no --env-kwargs" if env_kwargs and spec.id not in FAMILIES else ""
     if backend == "envpool":
         if importlib.util.find_spec("envpool") is None:
             return f"EnvPool is not installed: {_install('envpool')}"
@@ -169,7 +175,7 @@ def _choose(spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]) -> tuple[s
 
 def _build(backend: str, spec: EnvSpec, num_envs: int, env_kwargs: dict, device: Any, seed: int) -> VectorEnv:
     if backend == "native":
-        return NativeVectorEnv(native_core(spec.id), num_envs, device, seed)
+        return NativeVectorEnv(native_core(spec.id, env_kwargs), num_envs, device, seed)
     make = functools.partial(_make_single, spec, env_kwargs, None)
     if backend == "async":
         return WorkerEnv(make, num_envs, spec.id, device)
@@ -267,6 +273,7 @@ def _package(part: str) -> str:
 
 def _parameters(spec: EnvSpec) -> list[str]:
     creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
+    creator = FAMILIES.get(spec.id, creator)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(creator).parameters.values()
     return [p.name for p in parameters if p.kind in named and p.name != "render_mode"]

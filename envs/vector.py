@@ -11,6 +11,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from agent_gym.envs.failures import Recovery
+    from agent_gym.envs.games.game import Game
 
 Obs: TypeAlias = "Tensor | dict[str, Obs]"
 
@@ -71,6 +72,8 @@ class VectorEnv(ABC):
     action_space: gymnasium.Space  # of one environment, canonical
     device: torch.device
     backend: str  # native | gymnasium | async | envpool
+    mask: Tensor | None = None  # [B, n] bool, after reset and step: the discrete actions allowed now; None: all
+    game: Game | None = None  # the rules, if it is a two-player game and its opponent is a part of the environment
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
     recovery: Recovery  # what is done about failures, and how many there were

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agent_gym.envs.adapters.spaces import map_obs
 from agent_gym.envs.failures import Recovery, Trouble
+from agent_gym.envs.games.game import Game
 from agent_gym.envs.native.finite import NOT_FINITE, Watch
 from agent_gym.envs.vector import Obs, Step, VectorEnv
 
@@ -36,9 +37,14 @@ class Core:
     render_fps: int = 50
     action_names: tuple[str, ...] = ()
     """Of each discrete action, or of each part of a Box."""
+    mask: Callable[[Tensor], Tensor] | None = None
+    """state -> which of the discrete actions are legal [B, n] bool; None: all."""
+    game: Game | None = None
+    """The rules, if it is a two-player game."""
 
 
 NATIVE: dict[str, Core] = {}  # by id
+FAMILIES: dict[str, Callable[..., Core]] = {}  # of those that take arguments: the Core for given ones
 
 
 def register(core: Core) -> None:
@@ -47,6 +53,13 @@ def register(core: Core) -> None:
     if core.id not in gymnasium.registry:
         entry_point = functools.partial(NativeGymEnv, core)
         gymnasium.register(core.id, entry_point=entry_point, max_episode_steps=core.max_episode_steps)
+
+
+def register_family(make: Callable[..., Core]) -> None:
+    """Make known what `make` gives, by default and for other arguments; each ends by itself, without a time limit."""
+    core = make()
+    NATIVE[core.id], FAMILIES[core.id] = core, make
+    gymnasium.register(core.id, entry_point=functools.partial(NativeGymEnv, make))
 
 
 @functools.cache
@@ -65,7 +78,7 @@ class NativeVectorEnv(VectorEnv):
 
     def __init__(self, core: Core, num_envs: int, device: torch.device | str = "cpu", seed: int = 0):
         self.core, self.id, self.num_envs, self.device = core, core.id, num_envs, torch.device(device)
-        self.obs_space, self.action_space = core.obs_space, core.action_space
+        self.obs_space, self.action_space, self.game = core.obs_space, core.action_space, core.game
         self.limit = torch.tensor(core.max_episode_steps, dtype=torch.int32)
         self.generator = torch.Generator(self.device)
         self.recovery = Recovery(core.id)
@@ -81,6 +94,10 @@ class NativeVectorEnv(VectorEnv):
         self.watch.begin()
         self.last = self.core.observe(self.state)
         return self.last
+
+    @property
+    def mask(self) -> Tensor | None:
+        return self.core.mask(self.state) if self.core.mask else None
 
     def step(self, action: Tensor) -> Step:
         core = self.core
@@ -179,12 +196,18 @@ class NativeVectorEnv(VectorEnv):
 
 
 class NativeGymEnv(gymnasium.Env):
-    """One environment of a Core for `gymnasium.make`; the time limit is Gymnasium's wrapper, set at registration."""
+    """One environment of a Core for `gymnasium.make`; the time limit is Gymnasium's wrapper, set at registration.
+
+    Instead of a Core, a function of the environment's own arguments that gives one.
+    """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
 
-    def __init__(self, core: Core, render_mode: str | None = None):
+    def __init__(self, core: Core | Callable[..., Core], render_mode: str | None = None, **arguments: Any):
+        core = core if isinstance(core, Core) else core(**arguments)
         self.core, self.render_mode = core, render_mode
+        if core.mask:
+            self.action_masks = lambda: core.mask(self.state)[0].numpy()  # as sb3-contrib asks for them
         self.observation_space, self.action_space = core.obs_space, core.action_space
         self.metadata = {**self.metadata, "render_fps": core.render_fps}
         self.generator = torch.Generator()

@@ -1,0 +1,77 @@
+"""The contract of two-player games of perfect information: pure functions on batches of positions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# The first rows of every state [S, B] int64; a game's own follow.
+TURN, RESULT, MOVES = range(3)  # who is to move, 0 or 1; how it stands; moves that were made
+PLAYING, FIRST_WON, SECOND_WON, DRAWN = range(4)
+
+
+@dataclass(frozen=True)
+class Game:
+    """A zero-sum game of two players as pure functions. The last dimension of a state counts the games.
+
+    A finished game may be played on, so that no caller has to pick out the others: its state then means nothing.
+    """
+
+    id: str
+    board: tuple[int, int]  # rows, columns
+    num_planes: int
+    num_actions: int
+    max_moves: int  # no game is longer
+    initial: Callable[[int, torch.device], Tensor]  # (num_games, device) -> state [S, B]
+    play: Callable[[Tensor, Tensor], Tensor]  # (state, legal action [B]) -> state
+    mask: Callable[[Tensor], Tensor]  # legal actions [B, num_actions] bool; none once a game is over
+    observe: Callable[[Tensor], Tensor]
+    # [B, num_planes, rows, columns] uint8 0 or 1, as the player to move sees it: own stones, the other's, what else
+    restore: Callable[[Tensor], Tensor]
+    # the state behind an observation; what it does not show counts as never seen (Go's earlier positions)
+    score: Callable[[Tensor], Tensor]  # [B] float32: how far the first player is ahead, 0 where only winning counts
+    cells: Callable[[Tensor], Tensor]  # [B, rows, columns]: 0 empty, 1 the first player's, 2 the second's
+    symmetries: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    # each as (which cell comes to each cell, which action comes to each action); the identity first
+    name_action: Callable[[int], str]
+    touch: Callable[[int, int], int]  # (row, column) of a cell that a person points at -> action
+    render: Callable[[np.ndarray], np.ndarray]  # state of one game [S] -> image [H, W, 3] uint8
+
+
+def over(state: Tensor) -> Tensor:
+    """Which games are over, [B] bool."""
+    return state[RESULT] != PLAYING
+
+
+def outcome(state: Tensor) -> Tensor:
+    """What each player got, [2, B] float32: 1 a win, -1 a loss, 0 a draw or no end yet."""
+    first = (state[RESULT] == FIRST_WON).float() - (state[RESULT] == SECOND_WON).float()
+    return torch.stack((first, -first))
+
+
+def result(turn: Tensor, won: Tensor, drawn: Tensor) -> Tensor:
+    """The row RESULT after a move of `turn`, which `won` or else `drawn` the game."""
+    return torch.where(won, turn + FIRST_WON, torch.where(drawn, DRAWN, PLAYING))
+
+
+@functools.cache
+def numbers(values: tuple, device: torch.device) -> Tensor:
+    """Whole numbers, nested or not, as an int64 tensor that is sent to the device once."""
+    return torch.tensor(values, dtype=torch.int64, device=device)
+
+
+def square_symmetries(size: int, extra: tuple[int, ...] = ()) -> tuple:
+    """The eight turns and reflections of a square board whose actions are its cells; `extra` actions stay."""
+    grid = np.arange(size * size).reshape(size, size)
+    turned = [np.rot90(side, quarter) for side in (grid, grid.T) for quarter in range(4)]
+    return tuple((tuple(cells.ravel().tolist()), (*cells.ravel().tolist(), *extra)) for cells in turned)
+
+
+def name_cell(columns: int, action: int) -> str:
+    """Letter and number of a cell: a1 in the upper left corner."""
+    return f"{chr(ord('a') + action % columns)}{action // columns + 1}"

@@ -1,0 +1,81 @@
+"""Tic-tac-toe: three in a row on nine cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent_gym.envs.games.game import TURN, Game, name_cell, numbers, over, result, square_symmetries
+from agent_gym.envs.native.boards.bits import bit, pack, planes, unpack
+from agent_gym.envs.native.boards.pictures import draw_crosses
+
+MINE, THEIRS = 3, 4  # rows: stones of who is to move, and of the other
+CELLS = tuple(range(9))
+ROWS = [(i, i + 1, i + 2) for i in (0, 3, 6)] + [(i, i + 3, i + 6) for i in (0, 1, 2)] + [(0, 4, 8), (2, 4, 6)]
+LINES = tuple(sum(1 << cell for cell in row) for row in ROWS)
+
+
+def initial(num_games: int, device: torch.device) -> Tensor:
+    """State [5, B]: an empty board."""
+    return torch.zeros(5, num_games, dtype=torch.int64, device=device)
+
+
+def play(state: Tensor, action: Tensor) -> Tensor:
+    turn, _, moves, mine, theirs = state
+    mine, moves = mine | bit(action), moves + 1
+    lines = numbers(LINES, state.device).unsqueeze(1)
+    won = ((mine & lines) == lines).any(0)
+    return torch.stack((1 - turn, result(turn, won, moves == 9), moves, theirs, mine))
+
+
+def mask(state: Tensor) -> Tensor:
+    """[B, 9]: the empty cells."""
+    return ((unpack(state[MINE] | state[THEIRS], CELLS) == 0) & ~over(state)).T
+
+
+def observe(state: Tensor) -> Tensor:
+    """[B, 2, 3, 3]: own marks and the other's."""
+    return planes(state[MINE : THEIRS + 1], CELLS, 3)
+
+
+def restore(obs: Tensor) -> Tensor:
+    mine, theirs = pack(obs.flatten(2), CELLS).T
+    moves = obs.long().sum((1, 2, 3))
+    return torch.stack((moves % 2, torch.zeros_like(moves), moves, mine, theirs))
+
+
+def score(state: Tensor) -> Tensor:
+    return torch.zeros(state.shape[1], device=state.device)
+
+
+def cells(state: Tensor) -> Tensor:
+    """[B, 3, 3]: 0, 1 for the first player, 2 for the second."""
+    mine, theirs = observe(state).long().unbind(1)
+    turn = state[TURN].view(-1, 1, 1)
+    return mine * (1 + turn) + theirs * (2 - turn)
+
+
+def render(state: np.ndarray) -> np.ndarray:
+    return draw_crosses(cells(torch.from_numpy(state).unsqueeze(1))[0].tolist())
+
+
+def make() -> Game:
+    return Game(
+        id="AgentGym/TicTacToe-v0",
+        board=(3, 3),
+        num_planes=2,
+        num_actions=9,
+        max_moves=9,
+        initial=initial,
+        play=play,
+        mask=mask,
+        observe=observe,
+        restore=restore,
+        score=score,
+        cells=cells,
+        symmetries=square_symmetries(3),
+        name_action=lambda action: name_cell(3, action),
+        touch=lambda row, column: 3 * row + column,
+        render=render,
+    )
