@@ -17,7 +17,7 @@ import torch
 import tyro
 
 from agent_gym import tasks
-from agent_gym.agents.config import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_env_kwargs
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.make import is_atari, make_env, make_single, scoring_backend
@@ -25,7 +25,7 @@ from agent_gym.envs.origin import check_origin
 from agent_gym.envs.vector import EnvFailure
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.nets.encoders.make import has_image
-from agent_gym.restore import restore_agent, restore_config
+from agent_gym.restore import restore_config, restore_policy
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.run import ERROR_LOG
 from agent_gym.training.device import choose_device
@@ -198,14 +198,15 @@ def saved_run(args: EvaluateConfig, device: torch.device) -> Subject:
 
     def load(env):
         torch.set_num_threads(config.threads(has_image(env.obs_space)))
-        return restore_agent(name, config, env, device, checkpoint["agent"].get("model"))
+        weights = checkpoint["agent"].get("model")
+        return restore_policy(name, config, env.obs_space, env.action_space, weights, device)
 
     return Subject(name, config.env, config.make_kwargs(is_atari(config.env)), load)
 
 
 def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
     """A model of Stable-Baselines3, which is imported for nothing else."""
-    from agent_gym.agents.sb3.saved_model import SavedModel, check_model, normalizer_path
+    from agent_gym.agents.sb3.saved_model import check_model, load_model, normalizer_path
 
     check_model(args.run, args.algo, args.trust)
     if not args.env:
@@ -214,7 +215,7 @@ def saved_model(args: EvaluateConfig, device: torch.device) -> Subject:
     print(f"observations {f'normalised by {found}' if found else 'as they are: no VecNormalize file'}", file=sys.stderr)
     name = f"sb3 {args.algo}"
     return Subject(
-        name, args.env, parse_env_kwargs(args.env_kwargs), lambda env: SavedModel(args.run, args.algo, env, device)
+        name, args.env, parse_env_kwargs(args.env_kwargs), lambda env: load_model(args.run, args.algo, env, device)
     )
 
 

@@ -30,19 +30,19 @@ def restore_config(kind: str, name: Any, stored: Any) -> Any:
     return replace(config, encoder_from="")  # those weights, and what became of them, are in the checkpoint
 
 
-def restore_agent(name: str, config: Any, env: Any, device: Any, weights: Any) -> Any:
-    """The agent with the weights of a checkpoint, for acting in `env`. Raises UserError where they do not fit."""
+def restore_policy(name: str, config: Any, obs_space: Any, action_space: Any, weights: Any, device: Any) -> Any:
+    """The policy of a checkpoint, for the canonical spaces of its environment. Raises UserError if it does not fit."""
     try:
         with parameter_budget(weights):
-            agent = agents.agent_class(name)(config, env, device)
-        agent.model.load_state_dict(weights)
+            policy = agents.agent_class(name).policy_class(obs_space, action_space, config).to(device)
+        policy.load_state_dict(weights)
     except UserError:
         raise
     except Exception as error:  # whatever a foreign file leads to
         raise UserError(f"the weights do not fit {name} in {config.env} as it is now: {reason(error)}") from error
-    if not all_finite(list(agent.model.parameters())):
+    if not all_finite(list(policy.parameters())):
         raise UserError("the weights hold NaN or infinite numbers: use another checkpoint")
-    return agent
+    return policy
 
 
 def check_num_envs(config: Any, state: dict) -> None:

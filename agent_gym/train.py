@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 import tyro
 
-from agent_gym.agents import AGENTS, agent_class, config_class
-from agent_gym.agents.config import parse_env_kwargs
+from agent_gym.agents import AGENTS, agent_class, config_class, others_for
 from agent_gym.agents.presets.choose import preset
+from agent_gym.agents.settings.base import parse_env_kwargs
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend
@@ -167,6 +167,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
     env = make(config.num_envs, backend=config.backend, training=True)
     torch.set_num_threads(config.threads(has_image(env.obs_space)))
     with starting_weights(config.encoder_from), nullcontext() if run is None else parameter_budget(run.state["agent"]):
+        refuse_actions(name, config, env)
         agent = agent_class(name)(config, env, device)
     if config.log_layers:
         agent.watch_layers()
@@ -175,14 +176,14 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         prepare_headless()
         camera().close()  # learn now, not in the middle, that pictures cannot be drawn
     if config.summary:
-        print(summary(agent.networks(), env.obs_space))
+        print(summary(agent.policy.networks(), env.obs_space))
         env.close()
         return 0
 
     def score(episodes: int, num_envs: int, seed: int) -> Score:
         eval_env = make(min(episodes, num_envs), backend=scoring_backend(config.env))
         try:
-            return play(agent.playing_in(eval_env), eval_env, episodes, seed=seed, explore=game)
+            return play(agent.policy, eval_env, episodes, seed=seed, explore=game)
         finally:
             eval_env.close()
 
@@ -203,7 +204,7 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         try:
             stage = Stage(config.env, tap.action_space, action_names(tap, tap.action_space))
             stage.subtitle = f"step {agent.steps:,}"
-            show = Show(agent.playing_in(filmed), filmed, [tap], stage, seed=config.seed, episodes=1)
+            show = Show(agent.policy, filmed, [tap], stage, seed=config.seed, episodes=1)
             clip = Clip(frame_rate(tap))
             film(show, path, frame_rate(tap), clip, quiet=True)
             return clip
@@ -240,6 +241,17 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
         return run_session(session, run, device)
     finally:
         env.close()
+
+
+def refuse_actions(name: str, config, env) -> None:
+    """Name the agents that can, where `name` cannot take an environment's actions. Raises UserError."""
+    kinds = agent_class(name).action_spaces
+    if not isinstance(env.action_space, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise UserError(
+            f"{name} cannot act in {env.action_space} of {config.env}: expected {expected}; "
+            f"{', '.join(others_for(env.action_space, name))} can"
+        )
 
 
 def train_task(name: str, config, run: Run | None, settings: str) -> int:

@@ -1,28 +1,83 @@
-"""Agents by name. Importing an agent happens when it is asked for."""
+"""Agents by name. Importing an agent happens when it is asked for; its settings come without torch."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import NamedTuple
+
+from agent_gym.ground.errors import UserError, nearest
+
+
+class Entry(NamedTuple):
+    """Where an agent lives."""
+
+    module: str
+    agent: str
+    settings_module: str
+    settings: str
+
+
+def _own(module: str, agent: str, settings: str) -> Entry:
+    return Entry(f"agent_gym.agents.{module}", agent, f"agent_gym.agents.settings.{module}", settings)
+
 
 AGENTS = {
-    "ppo": ("agent_gym.agents.ppo", "PPOConfig", "PPO"),
-    "a2c": ("agent_gym.agents.ppo", "A2CConfig", "PPO"),
-    "dqn": ("agent_gym.agents.dqn", "DQNConfig", "DQN"),
-    "qrdqn": ("agent_gym.agents.dqn", "QRDQNConfig", "DQN"),
-    "sac": ("agent_gym.agents.sac", "SACConfig", "SAC"),
-    "td3": ("agent_gym.agents.td3", "TD3Config", "TD3"),
-    "ddpg": ("agent_gym.agents.td3", "DDPGConfig", "TD3"),
-    "sb3": ("agent_gym.agents.sb3.agent", "SB3Config", "SB3"),
+    "ppo": _own("ppo", "PPO", "PPOConfig"),
+    "a2c": _own("ppo", "PPO", "A2CConfig"),
+    "dqn": _own("dqn", "DQN", "DQNConfig"),
+    "qrdqn": _own("dqn", "DQN", "QRDQNConfig"),
+    "sac": _own("sac", "SAC", "SACConfig"),
+    "td3": _own("td3", "TD3", "TD3Config"),
+    "ddpg": _own("td3", "TD3", "DDPGConfig"),
+    "sb3": Entry("agent_gym.agents.sb3.agent", "SB3", "agent_gym.agents.sb3.config", "SB3Config"),
 }
 
 
+def is_agent(name: str) -> bool:
+    """Whether `name` is an agent of ours or has the form module:Class."""
+    return name in AGENTS or ":" in name
+
+
 def config_class(name: str) -> type:
-    """The configuration dataclass of agent `name`."""
-    module, config, _ = AGENTS[name]
-    return getattr(import_module(module), config)
+    """The settings of agent `name`, a frozen dataclass: AgentConfig or a subclass. Raises UserError."""
+    if ":" in name:
+        return agent_class(name).config_class
+    return getattr(import_module(_entry(name).settings_module), AGENTS[name].settings)
 
 
 def agent_class(name: str) -> type:
-    """The agent class of agent `name`, built as agent_class(name)(config, env, device)."""
-    module, _, agent = AGENTS[name]
-    return getattr(import_module(module), agent)
+    """The class of agent `name`, or of module:Class, built as agent_class(name)(config, env, device).
+
+    Raises UserError.
+    """
+    if ":" in name:
+        return foreign_class(name, "config_class", "an agent: a subclass of agent_gym.agents.agent.Agent")
+    return getattr(import_module(_entry(name).module), AGENTS[name].agent)
+
+
+def _entry(name: str) -> Entry:
+    if name not in AGENTS:
+        raise UserError(
+            f"{name!r} is no agent: expected one of {', '.join(AGENTS)}, or module:Class{nearest(name, AGENTS)}"
+        )
+    return AGENTS[name]
+
+
+def foreign_class(name: str, attribute: str, expected: str) -> type:
+    """The class that module:Class names; it must have `attribute`. Raises UserError."""
+    module, _, member = name.partition(":")
+    try:
+        found = getattr(import_module(module), member)
+    except Exception as error:  # whatever a user's module raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{name} cannot be imported ({reason}): expected package.module:Class that Python finds"
+        ) from error
+    if not isinstance(found, type) or not hasattr(found, attribute):
+        raise UserError(f"{name} is not {expected} with `{attribute}`")
+    return found
+
+
+def others_for(action_space: object, name: str) -> list[str]:
+    """The agents of ours beside `name` that take an action space."""
+    return [other for other in AGENTS if other != name and isinstance(action_space, agent_class(other).action_spaces)]

@@ -1,4 +1,4 @@
-"""What every agent has: spaces, model, generator, counters, and a state that can be saved."""
+"""What every agent has: a policy, environments, a generator, counters, and a state that can be saved."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from gymnasium import spaces
+from torch import Tensor
 
 from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
-from agent_gym.agents.config import AgentConfig
+from agent_gym.agents.policy import Policy
+from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
@@ -19,21 +21,27 @@ WINDOW = 100
 
 
 class Agent(ABC):
-    """An agent and the environments it learns from.
+    """What learns: a policy, the environments it learns from, and a state that can be saved.
 
-    The loop calls `collect` and `update` in turn; evaluation calls `act` alone. `model` holds every
-    tensor that acting needs, normalisers included.
+    The loop calls `collect` and `update` in turn. Scoring and watching take `policy` alone.
     """
 
-    model: nn.Module
-    policy: nn.Module
-    state_dim: int
+    policy_class: type[Policy]
+    """Built as policy_class(obs_space, action_space, config)."""
+    policy: Policy
+    action_spaces: tuple[type[spaces.Space], ...] = (spaces.Space,)
+    """Kinds of actions that it can choose."""
     learners: dict[str, Learner] = {}
     """What learns, by name."""
     history: Any = None
     """What grows too large to be saved whole each time; see storage/segments.py."""
 
     def __init__(self, config: AgentConfig, env: VectorEnv, device: torch.device | str) -> None:
+        """Raises UserError for actions that it cannot choose."""
+        if not isinstance(env.action_space, self.action_spaces):
+            name = type(config).__name__.removesuffix("Config").lower()
+            kinds = " or ".join(kind.__name__ for kind in self.action_spaces)
+            raise UserError(f"{name} cannot act in {env.action_space} of {env.id}: expected {kinds}")
         self.config = config
         self.env = env
         self.device = torch.device(device)
@@ -43,38 +51,28 @@ class Agent(ABC):
         self.means_of: Tensor | None = None  # the window that `means` describes
         self.episodes = EpisodeStats(env.num_envs, self.device)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.policy = self.make_policy()
 
-    @abstractmethod
-    def act(
-        self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Actions for obs [B, ...]; state [B, state_dim]; reset [B] bool, True where an episode starts.
+    def make_policy(self) -> Policy:
+        """The policy with its first weights."""
+        return self.policy_class(self.env.obs_space, self.env.action_space, self.config).to(self.device)
 
-        Returns the action as the environment takes it [B, ...], the next state and extras [B].
-        """
-
-    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
-        """What a spectator sees beside the picture, [B, ...]: "value" in units of reward and the policy's own numbers.
-
-        Takes what `act` takes and changes nothing. Of the policy see agents.policy.describe; "q" [B, n] are values of
-        discrete actions. An agent without such numbers gives none.
-        """
-        return {}
-
-    def networks(self) -> nn.Module:
-        """All that it learns with, as one module that takes what an encoder takes; for looking at the layers."""
+    @property
+    def model(self) -> Policy:
+        """What best.pt holds; training/loop.py."""
         return self.policy
+
+    @property
+    def state_dim(self) -> int:
+        """Numbers of memory for each environment."""
+        return self.policy.state_dim
 
     def watch_layers(self) -> None:
         """Log the gradient norm and the share of dead units of each layer. Raises UserError where none is its own."""
         if not self.learners:
             raise UserError("--log-layers is for networks of this library: leave it out")
         for learner in self.learners.values():
-            learner.watch_layers(self.networks())
-
-    def playing_in(self, env: VectorEnv) -> Agent:
-        """The agent for acting in other environments; itself, unless it asks them for more than observations."""
-        return self
+            learner.watch_layers(self.policy.networks())
 
     @abstractmethod
     def collect(self) -> dict[str, float]:
@@ -90,7 +88,7 @@ class Agent(ABC):
 
     def _start_episodes(self) -> None:
         self.obs = self.env.reset(int(np.random.SeedSequence((self.config.seed, self.steps)).generate_state(1)[0]))
-        self.state = self.initial_state(self.env.num_envs)
+        self.state = self.policy.initial_state(self.env.num_envs)
         self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
         self.episodes.clear()
 
@@ -113,10 +111,6 @@ class Agent(ABC):
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
         return restarts | self.means
 
-    def initial_state(self, num_envs: int) -> Tensor:
-        """The memory before the first observation, [num_envs, state_dim]."""
-        return torch.zeros(num_envs, self.state_dim, device=self.device)
-
     @property
     def progress(self) -> float:
         """The share of the run that is done, 0 to 1."""
@@ -125,7 +119,7 @@ class Agent(ABC):
     def state_dict(self) -> dict:
         """Everything a run needs to go on, as tensors and plain data."""
         return {
-            "model": self.model.state_dict(),
+            "model": self.policy.state_dict(),
             "steps": self.steps,
             "generator": self.generator.get_state(),
             "window": self.window,
@@ -138,7 +132,7 @@ class Agent(ABC):
         }
 
     def load_state_dict(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
+        self.policy.load_state_dict(state["model"])
         self.steps = state["steps"]
         self.generator.set_state(state["generator"].cpu())
         self.window = state["window"].cpu()

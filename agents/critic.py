@@ -9,8 +9,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agent_gym.nets.encoders.make import EncoderConfig, has_image, make_encoder
+from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.settings import EncoderSettings
 
 
 class Critic(nn.Module):
@@ -19,10 +20,10 @@ class Critic(nn.Module):
     Vectors without memory go into the critics' own hidden layers; images and memory pass an encoder that all share.
     """
 
-    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: EncoderConfig, num: int) -> None:
+    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: EncoderSettings, num: int) -> None:
         super().__init__()
         if config.encoder in ("auto", "mlp", "linear") and not has_image(obs_space):
-            config = replace(config, encoder="linear", weights_from="", freeze=False)
+            config = replace(config, encoder="linear", encoder_from="", freeze_encoder=False)
         self.encoder = make_encoder(obs_space, config)
         self.state_dim = self.encoder.state_dim
         self.discrete = isinstance(action_space, spaces.Discrete)
@@ -64,7 +65,7 @@ class QNetwork(nn.Module):
         self,
         obs_space: spaces.Space,
         action_space: spaces.Discrete,
-        config: EncoderConfig,
+        config: EncoderSettings,
         dueling: bool,
         quantiles: int,
     ) -> None:

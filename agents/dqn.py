@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
 from agent_gym.agents.critic import QNetwork
 from agent_gym.agents.features import both, following
-from agent_gym.agents.off_policy import OffPolicy, OffPolicyConfig, batch_mean, one_step
+from agent_gym.agents.off_policy import OffPolicy, batch_mean
+from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.target import TargetNetwork
 
 TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
-
-
-@dataclass(frozen=True)
-class DQNConfig(OffPolicyConfig):
-    """Deep Q-learning."""
-
-    buffer_size: int = 100_000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    max_grad_norm: float = 10.0
-    double: bool = True
-    """The network itself chooses the action that the target network values (van Hasselt et al. 2016)."""
-    dueling: bool = True
-    """Separate outputs for the state's value and the actions' advantages (Wang et al. 2016)."""
-    n_step: int = 3
-    quantiles: int = 0
-    """Quantiles of the return's distribution for each action (QR-DQN, Dabney et al. 2018); 0: its mean alone."""
-    td_loss: Literal["huber", "mse"] = "huber"
-    """Loss of the error; huber heeds large errors less, and so tends to the median where states look alike."""
-    target_every: int = 500
-    """Environment steps between updates of the target network."""
-    tau: float = 1.0
-    """Share of the way that the target goes then; 1 copies."""
-    exploration_fraction: float = 0.2
-    """Share of the run in which random actions fall from exploration_initial to exploration_final."""
-    exploration_initial: float = 1.0
-    """Chance of a random action at the start."""
-    exploration_final: float = 0.05
-    """Chance of a random action in the end."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("target_every")
-        self.require_not_negative("quantiles")
-        for name in ("exploration_fraction", "exploration_initial", "exploration_final"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
-        if not 0.0 < self.tau <= 1.0:
-            raise UserError(f"--tau {self.tau}: expected a number above 0, at most 1")
-
-
-@dataclass(frozen=True)
-class QRDQNConfig(DQNConfig):
-    """Deep Q-learning of the return's distribution by quantiles."""
-
-    quantiles: int = 50
 
 
 def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
@@ -80,20 +34,50 @@ def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
     return ((level.unsqueeze(-1) - below).abs() * huber).sum(-2).mean(-1)
 
 
+class DQNPolicy(Policy):
+    """The best of the actions by a network of their values."""
+
+    network: QNetwork
+
+    def __init__(self, obs_space: spaces.Space, action_space: spaces.Discrete, config: DQNConfig) -> None:
+        super().__init__(obs_space, action_space, config)
+        self.network = QNetwork(obs_space, action_space, config, config.dueling, config.quantiles)
+        self.state_dim = self.network.state_dim
+
+    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        """Q [B, n] and the next state of one step."""
+        q, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
+        return q[0], state
+
+    @torch.no_grad()
+    def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, epsilon=None):
+        """`epsilon`: the chance of a random action where `explore`; None: that of the end of training."""
+        q, state = self(obs, state, reset)
+        action = q.argmax(-1)
+        chance = self.config.exploration_final if epsilon is None else epsilon
+        if explore and chance:
+            drawn = torch.rand(2, len(action), generator=generator, device=action.device)
+            action = torch.where(drawn[0] < chance, (drawn[1] * self.network.actions).long(), action)
+        return action, state, {"action": action}
+
+    @torch.no_grad()
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        q, _ = self(obs, state, reset)
+        return {"value": q.amax(-1), "q": q}
+
+
 class DQN(OffPolicy):
     """A network of action values and its target."""
 
+    policy_class = DQNPolicy
+    policy: DQNPolicy
+    action_spaces = (spaces.Discrete,)
+
     def __init__(self, config: DQNConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
-        space = env.action_space
-        if not isinstance(space, spaces.Discrete):
-            raise UserError(f"dqn cannot act in {space} of {env.id}: expected Discrete; ppo, sac and td3 can")
-        self.policy = QNetwork(env.obs_space, space, config.encoder_config(), config.dueling, config.quantiles)
-        self.model = nn.ModuleDict({"policy": self.policy, "obs_norm": self.obs_norm}).to(self.device)
-        self.state_dim = self.policy.state_dim
-        optimizer, capture = config.optimizer_config(), self.state_dim == 0
-        learner = Learner(self.loss, self.policy.parameters(), optimizer, capture=capture)
-        self.target = TargetNetwork(self.policy, learner.parameters)
+        self.network = self.policy.network
+        learner = Learner(self.loss, self.network.parameters(), config, capture=self.state_dim == 0)
+        self.target = TargetNetwork(self.network, learner.parameters)
         self.learners, self.targets = {"q": learner}, {"q": self.target}
 
     @property
@@ -105,7 +89,7 @@ class DQN(OffPolicy):
 
     def loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """Loss of the temporal-difference error. Agrees with Stable-Baselines3's DQN and sb3-contrib's QR-DQN."""
-        online, target = self.policy, self.target.module
+        online, target = self.network, self.target.module
         features, next_features = both(online.encoder, batch)
         action = batch["action"].unsqueeze(-1)
         with torch.no_grad():
@@ -149,34 +133,10 @@ class DQN(OffPolicy):
 
     def random_action(self) -> tuple[Tensor, Tensor]:
         shape = (self.env.num_envs,)
-        action = torch.randint(self.policy.actions, shape, generator=self.generator, device=self.device)
+        action = torch.randint(self.network.actions, shape, generator=self.generator, device=self.device)
         return action, action
 
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
-        action, state = self._draw(self.obs, self.state, self.reset, self.epsilon)
+        drawn = {"explore": True, "generator": self.generator, "epsilon": self.epsilon}
+        action, state, _ = self.policy.act(self.obs, self.state, self.reset, **drawn)
         return action, action, state
-
-    def _q(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
-        q, state = self.policy(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
-        return q[0], state
-
-    @torch.no_grad()
-    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True):
-        """`explore` draws as at the end of training, whichever step the agent is at."""
-        action, state = self._draw(obs, state, reset, self.config.exploration_final if explore else 0.0)
-        return action, state, {"action": action}
-
-    def _draw(self, obs: Any, state: Tensor, reset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-        """Actions that are random with chance epsilon, and the next memory."""
-        q, state = self._q(obs, state, reset)
-        action = q.argmax(-1)
-        if epsilon:
-            chance = torch.rand(2, len(action), generator=self.generator, device=self.device)
-            anything = (chance[1] * self.policy.actions).long()
-            action = torch.where(chance[0] < epsilon, anything, action)
-        return action, state
-
-    @torch.no_grad()
-    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
-        q, _ = self._q(obs, state, reset)
-        return {"value": q.amax(-1), "q": q}

@@ -9,8 +9,9 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, SquashedGaussian
-from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import PolicyHead, ValueHead, make_policy_head
+from agent_gym.nets.settings import EncoderSettings
 
 
 class ActorCritic(nn.Module):
@@ -24,7 +25,7 @@ class ActorCritic(nn.Module):
         self,
         obs_space: spaces.Space,
         action_space: spaces.Space,
-        config: EncoderConfig,
+        config: EncoderSettings,
         *,
         shared: bool,
         **head_options: object,
@@ -58,7 +59,9 @@ class Actor(nn.Module):
     `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns what the head gives and the next state.
     """
 
-    def __init__(self, obs_space: spaces.Space, config: EncoderConfig, make_head: Callable[[int], PolicyHead]) -> None:
+    def __init__(
+        self, obs_space: spaces.Space, config: EncoderSettings, make_head: Callable[[int], PolicyHead]
+    ) -> None:
         super().__init__()
         self.encoder = make_encoder(obs_space, config)
         self.head = make_head(self.encoder.out_dim)

@@ -4,117 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
-from agent_gym.agents.config import AgentConfig
+from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.tree import Tree, tree_map
-from agent_gym.nets.encoders.make import EncoderConfig
-from agent_gym.nets.learner.learner import Learner, OptimizerConfig, Stats
-from agent_gym.nets.normalisation import ObsNorm
+from agent_gym.ground.tree import tree_map
+from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.target import TargetNetwork
 
 AT_ONCE = 8  # minibatches drawn together
 LARGEST_SHARE = 0.9  # of a sequence's priority: the largest error, the rest their mean (Kapturowski et al. 2019)
-
-
-@dataclass(frozen=True)
-class OffPolicyConfig(AgentConfig):
-    """Flags of all agents with a replay buffer."""
-
-    num_envs: int = 1
-    """Environments stepped side by side."""
-    hidden_sizes: tuple[int, ...] = (256, 256)
-    """Width of each hidden layer of the MLP."""
-    activation: Literal["tanh", "relu", "leaky_relu", "sigmoid", "silu", "gelu"] = "relu"
-    """Non-linearity between layers."""
-    buffer_size: int = 1_000_000
-    """Transitions kept."""
-    batch_size: int = 256
-    """Transitions, or sequences for an agent with memory, in an update."""
-    learning_starts: int = 1000
-    """Environment steps before the first update, taken at random."""
-    utd: float = 1.0
-    """Updates per environment step, kept exactly whatever the number of environments."""
-    train_every: int = 1
-    """Steps of each environment between rounds of updates."""
-    learning_rate: float = 3e-4
-    """Step size at the start."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate falls over the run."""
-    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
-    """Update rule."""
-    max_grad_norm: float = 0.0
-    """Largest global gradient norm; 0: no clipping."""
-    gamma: float = 0.99
-    """Discount per step."""
-    n_step: int = 1
-    """Steps of reward in a target before it bootstraps."""
-    normalize_obs: bool = False
-    """Scale observations by their running mean and standard deviation."""
-    prioritized: bool = False
-    """Draw transitions in proportion to their errors (Schaul et al. 2016)."""
-    priority_alpha: float = 0.6
-    """Exponent of the error in a priority; 0: uniform."""
-    priority_beta: float = 0.4
-    """How much of the bias importance weights correct at the start; 1 at the end."""
-    sequence_length: int = 32
-    """Steps in a sequence to learn from, for agents with memory."""
-    burn_in: int = 8
-    """Steps in front of a sequence that only refresh the memory."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("buffer_size", "batch_size", "train_every", "learning_rate", "n_step", "sequence_length")
-        self.require_positive("utd")
-        self.require_not_negative("learning_starts", "max_grad_norm", "burn_in")
-        for name in ("gamma", "priority_alpha", "priority_beta"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
-        for name in ("batch_size", "n_step", "num_envs"):
-            if getattr(self, name) > self.buffer_size:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
-                    f"{self.buffer_size}: expected at most as many"
-                )
-        if self.n_step * self.num_envs > self.buffer_size:
-            raise UserError(
-                f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "
-                f"{self.buffer_size} keeps of each environment: expected at most {self.buffer_size // self.num_envs}"
-            )
-        if self.learning_starts >= self.total_steps:
-            raise UserError(
-                f"--learning-starts {self.learning_starts} is not below --total-steps {self.total_steps}: "
-                "nothing would be learned"
-            )
-
-    def work(self) -> int:
-        return self.batch_size * max(self.hidden_sizes, default=0) ** 2 if self.encoder in ("auto", "mlp") else 0
-
-    def encoder_config(self) -> EncoderConfig:
-        return replace(super().encoder_config(), orthogonal=False)  # PyTorch's weights, as in the papers' code
-
-    def optimizer_config(self) -> OptimizerConfig:
-        return OptimizerConfig(
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            max_grad_norm=self.max_grad_norm,
-        )
-
-
-def one_step(obs: Tree) -> Tree:
-    """obs [B, ...] as a sequence of one step, [1, B, ...]."""
-    return tree_map(lambda x: x.unsqueeze(0), obs)
 
 
 def batch_mean(x: Tensor, batch: dict, weighted: bool = True) -> Tensor:
@@ -139,7 +46,7 @@ class OffPolicy(Agent):
         super().__init__(config, env, device)
         self.updates = 0
         self.learners, self.targets = {}, {}
-        self.obs_norm = ObsNorm(env.obs_space) if config.normalize_obs else nn.Identity()
+        self.obs_norm = self.policy.obs_norm
 
     @cached_property
     def replay(self) -> Replay:

@@ -2,100 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.returns import gae, standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
-from agent_gym.agents.config import AgentConfig
 from agent_gym.agents.networks import ActorCritic, describe
+from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.distributions import Distribution
 from agent_gym.nets.encoders.make import has_image, is_image
-from agent_gym.nets.learner.learner import Learner, OptimizerConfig, Stats
-from agent_gym.nets.normalisation import ObsNorm, ReturnScale
+from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.normalisation import ReturnScale, RunningNorm
 
 
-@dataclass(frozen=True)
-class PPOConfig(AgentConfig):
-    """Proximal policy optimisation."""
-
-    num_steps: int = 128
-    """Steps of each environment in a rollout."""
-    num_epochs: int = 10
-    """Passes over each rollout."""
-    num_minibatches: int = 4
-    """Parts of a rollout; one optimizer step each."""
-    learning_rate: float = 3e-4
-    """Step size at the start."""
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How the learning rate falls over the run."""
-    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
-    """Update rule."""
-    eps: float = 1e-5
-    """Added to the optimizer's denominator."""
-    max_grad_norm: float = 0.5
-    """Largest global gradient norm; 0: no clipping."""
-    gamma: float = 0.99
-    """Discount per step."""
-    gae_lambda: float = 0.95
-    """Weight of longer advantage estimates, 0 to 1."""
-    clip_coef: float = 0.2
-    """The probability ratio is clipped to 1 ± this."""
-    clip_schedule: Literal["constant", "linear"] = "constant"
-    """How clip_coef falls over the run."""
-    clip_value_coef: float = 0.0
-    """Clip the change of the value to ± this; 0: no clipping."""
-    value_coef: float = 0.5
-    """Weight of the value loss."""
-    entropy_coef: float = 0.0
-    """Weight of the entropy bonus."""
-    target_kl: float = 0.0
-    """End the epochs once approx_kl exceeds 1.5 times this; 0: never."""
-    normalize_advantage: bool = True
-    """Give each minibatch's advantages mean 0 and standard deviation 1."""
-    normalize_obs: bool = False
-    """Scale observations by their running mean and standard deviation."""
-    normalize_returns: bool = False
-    """Scale rewards by the running standard deviation of the discounted return."""
-    log_std_init: float = 0.0
-    """Log of the initial standard deviation of continuous actions, in units of half the action range."""
-    sde_every: int = 0
-    """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
-    share_encoder: Literal["auto", "yes", "no"] = "auto"
-    """One encoder for policy and value; auto: yes for images."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("num_steps", "num_epochs", "num_minibatches", "learning_rate", "eps", "clip_coef")
-        self.require_not_negative("max_grad_norm", "clip_value_coef", "value_coef", "entropy_coef", "target_kl")
-        self.require_not_negative("sde_every")
-        for name in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number from 0 to 1")
-
-
-@dataclass(frozen=True)
-class A2CConfig(PPOConfig):
-    """Advantage actor-critic (Mnih et al. 2016)."""
-
-    num_steps: int = 5
-    num_epochs: int = 1
-    num_minibatches: int = 1
-    learning_rate: float = 7e-4
-    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "rmsprop"
-    gae_lambda: float = 1.0
-    normalize_advantage: bool = False
-
-
-def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
+def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
     """The clipped surrogate (equation 7) with value loss and entropy bonus (equation 9).
 
     batch: obs, reset, action, log_prob, value, advantage, returns, each [T, B, ...], and optionally
@@ -106,7 +33,7 @@ def ppo_loss(policy: ActorCritic, batch: dict, state: Tensor, config: PPOConfig,
     def real(x: Tensor) -> Tensor:
         return x[batch["valid"]] if "valid" in batch else x
 
-    distribution, value, _ = policy(batch["obs"], state, batch["reset"])
+    distribution, value, _ = network(batch["obs"], state, batch["reset"])
     log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
     ratio = log_ratio.exp()
     advantage = batch["advantage"]
@@ -129,39 +56,79 @@ def ratio_stats(log_ratio: Tensor, clip_coef: Tensor) -> Stats:
     return {"approx_kl": (change - log_ratio).mean(), "clip_fraction": (change.abs() > clip_coef).float().mean()}
 
 
-class PPO(Agent):
-    """Collects T steps of B environments, then improves on them for a few epochs."""
+class PPOPolicy(Policy):
+    """An action distribution and a value, on one encoder or on one each."""
 
-    def __init__(self, config: PPOConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
-        super().__init__(config, env, device)
-        shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and is_image(env.obs_space))
-        self.policy = ActorCritic(
-            env.obs_space,
-            env.action_space,
-            config.encoder_config(),
+    network: ActorCritic
+
+    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: PPOConfig) -> None:
+        super().__init__(obs_space, action_space, config)
+        shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and is_image(obs_space))
+        self.network = ActorCritic(
+            obs_space,
+            action_space,
+            config,
             shared=shared,
             log_std_init=config.log_std_init,
             state_dependent=config.sde_every > 0,
         )
-        self.obs_norm = ObsNorm(env.obs_space) if config.normalize_obs else nn.Identity()
-        self.return_scale = ReturnScale(env.num_envs, config.gamma)
-        self.model = nn.ModuleDict({"policy": self.policy, "obs_norm": self.obs_norm}).to(self.device)
         if config.normalize_returns:
-            self.model["return_stats"] = self.return_scale.stats  # turns values back into units of reward
-        self.return_scale.to(self.device)
-        self.state_dim = self.policy.state_dim
-        self.learner = Learner(
-            self.loss,
-            self.policy.parameters(),
-            OptimizerConfig(
-                optimizer=config.optimizer,
-                learning_rate=config.learning_rate,
-                schedule=config.schedule,
-                max_grad_norm=config.max_grad_norm,
-                eps=config.eps,
-            ),
-            capture=self.state_dim == 0,  # resets inside sequences change what a recurrent loss does
-        )
+            self.return_stats = RunningNorm()  # turns values back into units of reward
+        self.state_dim = self.network.state_dim
+
+    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Distribution, Tensor, Tensor]:
+        """The distribution over [1, B], the value [B] and the next state of one step."""
+        distribution, value, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
+        return distribution, value.squeeze(0), state
+
+    @torch.no_grad()
+    def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, noise=None):
+        """`noise` [B, in_dim, m]: held exploration noise (gSDE) instead of a fresh draw."""
+        if self.state_dim:
+            distribution, _, state = self(obs, state, reset)
+        else:
+            distribution = self.network.act(one_step(self.obs_norm(obs)), reset.unsqueeze(0))
+        action = (draw(distribution, generator, noise) if explore else distribution.mode()).squeeze(0)
+        return self.network.head.to_env(action), state, {"action": action}
+
+    @torch.no_grad()
+    def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, generator: torch.Generator, noise: Tensor | None):
+        """A drawn action as `act` gives it, with "log_prob" and "value" [B] in the extras."""
+        distribution, value, state = self(obs, state, reset)
+        raw = draw(distribution, generator, noise)
+        extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
+        return self.network.head.to_env(extras["action"]), state, extras
+
+    @torch.no_grad()
+    def value(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
+        """V(obs), [B]."""
+        return self(obs, state, reset)[1]
+
+    @torch.no_grad()
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        distribution, value, _ = self(obs, state, reset)
+        scale = self.return_stats.scale if self.config.normalize_returns else 1.0
+        return {"value": value / scale, **describe(self.network.head, distribution)}
+
+
+def draw(distribution: Distribution, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
+    """An action [1, B, ...], by held noise if there is any."""
+    return distribution.sample(generator) if noise is None else distribution.sample_with(noise)
+
+
+class PPO(Agent):
+    """Collects T steps of B environments, then improves on them for a few epochs."""
+
+    policy_class = PPOPolicy
+    policy: PPOPolicy
+
+    def __init__(self, config: PPOConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
+        super().__init__(config, env, device)
+        self.network, self.obs_norm = self.policy.network, self.policy.obs_norm
+        stats = self.policy.return_stats if config.normalize_returns else None
+        self.return_scale = ReturnScale(env.num_envs, config.gamma, stats).to(self.device)
+        # Resets inside sequences change what a recurrent loss does.
+        self.learner = Learner(self.loss, self.network.parameters(), config, capture=self.state_dim == 0)
         self.learners = {"policy": self.learner}
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
         self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
@@ -170,40 +137,14 @@ class PPO(Agent):
         self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
 
     def loss(self, batch: dict, state: Tensor):
-        return ppo_loss(self.policy, batch, state, self.config, self.clip_coef)
-
-    def _forward(self, obs: Any, state: Tensor, reset: Tensor):
-        obs = tree_map(lambda x: x.unsqueeze(0), self.obs_norm(obs))
-        distribution, value, state = self.policy(obs, state, reset.unsqueeze(0))
-        return distribution, value.squeeze(0), state
-
-    @torch.no_grad()
-    def act(self, obs: Any, state: Tensor, reset: Tensor, explore: bool = True, noise: Tensor | None = None):
-        distribution, value, state = self._forward(obs, state, reset)
-        raw = self._draw(distribution, noise) if explore else distribution.mode()
-        extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
-        return self.policy.head.to_env(extras["action"]), state, extras
-
-    def _draw(self, distribution: Distribution, noise: Tensor | None) -> Tensor:
-        return distribution.sample(self.generator) if noise is None else distribution.sample_with(noise)
+        return ppo_loss(self.network, batch, state, self.config, self.clip_coef)
 
     def _explore(self, noise: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """`act` on the current observations, with as much in the extras as cannot be had later."""
-        if not self.evaluates_later:
-            return self.act(self.obs, self.state, self.reset, noise=noise)
-        obs = tree_map(lambda x: x.unsqueeze(0), self.obs_norm(self.obs))
-        action = self._draw(self.policy.act(obs, self.reset.unsqueeze(0)), noise).squeeze(0)
-        return self.policy.head.to_env(action), self.state, {"action": action}
-
-    @torch.no_grad()
-    def value(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
-        """V(obs), [B]."""
-        return self._forward(obs, state, reset)[1]
-
-    @torch.no_grad()
-    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
-        distribution, value, _ = self._forward(obs, state, reset)
-        return {"value": value / self.return_scale.stats.scale, **describe(self.policy.head, distribution)}
+        """A drawn action for the current observations, with as much in the extras as cannot be had later."""
+        here = (self.obs, self.state, self.reset)
+        if self.evaluates_later:
+            return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
+        return self.policy.act_and_value(*here, self.generator, noise)
 
     def collect(self) -> dict[str, float]:
         self.first_state = self.state.clone()  # a normal tensor: the loss differentiates through what follows from it
@@ -222,12 +163,12 @@ class PPO(Agent):
         noise = None
         for t in range(self.config.num_steps):
             if self.held_noise and t % self.config.sde_every == 0:
-                noise = self.policy.head.noise(self.env.num_envs, self.generator)
+                noise = self.network.head.noise(self.env.num_envs, self.generator)
             action, state, extras = self._explore(noise)
             step = self.env.step(action)
             final_value = step.reward  # stands in where nothing is truncated and nobody reads it
             if step.final_obs is not step.obs and step.truncated.any():
-                final_value = self.value(step.final_obs, state, never)
+                final_value = self.policy.value(step.final_obs, state, never)
             fields = {"obs": self.obs, "reset": self.reset, **extras, "final_value": final_value}
             fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
             self.rollout.add(t, **fields, **({} if step.valid is None else {"valid": step.valid}))
@@ -276,11 +217,11 @@ class PPO(Agent):
             reward = self.return_scale.scale(reward)
         batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
         if self.evaluates_later:
-            distribution, batch["value"], _ = self.policy(batch["obs"], self.first_state, batch["reset"])
+            distribution, batch["value"], _ = self.network(batch["obs"], self.first_state, batch["reset"])
             batch["log_prob"] = distribution.log_prob(batch["action"])
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
-        last_value = self.value(self.obs, self.state, self.reset)
+        last_value = self.policy.value(self.obs, self.state, self.reset)
         valid = rollout.fields.get("valid")
         ends = rollout["terminated"], rollout["truncated"], rollout["final_value"]
         targets = gae(reward, batch["value"], *ends, last_value, config.gamma, config.gae_lambda, valid)

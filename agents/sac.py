@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agent_gym.agents.actor_critic import ActorCriticAgent
+from agent_gym.agents.actor_critic import ActorAndCritic, ActorCriticAgent
 from agent_gym.agents.critic import Critic
 from agent_gym.agents.features import following, now
 from agent_gym.agents.networks import describe
-from agent_gym.agents.off_policy import OffPolicyConfig, batch_mean
+from agent_gym.agents.off_policy import batch_mean
+from agent_gym.agents.settings.sac import SACConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Categorical, SquashedGaussian
-from agent_gym.nets.heads import DiscreteHead, SquashedGaussianHead
+from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.target import TargetNetwork
-
-
-@dataclass(frozen=True)
-class SACConfig(OffPolicyConfig):
-    """Soft actor-critic."""
-
-    env: str = "Pendulum-v1"
-    tau: float = 0.005
-    """Share of the way that target critics go towards the critics after each update."""
-    alpha: float = 0.0
-    """Weight of the entropy; 0: learned."""
-    initial_alpha: float = 1.0
-    """Where the learned weight starts; 1 pays an agent for staying alive until it has fallen."""
-    target_entropy: float = 0.0
-    """Entropy in nats that the learned weight aims at; 0: minus the action dimensions, or most of log n if discrete."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_not_negative("alpha")
-        self.require_positive("initial_alpha")
-        if not 0.0 < self.tau <= 1.0:
-            raise UserError(f"--tau {self.tau}: expected a number above 0, at most 1")
-
 
 DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
 
@@ -64,23 +40,42 @@ def soft_value(
     return critic(features, action).amin(0) - alpha * log_prob, log_prob
 
 
+class SACPolicy(ActorAndCritic):
+    """A stochastic actor and a pair of critics evaluated as one."""
+
+    num_critics = 2
+
+    def make_head(self, in_dim: int) -> PolicyHead:
+        head = DiscreteHead if isinstance(self.action_space, spaces.Discrete) else SquashedGaussianHead
+        return head(self.action_space, in_dim)
+
+    def choose(self, output: SquashedGaussian | Categorical, explore: bool, generator: torch.Generator | None):
+        return output.sample(generator) if explore else output.mode()
+
+    @torch.no_grad()
+    def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        output, _ = self(obs, state, reset)
+        if self.discrete:
+            q = self.values(obs, state, reset, None)
+            return {"value": (output.probs[0] * q).sum(-1), "q": q}
+        return {"value": self.values(obs, state, reset, output.mode()), **describe(self.network.head, output)}
+
+
 class SAC(ActorCriticAgent):
-    """An actor, a pair of critics evaluated as one, and a temperature."""
+    """An actor, a pair of critics and a temperature."""
+
+    policy_class = SACPolicy
+    action_spaces = (spaces.Box, spaces.Discrete)
 
     def __init__(self, config: SACConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
-        space = env.action_space
-        if not isinstance(space, spaces.Box | spaces.Discrete):
-            raise UserError(f"sac cannot act in {space} of {env.id}: expected Box or Discrete; ppo can")
-        head = DiscreteHead if self.discrete else SquashedGaussianHead
-        self.build(lambda in_dim: head(space, in_dim), critics=2)
-        aim = DISCRETE_ENTROPY * math.log(space.n) if self.discrete else -float(self.size)
+        aim = DISCRETE_ENTROPY * math.log(env.action_space.n) if self.discrete else -float(self.size)
         self.target_entropy = config.target_entropy or aim
         self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or config.initial_alpha), device=self.device))
         self.log_alpha.requires_grad_(config.alpha == 0.0)
-        optimizer, capture = config.optimizer_config(), self.state_dim == 0
-        critic = Learner(self.critic_loss, self.critic.parameters(), optimizer, capture=capture)
-        actor = Learner(self.actor_loss, [*self.policy.parameters(), self.log_alpha], optimizer, capture=capture)
+        capture = self.state_dim == 0
+        critic = Learner(self.critic_loss, self.critic.parameters(), config, capture=capture)
+        actor = Learner(self.actor_loss, [*self.actor.parameters(), self.log_alpha], config, capture=capture)
         self.learners = {"critic": critic, "actor": actor}
         self.target = TargetNetwork(self.critic, critic.parameters)
         self.targets = {"critic": self.target}
@@ -89,7 +84,7 @@ class SAC(ActorCriticAgent):
         """Half the squared soft Bellman error of every critic (equations 5 and 7). Agrees with Stable-Baselines3's."""
         actor_memory, critic_memory = self.memories(batch)
         with torch.no_grad():
-            policy = self.policy.head(following(self.policy.encoder, batch, actor_memory))
+            policy = self.actor.head(following(self.actor.encoder, batch, actor_memory))
             target = self.target.module
             features = following(target.encoder, batch, critic_memory)
             value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
@@ -103,7 +98,7 @@ class SAC(ActorCriticAgent):
         """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
         actor_memory, critic_memory = self.memories(batch)
         alpha = self.log_alpha.detach().exp()
-        policy = self.policy.head(now(self.policy.encoder, batch, actor_memory))
+        policy = self.actor.head(now(self.actor.encoder, batch, actor_memory))
         with torch.no_grad():
             features = now(self.critic.encoder, batch, critic_memory)
         value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"))
@@ -120,17 +115,6 @@ class SAC(ActorCriticAgent):
         stats |= self.learners["actor"].update(batch)
         self.target.follow(self.config.tau)
         return stats
-
-    def choose(self, output: SquashedGaussian | Categorical, explore: bool) -> Tensor:
-        return output.sample(self.generator) if explore else output.mode()
-
-    @torch.no_grad()
-    def inspect(self, obs: Any, state: Tensor, reset: Tensor) -> dict[str, Tensor]:
-        policy, _ = self._policy(obs, state, reset)
-        if self.discrete:
-            q = self.values(obs, state, reset, None)
-            return {"value": (policy.probs[0] * q).sum(-1), "q": q}
-        return {"value": self.values(obs, state, reset, policy.mode()), **describe(self.policy.head, policy)}
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"log_alpha": self.log_alpha.detach()}

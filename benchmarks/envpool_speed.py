@@ -8,7 +8,8 @@ import time
 import torch
 from gymnasium import spaces
 
-from agent_gym.agents.ppo import PPO, PPOConfig
+from agent_gym.agents.ppo import PPO
+from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import VectorEnv
 

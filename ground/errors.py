@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from collections.abc import Iterable
 from pathlib import Path
 
 MENDS = {
@@ -35,3 +37,10 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether memory was asked for that there is not; torch says so in words alone."""
     words = ("not enough memory", "can't allocate memory", "out of memory", "multiplication overflow")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean …?" with the known words nearest to `word`, or nothing."""
+    names = {name.lower(): name for name in known}
+    near = [names[match] for match in difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""

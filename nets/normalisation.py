@@ -80,11 +80,12 @@ class ObsNorm(nn.Module):
 class ReturnScale(nn.Module):
     """Rewards over the running deviation of the discounted return (Engstrom 2020; SB3's VecNormalize)."""
 
-    def __init__(self, num_envs: int, gamma: float, clip: float = 10.0, eps: float = 1e-8):
+    def __init__(self, num_envs: int, gamma: float, stats: RunningNorm | None = None, clip: float = 10.0):
+        """`stats`: where the deviation is kept, if somebody else needs it too."""
         super().__init__()
         self.gamma = gamma
         self.clip = clip
-        self.stats = RunningNorm((), eps=eps)
+        self.stats = RunningNorm() if stats is None else stats
         self.register_buffer("discounted", torch.zeros(num_envs))  # gamma * return so far, 0 after an episode's end
 
     @torch.no_grad()

@@ -61,6 +61,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", check: Check
         state = tensor_file.read(path, device)
         if not isinstance(state.get("config"), dict) or not isinstance(state.get("agent"), dict):
             raise tensor_file.DamagedFile("it is of another program: it lacks a configuration or an agent")
+        _modernise(state["agent"])
         if check is not None:
             check(state)
     except FileNotFoundError:
@@ -69,6 +70,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", check: Check
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} is not a readable checkpoint ({reason})") from error
     return state
+
+
+def _modernise(agent: dict) -> None:
+    """Names of weights from before November 2026, when a policy's network was called policy, in place."""
+    model = agent.get("model")
+    if isinstance(model, dict):
+        for key in [key for key in model if isinstance(key, str) and key.startswith("policy.")]:
+            model[f"network.{key.removeprefix('policy.')}"] = model.pop(key)
 
 
 def open_checkpoint(run: Path, name: str, device: torch.device | str = "cpu") -> dict:

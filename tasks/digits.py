@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.config import ScheduleName, TaskConfig
+from agent_gym.ground.settings import NOT_NEGATIVE
+from agent_gym.nets.settings import ScheduleName
+from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
@@ -24,15 +27,11 @@ class DigitsConfig(TaskConfig):
 
     conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (8, 3, 2, 1))
     cnn_hidden_sizes: tuple[int, ...] | None = (30, 20)
-    shift: int = 2
+    shift: Annotated[int, NOT_NEGATIVE] = 2
     """Pixels by which a minibatch is moved at random, so that shapes are learned and not places; 0: none."""
     epochs: int = 40
     learning_rate: float = 6e-3
     schedule: ScheduleName = "cosine"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_not_negative("shift")
 
 
 class Digits(Task):

@@ -73,7 +73,7 @@ class Predictor(nn.Module):
     def __init__(self, spec: Spec, config: TaskConfig) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = make_encoder(spec.space(), config.encoder_config())
+        self.encoder = make_encoder(spec.space(), config.encoder_settings())
         self.head = LinearHead(self.encoder.out_dim, spec.outputs)
 
     def forward(self, obs: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,14 @@ from sklearn.linear_model import LinearRegression
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.base import EncoderConfig, EncoderName
-from agent_gym.tasks.config import ScheduleName, TaskConfig
+from agent_gym.ground.settings import Count
+from agent_gym.nets.settings import MEMORY, EncoderName, EncoderSettings, ScheduleName
+from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
 from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
 from agent_gym.tasks.task import Dataset, Part, Task, split_rows
 
-MEMORY = ("rnn", "lstm", "gru", "transformer")
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
 
 
@@ -29,11 +30,11 @@ class SeriesConfig(TaskConfig):
 
     column: str = ""
     """Column of --data that holds the series, in order of time."""
-    horizon: int = 1
+    horizon: Count = 1
     """Steps to forecast."""
-    window: int = 50
+    window: Count = 50
     """Steps that a forecast looks back."""
-    num_series: int = 10_000
+    num_series: Count = 10_000
     """Generated series."""
     encoder: EncoderName = "lstm"
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -50,13 +51,13 @@ class SeriesConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_positive("horizon", "window", "num_series")
         if self.encoder == "cnn":
             raise UserError("--encoder cnn: expected rnn, lstm, gru, transformer, mlp or linear for a series")
 
-    def encoder_config(self) -> EncoderConfig:
-        config = super().encoder_config()
-        return replace(config, hidden_sizes=(), attend_to="past") if self.encoder in MEMORY else config
+    attend_to: ClassVar[str] = "past"  # in order of time
+
+    def encoder_settings(self) -> EncoderSettings:
+        return replace(self, hidden_sizes=()) if self.encoder in MEMORY else self
 
 
 def require_room(config: SeriesConfig, count: int) -> None:

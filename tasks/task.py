@@ -83,7 +83,7 @@ class Task:
             spec = replace(spec, outputs=2)
         self.model = self.build(spec).to(self.device)
         same_operations = config.dropout == 0.0 and self.model.encoder.state_dim == 0  # on every batch of one shape
-        self.learner = Learner(self.loss, self.model.parameters(), config.optimizer_config(), capture=same_operations)
+        self.learner = Learner(self.loss, self.model.parameters(), config, capture=same_operations)
 
     def load(self) -> tuple[Spec, Dataset]:
         """The data, on the CPU. Raises UserError."""

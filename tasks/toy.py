@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LinearRegression
 
-from agent_gym.nets.encoders.base import ActivationName, EncoderName
-from agent_gym.tasks.config import OptimizerName, ScheduleName
+from agent_gym.nets.settings import ActivationName, EncoderName, OptimizerName, ScheduleName
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.table import Table, TableConfig, predict
 from agent_gym.tasks.task import Dataset, Part

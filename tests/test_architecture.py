@@ -119,7 +119,7 @@ def test_gradients_and_packages_have_single_homes(path):
 def test_one_algorithm_never_imports_another():
     from agent_gym.agents import AGENTS
 
-    algorithms = {module for module, _, _ in AGENTS.values()}
+    algorithms = {entry.module for entry in AGENTS.values()}
     for module in algorithms:
         path = ROOT / (module.removeprefix("agent_gym.").replace(".", "/") + ".py")
         assert not imports(path) & (algorithms - {module})

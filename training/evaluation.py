@@ -52,8 +52,8 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float
 
 
 @torch.no_grad()
-def play(agent, env, episodes: int, *, seed: int, explore: bool = False) -> Score:
-    """Play `episodes` episodes with `agent.act` in the vector environment `env`.
+def play(policy, env, episodes: int, *, seed: int, explore: bool = False) -> Score:
+    """Play `episodes` episodes with `policy.act` in the vector environment `env`; `explore` draws, from `seed`.
 
     Environment b plays episodes // num_envs of them, the first few one more. An episode that a failure of its
     environment cut short is not counted; another is played for it.
@@ -62,10 +62,11 @@ def play(agent, env, episodes: int, *, seed: int, explore: bool = False) -> Scor
     quota = np.array([episodes // count + (b < episodes % count) for b in range(count)])
     returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
     finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
-    obs, state = env.reset(seed), agent.initial_state(count)
-    reset = torch.ones(count, dtype=torch.bool, device=agent.device)
+    obs, state = env.reset(seed), policy.initial_state(count)
+    reset = torch.ones(count, dtype=torch.bool, device=env.device)
+    generator = torch.Generator(env.device).manual_seed(seed)
     while any(len(f) < q for f, q in zip(finished, quota, strict=True)):
-        action, state, _ = agent.act(obs, state, reset, explore)
+        action, state, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
         step = env.step(action)
         obs, reset = step.obs, step.terminated | step.truncated
         real = np.ones(count, dtype=bool)

@@ -90,7 +90,7 @@ class Episode(NamedTuple):
 
 
 class Show:
-    """An agent playing in `env`, whose single environments are `taps`.
+    """A policy playing in `env`, whose single environments are `taps`.
 
     A round is an episode in each environment; one that has ended waits for the others. Nothing is drawn for steps
     between those that `draw_every` asks for.
@@ -98,7 +98,7 @@ class Show:
 
     def __init__(
         self,
-        agent: Any,
+        policy: Any,
         env: Any,
         taps: Sequence[Tap],
         stage: Stage,
@@ -109,7 +109,7 @@ class Show:
         before_round: Callable[[], None] = lambda: None,
     ) -> None:
         """episodes: to play, a multiple of the environments; 0: no end. `before_round` may load other weights."""
-        self.agent, self.env, self.taps, self.stage = agent, env, taps, stage
+        self.policy, self.env, self.taps, self.stage = policy, env, taps, stage
         self.seed, self.episodes, self.explore, self.before_round = seed, episodes, explore, before_round
         self.finished: list[Episode] = []  # in each round in the order of the environments
         self.draw_every = 1
@@ -128,23 +128,24 @@ class Show:
             rounds += 1
 
     def _round(self, number: int) -> Iterator[np.ndarray | None]:
-        agent, env, taps = self.agent, self.env, self.taps
+        policy, env, taps = self.policy, self.env, self.taps
         for tap in taps:
             tap.ended, tap.wanted = False, True
-        obs, state = env.reset(self.seed + number), agent.initial_state(env.num_envs)
-        reset = torch.ones(env.num_envs, dtype=torch.bool, device=agent.device)
+        obs, state = env.reset(self.seed + number), policy.initial_state(env.num_envs)
+        reset = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+        generator = torch.Generator(env.device).manual_seed(self.seed + number)
         first = number * len(taps) + 1
         views = [View(tap.picture, number=first + i) for i, tap in enumerate(taps)]
         step, self.round_over = 0, False
         while not self.skip:
-            policy = {key: part.cpu().numpy() for key, part in agent.inspect(obs, state, reset).items()}
-            action, state, _ = agent.act(obs, state, reset, self.explore)
+            seen = {key: part.cpu().numpy() for key, part in policy.inspect(obs, state, reset, env.mask).items()}
+            action, state, _ = policy.act(obs, state, reset, env.mask, explore=self.explore, generator=generator)
             actions = action.cpu().numpy()
             for i, view in enumerate(views):
                 if not view.ended:
-                    view.action, view.policy = actions[i], {key: part[i] for key, part in policy.items()}
-                    if "value" in policy:
-                        view.values.append(float(policy["value"][i]))
+                    view.action, view.policy = actions[i], {key: part[i] for key, part in seen.items()}
+                    if "value" in seen:
+                        view.values.append(float(seen["value"][i]))
             yield self.stage.draw(views) if taps[0].wanted else None
             step += 1
             for tap in taps:
@@ -165,21 +166,21 @@ class Show:
 
 
 class Follower:
-    """Loads a run's checkpoint into an agent anew whenever its file has changed, and tells the stage which it is."""
+    """Loads a run's checkpoint into a policy anew whenever its file has changed, and tells the stage which it is."""
 
-    def __init__(self, run: Path, name: str, agent: Any, stage: Stage) -> None:
-        self.run, self.name, self.agent, self.stage = run, name, agent, stage
+    def __init__(self, run: Path, name: str, policy: Any, stage: Stage) -> None:
+        self.run, self.name, self.policy, self.stage = run, name, policy, stage
         self.file = run / "checkpoints" / f"{name}.pt"
         self.changed = 0.0
 
     def __call__(self) -> None:
-        """Called between episodes. A checkpoint that cannot be read leaves the agent as it is."""
+        """Called between episodes. A checkpoint that cannot be read leaves the policy as it is."""
         try:
             changed = self.file.stat().st_mtime
             if changed == self.changed:
                 return
             state = open_checkpoint(self.run, self.name)["agent"]
-            self.agent.model.load_state_dict(state["model"])
+            self.policy.load_state_dict(state["model"])
             steps = state.get("steps")
         except Exception:  # whatever a damaged or foreign file leads to
             self.stage.subtitle = f"{self.name}.pt cannot be read; playing on as before"

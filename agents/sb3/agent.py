@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,25 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
-from torch import Tensor, nn
+from torch import Tensor
 
 from agent_gym.agents.agent import Agent
-from agent_gym.agents.sb3.actor import Actor, Model
 from agent_gym.agents.sb3.bridge import BridgeMethods, zero_based
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.kwargs import algorithm_kwargs, train_scalars
+from agent_gym.agents.sb3.policy import SB3Policy
 from agent_gym.agents.sb3.presets import ALGORITHMS
 from agent_gym.agents.sb3.state import algorithm_state, load_algorithm_state
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves
-from agent_gym.nets.encoders.base import EncoderConfig
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.learner.learner import NonFiniteError, Stats
+from agent_gym.nets.settings import EncoderSettings
 
 
 class EncoderExtractor(BaseFeaturesExtractor):
-    """An encoder of ours as a feature extractor, for policy_kwargs; the keywords are EncoderConfig's fields.
+    """An encoder of ours as a feature extractor, for policy_kwargs; the keywords are EncoderSettings's fields.
 
     `normalize_images` must say what the policy's own `normalize_images` says (both True by default). Raises
     UserError for encoders with memory.
@@ -44,7 +44,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Space, normalize_images: bool = True, **config: Any) -> None:
         seen = _preprocessed(observation_space, normalize_images)
-        encoder = make_encoder(seen, EncoderConfig(**config))
+        encoder = make_encoder(seen, EncoderSettings(**config))
         if encoder.state_dim:
             raise UserError(
                 f"encoder {config['encoder']!r} has a memory, and Stable-Baselines3 hands its extractors none: use "
@@ -148,31 +148,60 @@ def normalized(venv: VecEnv, settings: dict) -> VecEnv:
     return VecNormalize(venv, **{"gamma": settings.get("gamma", 0.99)} | options) if normalize else venv
 
 
-class SB3(Actor, Agent):
+class Offstage(VectorEnv):
+    """An environment that has spaces and is never played in: what an algorithm is built on to act elsewhere."""
+
+    backend = "none"
+
+    def __init__(self, env_id: str, obs_space: spaces.Space, action_space: spaces.Space) -> None:
+        self.id, self.num_envs, self.device = env_id, 1, torch.device("cpu")
+        self.obs_space, self.action_space = obs_space, action_space
+
+    def reset(self, seed: int) -> Any:
+        raise RuntimeError(f"{self.id} has spaces only")
+
+    def step(self, action: Tensor) -> Any:
+        raise RuntimeError(f"{self.id} has spaces only")
+
+
+def make_policy(
+    obs_space: spaces.Space,
+    action_space: spaces.Space,
+    config: SB3Config,
+    bridge: VecEnv | None = None,
+    device: str = "cpu",
+) -> SB3Policy:
+    """An SB3Policy with its first weights, on `bridge` to train or on none to act."""
+    settings = algorithm_settings(config)
+    if bridge is None:
+        bridge = Bridge(Offstage(config.env, obs_space, action_space), config.seed)
+        settings |= {"buffer_size": 1} if issubclass(algorithm_class(config.algo), OffPolicyAlgorithm) else {}
+    algorithm = make_algorithm(config.algo, bridge, settings, config.seed, device)
+    return SB3Policy(obs_space, action_space, config, algorithm, algorithm.get_vec_normalize_env())
+
+
+class SB3(Agent):
     """collect is the algorithm's collect_rollouts, update its train.
 
     ARS tries out candidates and moves its weights in one go: there collect does both, and update only reports.
     """
 
+    policy_class = staticmethod(make_policy)
+    policy: SB3Policy
+
     def __init__(self, config: SB3Config, env: VectorEnv, device: torch.device | str = "cpu") -> None:
-        super().__init__(config, env, device)
         config.check(env.action_space)
-        settings = config.settings()
         self.bridge = Bridge(env, config.seed)
         if config.algo == "MaskablePPO" and not self.bridge.has_attr("action_masks"):
             raise UserError(
                 f"--algo MaskablePPO asks each environment for action_masks(): {env.id} with --backend {env.backend} "
                 "has no such method; give it one in a wrapper and use --backend sync, or take --algo PPO"
             )
-        if config.encoder != "auto":
-            settings["policy_kwargs"] = with_encoder(config, settings.get("policy_kwargs", {}))
-        algorithm = make_algorithm(config.algo, self.bridge, settings, config.seed, str(self.device))
-        self.use(algorithm, algorithm.get_vec_normalize_env())
-        self.model = Model(algorithm.policy, self.normalizer)
+        super().__init__(config, env, device)
+        self.algorithm, self.normalizer = self.policy.algorithm, self.policy.normalizer
 
-    @property
-    def policy(self) -> nn.Module:
-        raise UserError("--summary lists our networks, and Stable-Baselines3's have other inputs: leave it out")
+    def make_policy(self) -> SB3Policy:
+        return make_policy(self.env.obs_space, self.env.action_space, self.config, self.bridge, str(self.device))
 
     def begin(self) -> None:
         algo = self.algorithm
@@ -241,11 +270,19 @@ class SB3(Actor, Agent):
         self.window, self.steps = state["window"].cpu(), algo.num_timesteps
 
 
+def algorithm_settings(config: SB3Config) -> dict:
+    """The Zoo's settings with the user's over them, and our encoder where one is asked for. Raises UserError."""
+    settings = config.settings()
+    if config.encoder != "auto":
+        settings["policy_kwargs"] = with_encoder(config, settings.get("policy_kwargs", {}))
+    return settings
+
+
 def with_encoder(config: SB3Config, policy_kwargs: dict) -> dict:
     """policy_kwargs with our encoder as the extractor; it has the hidden layers, so the Zoo's own widths go."""
     given = config.own_settings().get("policy_kwargs", {})
     kwargs = {name: value for name, value in policy_kwargs.items() if name != "net_arch" or name in given}
     if config.algo not in ("SAC", "TD3", "DDPG", "TQC", "CrossQ"):  # their critics mix action and features in layers
         kwargs.setdefault("net_arch", [])
-    encoder = asdict(config.encoder_config())
+    encoder = {field.name: getattr(config, field.name) for field in fields(EncoderSettings)}
     return kwargs | {"features_extractor_class": EncoderExtractor, "features_extractor_kwargs": encoder}

@@ -8,12 +8,11 @@ from typing import Literal
 
 from gymnasium import spaces
 
-from agent_gym.agents.config import AgentConfig
 from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo_preset
+from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.nets.encoders.base import EncoderName
-from agent_gym.nets.encoders.make import MEMORIES
+from agent_gym.nets.settings import MEMORY, EncoderName
 
 ACTION_SPACES = {  # of the algorithms that do not take all
     **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),
@@ -45,10 +44,7 @@ class SB3Config(AgentConfig):
         super().__post_init__()
         if self.algo not in ALGORITHMS + CONTRIB:
             raise UserError(f"--algo {self.algo!r} is unknown: expected one of {', '.join(ALGORITHMS + CONTRIB)}")
-
-    def check(self, action_space: spaces.Space) -> None:
-        """Raises UserError for an encoder or an action space that the algorithm cannot use."""
-        if self.encoder in MEMORIES:
+        if self.encoder in MEMORY:
             raise UserError(
                 f"--encoder {self.encoder}: an extractor of Stable-Baselines3 gets no memory; use --algo RecurrentPPO, "
                 f"or the native agent: train.py ppo --encoder {self.encoder}"
@@ -60,6 +56,9 @@ class SB3Config(AgentConfig):
             )
         if self.encoder != "auto" and self.algo == "ARS":
             raise UserError(f"--encoder {self.encoder}: ARS takes no feature extractor; leave it at auto")
+
+    def check(self, action_space: spaces.Space) -> None:
+        """Raises UserError for an action space that the algorithm cannot use."""
         if not isinstance(action_space, ACTION_SPACES.get(self.algo, spaces.Space)):
             others = [algo for algo, kinds in ACTION_SPACES.items() if isinstance(action_space, kinds)]
             raise UserError(

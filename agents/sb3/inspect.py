@@ -12,10 +12,10 @@ from agent_gym.agents.sb3.bridge import to_arrays
 
 
 @torch.no_grad()
-def inspect_policy(actor: Any, obs: Any) -> dict[str, Tensor]:
-    """Value and policy of a `sb3.Actor` in the terms of Agent.inspect, where the algorithm has them and no memory."""
-    policy, normalizer = actor.algorithm.policy, actor.normalizer
-    arrays = to_arrays(obs, actor.env.obs_space)
+def inspect_policy(saved: Any, obs: Any) -> dict[str, Tensor]:
+    """Value and policy of an SB3Policy in the terms of Policy.inspect, where the algorithm has them and no memory."""
+    policy, normalizer = saved.network, saved.normalizer
+    arrays = to_arrays(obs, saved.obs_space)
     if normalizer is not None:
         arrays = normalizer.normalize_obs(arrays)
     tensors, _ = policy.obs_to_tensor(arrays)

@@ -1,4 +1,4 @@
-"""Models that Stable-Baselines3 has saved elsewhere, as agents that act."""
+"""Models that Stable-Baselines3 has saved elsewhere, as policies."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from gymnasium import spaces
 
-from agent_gym.agents.sb3.actor import Actor
-from agent_gym.agents.sb3.agent import Bridge, VecNormalize, algorithm_class
+from agent_gym.agents.sb3.agent import Bridge, Offstage, VecNormalize, algorithm_class
 from agent_gym.agents.sb3.bridge import zero_based
 from agent_gym.agents.sb3.config import SB3Config
+from agent_gym.agents.sb3.policy import SB3Policy
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 
@@ -64,38 +64,40 @@ def normalizer_path(model: Path, env_id: str) -> Path | None:
     return next((model.parent / name for name in names if (model.parent / name).is_file()), None)
 
 
-class SavedModel(Actor):
-    """The model in `path`, with the VecNormalize file beside it, acting in `env`. Its code is run: see check_model."""
+def load_model(path: Path, algo: str, env: VectorEnv, device: torch.device) -> SB3Policy:
+    """The policy of the model in `path`, with the VecNormalize file beside it, for the spaces of `env`.
 
-    def __init__(self, path: Path, algo: str, env: VectorEnv, device: torch.device) -> None:
-        self.env, self.device = env, device
+    Its code is run: see check_model. Raises UserError.
+    """
+    try:
+        algorithm = algorithm_class(algo).load(path, device=device, custom_objects=UNUSED)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a foreign file leads to
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} does not load as {algo}: {reason}; is --algo the one that made it?") from error
+    check_space(path, env.id, "observations", algorithm.observation_space, env.obs_space)
+    check_space(path, env.id, "actions", algorithm.action_space, env.action_space)
+    found = normalizer_path(path, env.id)
+    normalizer = None
+    if found is not None:
         try:
-            algorithm = algorithm_class(algo).load(path, device=device, custom_objects=UNUSED)
-        except UserError:
-            raise
-        except Exception as error:  # whatever a foreign file leads to
+            normalizer = VecNormalize.load(str(found), Bridge(Offstage(env.id, env.obs_space, env.action_space), 0))
+        except Exception as error:  # as above
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"{path} does not load as {algo}: {reason}; is --algo the one that made it?") from error
-        self.check_space(path, "observations", algorithm.observation_space, env.obs_space)
-        self.check_space(path, "actions", algorithm.action_space, env.action_space)
-        found = normalizer_path(path, env.id)
-        normalizer = None
-        if found is not None:
-            try:
-                normalizer = VecNormalize.load(str(found), Bridge(env, 0))
-            except Exception as error:  # as above
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                raise UserError(f"{found}, beside the model, does not normalise {env.id}: {reason}") from error
-            normalizer.training = False
-        self.use(algorithm, normalizer)
+            raise UserError(f"{found}, beside the model, does not normalise {env.id}: {reason}") from error
+        normalizer.training = False
+    return SB3Policy(env.obs_space, env.action_space, SB3Config(algo=algo), algorithm, normalizer)
 
-    def check_space(self, path: Path, what: str, trained: spaces.Space, here: spaces.Space) -> None:
-        same_range = what == "observations" or not isinstance(trained, spaces.Box) or trained == here
-        if not (same_range and fits(trained, zero_based(here))):
-            raise UserError(
-                f"{path} was trained with {what} {short(trained)}, and {self.env.id} has {short(here)}: "
-                "give the --env and --env-kwargs of its training"
-            )
+
+def check_space(path: Path, env_id: str, what: str, trained: spaces.Space, here: spaces.Space) -> None:
+    """Raise UserError unless a model can be used with the space that is here."""
+    same_range = what == "observations" or not isinstance(trained, spaces.Box) or trained == here
+    if not (same_range and fits(trained, zero_based(here))):
+        raise UserError(
+            f"{path} was trained with {what} {short(trained)}, and {env_id} has {short(here)}: "
+            "give the --env and --env-kwargs of its training"
+        )
 
 
 def short(space: spaces.Space) -> str:

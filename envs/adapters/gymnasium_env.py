@@ -31,6 +31,15 @@ class SyncEnv(ArrayVectorEnv):
         spec, spaces = envs[0].spec, (envs[0].observation_space, envs[0].action_space)
         super().__init__(env_id or (spec.id if spec else type(envs[0]).__name__), *spaces, len(envs), device, spec)
         self.envs, self.make = list(envs), make
+        self.masked = all(env.has_wrapper_attr("action_masks") for env in self.envs)
+
+    @property
+    def mask(self) -> torch.Tensor | None:
+        """What the environments' own action_masks() say, where they have it (the convention of sb3-contrib)."""
+        if not self.masked:
+            return None
+        masks = np.stack([env.get_wrapper_attr("action_masks")() for env in self.envs])
+        return torch.from_numpy(masks.astype(np.bool_)).to(self.device)
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         return reset_envs(self.envs, self.layout, seeds, obs, 0)

@@ -5,8 +5,9 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.base import EncoderConfig, orthogonal_init
+from agent_gym.nets.encoders.base import orthogonal_init
 from agent_gym.nets.encoders.mlp import MLP, uint8_scale
+from agent_gym.nets.settings import EncoderSettings
 
 # (filters, kernel, stride, padding), 0 filters for max pooling, and the dense layers after them
 NATURE = ((32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)), (512,)  # Mnih 2015, for frames of 36 pixels and more
@@ -39,7 +40,7 @@ def to_nchw(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, int, in
 class CNN(nn.Module):
     """Images [T, B, *shape] -> features [T, B, out_dim]; layout and the scale of uint8 are seen to here."""
 
-    def __init__(self, space: spaces.Box, config: EncoderConfig):
+    def __init__(self, space: spaces.Box, config: EncoderSettings):
         super().__init__()
         order, (channels, height, width) = to_nchw(space.shape)
         self.order = (0, *(axis + 1 for axis in order)) if order != tuple(sorted(order)) else None

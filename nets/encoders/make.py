@@ -4,17 +4,16 @@ from gymnasium import spaces
 from torch import nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig
+from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.cnn import CNN, is_image
 from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
 from agent_gym.nets.encoders.recurrent import LAYERS, RecurrentEncoder
 from agent_gym.nets.encoders.tokens import ColumnTokens, PatchTokens, TokenEncoder
 from agent_gym.nets.encoders.transfer import load_encoder
 from agent_gym.nets.encoders.transformer import TransformerEncoder
+from agent_gym.nets.settings import EncoderSettings
 
 MEMORIES = {**dict.fromkeys(LAYERS, RecurrentEncoder), "transformer": TransformerEncoder}
-
-__all__ = ["Encoder", "EncoderConfig", "UserError", "has_image", "make_encoder"]
 
 
 def has_image(space: spaces.Space) -> bool:
@@ -26,7 +25,7 @@ def has_image(space: spaces.Space) -> bool:
     return is_image(space)
 
 
-def _inputs(space: spaces.Space, config: EncoderConfig) -> nn.Module:
+def _inputs(space: spaces.Space, config: EncoderSettings) -> nn.Module:
     """obs -> [T, B, n]: a CNN for each image, flattened or one-hot vectors for the rest, side by side."""
     if isinstance(space, spaces.Dict):
         return Concat({key: _inputs(child, config) for key, child in space.items()})
@@ -37,18 +36,18 @@ def _inputs(space: spaces.Space, config: EncoderConfig) -> nn.Module:
     return flatten_leaf(space)
 
 
-def make_encoder(space: spaces.Space, config: EncoderConfig) -> Encoder:
+def make_encoder(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """The encoder for observations of `space`; UserError names a space that none takes."""
     if config.encoder == "transformer" and config.attend_to == "inputs":
         encoder = _over_inputs(space, config)
     else:
         encoder = _over_steps(space, config)
-    if config.weights_from:
-        load_encoder(encoder, config.weights_from)
-    return encoder.requires_grad_(not config.freeze)
+    if config.encoder_from:
+        load_encoder(encoder, config.encoder_from)
+    return encoder.requires_grad_(not config.freeze_encoder)
 
 
-def _over_inputs(space: spaces.Space, config: EncoderConfig) -> Encoder:
+def _over_inputs(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """Attention among the inputs of a step: patches of an image, else numbers."""
     size = config.attention_size
     if is_image(space):
@@ -56,7 +55,7 @@ def _over_inputs(space: spaces.Space, config: EncoderConfig) -> Encoder:
     return TokenEncoder(ColumnTokens(_inputs(space, config), size), config)
 
 
-def _over_steps(space: spaces.Space, config: EncoderConfig) -> Encoder:
+def _over_steps(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """Each step by itself, then the memory if there is one."""
     if config.encoder == "cnn" and not has_image(space):
         if not (isinstance(space, spaces.Box) and 2 <= len(space.shape) <= 4):

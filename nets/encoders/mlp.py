@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.activations import get_activation
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig, orthogonal_init
+from agent_gym.nets.encoders.base import Encoder, orthogonal_init
+from agent_gym.nets.settings import EncoderSettings
 
 
 class Dense(nn.Linear):
@@ -117,7 +118,7 @@ def flatten_leaf(space: spaces.Space) -> nn.Module:
 class MLPEncoder(Encoder):
     """inputs (any module from obs to [T, B, n]), then an MLP; no hidden layers hand the inputs on."""
 
-    def __init__(self, inputs: nn.Module, config: EncoderConfig, hidden_sizes: tuple[int, ...]):
+    def __init__(self, inputs: nn.Module, config: EncoderSettings, hidden_sizes: tuple[int, ...]):
         super().__init__()
         self.inputs = inputs
         self.mlp = MLP(

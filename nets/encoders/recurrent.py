@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig
+from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.lstm import Layout, control_weights, make_layout
 from agent_gym.nets.encoders.mlp import MLPEncoder
 from agent_gym.nets.encoders.scan import GRUScan, RNNScan
+from agent_gym.nets.settings import EncoderSettings
 
 
 class RecurrentLayer(nn.Module):
@@ -99,7 +100,7 @@ class RecurrentEncoder(Encoder):
     state: [B, H * layers] for rnn and gru; [B, 2 * H * layers] for lstm, h and c of the first layer first.
     """
 
-    def __init__(self, stem: MLPEncoder, config: EncoderConfig):
+    def __init__(self, stem: MLPEncoder, config: EncoderSettings):
         super().__init__()
         self.stem = stem
         self.out_dim = config.recurrent_size

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.attention import TransformerLayer
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig
+from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.cnn import to_nchw
 from agent_gym.nets.encoders.mlp import uint8_scale
+from agent_gym.nets.settings import EncoderSettings
 
 PATCH = 4  # pixels a side
 
@@ -59,7 +60,7 @@ class PatchTokens(nn.Module):
 class TokenEncoder(Encoder):
     """Tokens of one step, attention among all of them; no memory."""
 
-    def __init__(self, tokens: ColumnTokens | PatchTokens, config: EncoderConfig) -> None:
+    def __init__(self, tokens: ColumnTokens | PatchTokens, config: EncoderSettings) -> None:
         super().__init__()
         self.tokens = tokens
         self.out_dim = size = config.attention_size

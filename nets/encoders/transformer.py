@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.attention import TransformerLayer
-from agent_gym.nets.encoders.base import Encoder, EncoderConfig
+from agent_gym.nets.encoders.base import Encoder
+from agent_gym.nets.settings import EncoderSettings
 
 
 class WindowAttention(nn.Module):
     """Causal layers over steps [B, T, d], with the keys and values of the steps before as an argument."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderSettings) -> None:
         super().__init__()
         size, heads = config.attention_size, config.attention_heads
         self.window = config.attention_window
@@ -61,7 +62,7 @@ class TransformerEncoder(Encoder):
     there was none; then how many there were.
     """
 
-    def __init__(self, stem: Encoder, config: EncoderConfig) -> None:
+    def __init__(self, stem: Encoder, config: EncoderSettings) -> None:
         super().__init__()
         self.stem = stem
         self.out_dim = config.attention_size

@@ -5,43 +5,25 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import all_finite, require_like
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
+from agent_gym.nets.settings import OptimizerSettings
 
 Stats = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Stats]]
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(UserError):
     """A loss or a gradient became NaN or infinite; the parameters were left as they stood."""
 
 
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """How gradients become steps."""
-
-    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd"] = "adam"
-    """Update rule."""
-    learning_rate: float = 3e-4
-    """Step size at the start."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate falls to zero over the run."""
-    max_grad_norm: float = 0.0
-    """Clip the global gradient norm to this; 0 leaves it."""
-    weight_decay: float = 0.0
-    """Decay per step: L2 in the gradient, decoupled for adamw."""
-    eps: float = 1e-8
-    """Added to the denominator by adam, adamw and rmsprop."""
-
-
-def make_optimizer(parameters: list[Tensor], config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(parameters: list[Tensor], config: OptimizerSettings) -> torch.optim.Optimizer:
     """The torch optimizer that `config` names, over `parameters`."""
     common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     match config.optimizer:
@@ -125,7 +107,7 @@ class Learner:
         self,
         loss_fn: LossFn,
         parameters: Iterable[nn.Parameter],
-        config: OptimizerConfig,
+        config: OptimizerSettings,
         *,
         capture: bool = False,
     ) -> None:
@@ -134,7 +116,8 @@ class Learner:
         learned = [p for p in parameters if p.requires_grad]
         self.learned = learned
         self.parameters = flatten(learned)
-        self.graph = GradientGraph(loss_fn, learned) if capture and self.parameters.device.type == "cpu" else None
+        replayed = capture and config.capture == "auto" and self.parameters.device.type == "cpu"
+        self.graph = GradientGraph(loss_fn, learned) if replayed else None
         self.optimizer = make_optimizer([self.parameters], config)
         self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
         self.layers: LayerWatch | None = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from tiny_envs import Chain, Cue, score, train
 from torch import Tensor, nn
 
 from agent_gym.agents.critic import QNetwork
-from agent_gym.agents.dqn import DQN, DQNConfig, QRDQNConfig, quantile_huber
+from agent_gym.agents.dqn import DQN, quantile_huber
+from agent_gym.agents.settings.dqn import DQNConfig, QRDQNConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
-from agent_gym.nets.encoders.base import EncoderConfig
+from agent_gym.nets.settings import EncoderSettings
 
 PLAIN = {"double": False, "dueling": False, "n_step": 1, "buffer_size": 100, "hidden_sizes": (32, 32)}
 
@@ -57,19 +59,19 @@ def test_loss_and_updates_are_those_of_stable_baselines3(quantiles, max_grad_nor
         return parameters
 
     disturb(target_net)
-    copy(weights(net), list(ours.policy.parameters()))
+    copy(weights(net), list(ours.network.parameters()))
     copy(weights(target_net), list(ours.target.module.parameters()))
     for step in range(5):
         batch = random_batch(64, step, 4, actions=2)
         logged, stats = train_once(theirs, batch), ours.learn(batch)
         assert stats["q_loss"].item() == pytest.approx(logged["train/loss"], abs=1e-5, rel=1e-5)
-        check_same(list(ours.policy.parameters()), weights(net))
+        check_same(list(ours.network.parameters()), weights(net))
 
 
 def q_network(rows: list[list[float]]) -> QNetwork:
     """Q(s, a) = rows[s][a] for one-hot states, without hidden layers."""
     space = spaces.Discrete(len(rows))
-    network = QNetwork(space, spaces.Discrete(len(rows[0])), EncoderConfig(encoder="linear"), False, 0)
+    network = QNetwork(space, spaces.Discrete(len(rows[0])), EncoderSettings(encoder="linear"), False, 0)
     network.head.weight.data.copy_(torch.tensor(rows).t())
     network.head.bias.data.zero_()
     return network
@@ -79,7 +81,7 @@ def q_network(rows: list[list[float]]) -> QNetwork:
 def test_double_targets_by_hand(double, next_q):
     agent = make_agent(double=double)
     # From state 0 to state 1, from state 1 to state 2. The network prefers actions 1 and 0 there.
-    agent.policy = q_network([[1.0, 2.0], [6.0, 7.0], [8.0, 0.5]])
+    agent.network = q_network([[1.0, 2.0], [6.0, 7.0], [8.0, 0.5]])
     agent.target.module = q_network([[0.0, 0.0], [9.0, 3.0], [4.0, 5.0]])
     one = {"obs": torch.tensor([[0, 1]]), "next_obs": torch.tensor([[1, 2]]), "action": torch.tensor([[1, 0]])}
     batch = one | {"reward": torch.tensor([[1.0, -1.0]]), "discount": torch.tensor([[0.5, 0.5]])}
@@ -101,13 +103,13 @@ def test_double_targets_by_hand(double, next_q):
 
 
 def test_dueling_by_hand():
-    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(3), EncoderConfig(encoder="linear"), True, 0)
+    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(3), EncoderSettings(encoder="linear"), True, 0)
     network.head.weight.data.zero_()
     network.head.bias.data.copy_(torch.tensor([10.0, 1.0, 2.0, 6.0]))  # the value, then three advantages of mean 3
     q, _ = network(torch.zeros(1, 2, 1), torch.zeros(2, 0), torch.zeros(1, 2, dtype=torch.bool))
     assert q.tolist() == [[[8.0, 9.0, 13.0]] * 2]
     # Of quantiles each has a value and advantages of its own.
-    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(2), EncoderConfig(encoder="linear"), True, 2)
+    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(2), EncoderSettings(encoder="linear"), True, 2)
     network.head.weight.data.zero_()
     network.head.bias.data.copy_(torch.tensor([10.0, 20.0, 1.0, 2.0, 3.0, 6.0]))
     values = network.values(torch.zeros(1, 1, 1))[0, 0]
@@ -130,7 +132,7 @@ def test_quantile_huber_by_hand():
 def test_qrdqn_is_dqn_with_quantiles():
     given = QRDQNConfig()
     assert given.quantiles == 50
-    assert DQNConfig(quantiles=50) == DQNConfig(**{name: getattr(given, name) for name in given.__dataclass_fields__})
+    assert DQNConfig(quantiles=50) == DQNConfig(**{field.name: getattr(given, field.name) for field in fields(given)})
 
 
 def test_epsilon_falls_to_its_end():
@@ -143,8 +145,8 @@ def test_epsilon_falls_to_its_end():
 def test_random_actions_come_with_the_chance_epsilon():
     settings = PLAIN | {"num_envs": 8000, "buffer_size": 8000, "exploration_initial": 0.5, "exploration_final": 0.3}
     agent = DQN(DQNConfig(**settings), make_env("CartPole-v1", 8000))
-    agent.policy.head.weight.data.zero_()
-    agent.policy.head.bias.data.copy_(torch.tensor([0.0, 1.0]))
+    agent.network.head.weight.data.zero_()
+    agent.network.head.bias.data.copy_(torch.tensor([0.0, 1.0]))
     agent.begin()
 
     def share_of_0(action: torch.Tensor) -> float:
@@ -154,8 +156,8 @@ def test_random_actions_come_with_the_chance_epsilon():
     margin = 5 * math.sqrt(0.25 * 0.75 / 8000)
     assert share_of_0(agent.explore()[0]) == pytest.approx(0.25, abs=margin)  # half of what is drawn at random
     # An agent that has been loaded to be scored stands at step 0: it draws as at the end.
-    assert share_of_0(agent.act(*here)[0]) == pytest.approx(0.15, abs=margin)
-    assert share_of_0(agent.act(*here, explore=False)[0]) == 0.0
+    assert share_of_0(agent.policy.act(*here, explore=True)[0]) == pytest.approx(0.15, abs=margin)
+    assert share_of_0(agent.policy.act(*here, explore=False)[0]) == 0.0
 
 
 def test_the_target_is_copied_every_so_many_steps():

@@ -163,11 +163,11 @@ def test_observations_are_normalised_by_all_that_was_seen(encoder):
     # Who only plays takes the same numbers and leaves them as they are.
     before = {name: value.clone() for name, value in agent.model.state_dict().items()}
     obs = agent.env.reset(3)
-    agent.act(obs, agent.initial_state(2), torch.ones(2, dtype=torch.bool), explore=False)
+    agent.policy.act(obs, agent.policy.initial_state(2), torch.ones(2, dtype=torch.bool), explore=False)
     check_equal(before, dict(agent.model.state_dict()))
-    q = agent.inspect(obs, agent.initial_state(2), torch.ones(2, dtype=torch.bool))["q"]
+    q = agent.policy.inspect(obs, agent.policy.initial_state(2), torch.ones(2, dtype=torch.bool))["q"]
     one = ((obs - mean) / std).float().unsqueeze(0)
-    expected, _ = agent.policy(one, agent.initial_state(2), torch.ones(1, 2, dtype=torch.bool))
+    expected, _ = agent.network(one, agent.policy.initial_state(2), torch.ones(1, 2, dtype=torch.bool))
     torch.testing.assert_close(q, expected[0], atol=1e-5, rtol=1e-5)
 
 

@@ -152,7 +152,7 @@ def test_the_summary_shows_actor_and_critics(flags, critics, capsys):
     counts = {row[0]: int(row[-1].replace(",", "")) for row in rows if row[-1].replace(",", "").isdigit()}
     assert sum(count for name, count in counts.items() if name.startswith("critic.")) == critics
     assert counts["total"] == sum(count for name, count in counts.items() if name != "total")
-    assert any(row[0].startswith("policy.head") for row in rows)
+    assert any(row[0].startswith("actor.head") for row in rows)
     assert [row[2] for row in rows if "(BatchedLayerNorm)" in row] == ["2x16"]
 
 

@@ -13,9 +13,10 @@ from agent_gym.agents import agent_class
 from agent_gym.agents.buffers.returns import standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
 from agent_gym.agents.networks import ActorCritic
-from agent_gym.agents.ppo import PPO, A2CConfig, PPOConfig, ppo_loss, ratio_stats
+from agent_gym.agents.ppo import PPO, ppo_loss, ratio_stats
+from agent_gym.agents.settings.ppo import A2CConfig, PPOConfig
 from agent_gym.envs.make import make_env
-from agent_gym.nets.encoders.make import EncoderConfig
+from agent_gym.nets.settings import EncoderSettings
 
 OBS = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 
@@ -38,7 +39,7 @@ def test_loss_agrees_with_stable_baselines3(env_id, clip_value_coef):
     torch.manual_seed(0)
     clip, entropy_coef, value_coef, size = torch.tensor(0.2), 0.01, 0.5, 64
     sb3 = SB3PPO("MlpPolicy", make_vec_env(env_id, 1), device="cpu").policy
-    policy = ActorCritic(sb3.observation_space, sb3.action_space, EncoderConfig(), shared=False)
+    policy = ActorCritic(sb3.observation_space, sb3.action_space, EncoderSettings(), shared=False)
     copy_weights(policy, sb3)
     obs = torch.randn(size, *sb3.observation_space.shape)
     action = torch.randint(2, (size,)) if env_id == "CartPole-v1" else torch.randn(size, 1)
@@ -77,7 +78,7 @@ def test_loss_agrees_with_stable_baselines3(env_id, clip_value_coef):
 
 def test_invalid_steps_do_not_count():
     torch.manual_seed(0)
-    policy = ActorCritic(OBS, spaces.Discrete(2), EncoderConfig(), shared=False)
+    policy = ActorCritic(OBS, spaces.Discrete(2), EncoderSettings(), shared=False)
     batch = {
         "obs": torch.randn(1, 8, 4),
         "reset": torch.zeros(1, 8, dtype=torch.bool),
@@ -129,7 +130,7 @@ def test_first_epoch_reproduces_the_rollout(encoder):
     batch = agent._targets()
     with torch.no_grad():
         for minibatch, state in minibatches(batch, agent.first_state, 2, agent.generator):
-            _, value, _ = agent.policy(minibatch["obs"], state, minibatch["reset"])
+            _, value, _ = agent.network(minibatch["obs"], state, minibatch["reset"])
             torch.testing.assert_close(value, minibatch["value"], atol=1e-5, rtol=1e-5)
             _, stats = agent.loss(minibatch, state)
             torch.testing.assert_close(stats["log_ratio"], torch.zeros_like(stats["log_ratio"]), atol=1e-5, rtol=0)

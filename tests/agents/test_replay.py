@@ -14,8 +14,8 @@ from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import Step
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves, tree_map
-from agent_gym.nets.encoders.base import EncoderConfig
 from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.settings import EncoderSettings
 
 GAMMA = 0.9
 
@@ -258,7 +258,7 @@ def test_unrolled_sequences_have_the_features_of_acting(encoder_name, kind, num_
     torch.manual_seed(0)
     script = Script(kind, num_envs, 4, gaps=gaps, ends=(0.08, 0.08))
     encoder = make_encoder(
-        script.space, EncoderConfig(encoder_name, (8,), recurrent_size=6, attention_size=8, attention_window=9)
+        script.space, EncoderSettings(encoder_name, (8,), recurrent_size=6, attention_size=8, attention_window=9)
     )
     # Larger weights, so that the memory matters.
     for parameter in encoder.parameters():

@@ -19,7 +19,8 @@ from sb3_side import (
 from stable_baselines3 import SAC as SB3SAC
 from tiny_envs import Aim, Cue, miss, score, train
 
-from agent_gym.agents.sac import SAC, SACConfig
+from agent_gym.agents.sac import SAC
+from agent_gym.agents.settings.sac import SACConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
@@ -61,7 +62,7 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha, i
     disturb(theirs.critic_target)
     # Narrow, because theirs adds 1e-6 inside a logarithm that ours takes exactly.
     theirs.actor.log_std.bias.data.fill_(-1.0)
-    copy(actor_weights(theirs.actor), list(ours.policy.parameters()))
+    copy(actor_weights(theirs.actor), list(ours.actor.parameters()))
     copy(critic_weights(theirs.critic), our_critic_weights(ours.critic))
     copy(critic_weights(theirs.critic_target), our_critic_weights(ours.target.module))
 
@@ -80,7 +81,7 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha, i
             temperature_loss = stats["loss"].item() - stats["policy_loss"].item()
             assert temperature_loss == pytest.approx(logged["train/ent_coef_loss"], abs=1e-5)
             assert ours.log_alpha.item() == pytest.approx(theirs.log_ent_coef.item(), abs=1e-6)
-        check_same(list(ours.policy.parameters()), actor_weights(theirs.actor))
+        check_same(list(ours.actor.parameters()), actor_weights(theirs.actor))
         check_same(our_critic_weights(ours.critic), critic_weights(theirs.critic))
         check_same(our_critic_weights(ours.target.module), critic_weights(theirs.critic_target))
     if alpha:
@@ -98,8 +99,8 @@ def constant_agent(**settings) -> SAC:
     for critic, scale in ((agent.critic, 1.0), (agent.target.module, 2.0)):
         critic.heads.out.weight.data.zero_()
         critic.heads.out.bias.data.copy_(scale * torch.tensor([[[1.0, 2.0]], [[3.0, 0.0]]]))
-    agent.policy.head.linear.weight.data.zero_()
-    agent.policy.head.linear.bias.data.copy_(torch.tensor([0.25, 0.75]).log())
+    agent.actor.head.linear.weight.data.zero_()
+    agent.actor.head.linear.bias.data.copy_(torch.tensor([0.25, 0.75]).log())
     return agent
 
 
@@ -127,7 +128,7 @@ def test_discrete_gradients_by_hand():
     batch = {"obs": torch.randn(1, 3, 4), "next_obs": torch.randn(1, 3, 4), "action": torch.zeros(1, 3).long()}
     batch |= {"reward": torch.ones(1, 3), "discount": torch.ones(1, 3)}
     loss, _ = agent.actor_loss(batch)
-    bias, log_alpha = torch.autograd.grad(loss, [agent.policy.head.linear.bias, agent.log_alpha])
+    bias, log_alpha = torch.autograd.grad(loss, [agent.actor.head.linear.bias, agent.log_alpha])
     # d/dz_i of Σ p (α log p - q) is p_i (f_i - Σ p f), f = α log p - q.
     p, q = np.array([0.25, 0.75]), np.array([1.0, 0.0])
     f = 0.5 * np.log(p) - q
@@ -169,15 +170,15 @@ def test_the_memories_of_actor_and_critics_are_those_of_the_whole_episode():
         obs.append(agent.obs)
         agent.collect()
     steps = torch.stack(obs), torch.zeros(2, 5), torch.zeros(12, 2, dtype=torch.bool)
-    mine, critics = (encoder(*steps)[1] for encoder in (agent.policy.encoder, agent.critic.encoder))
+    mine, critics = (encoder(*steps)[1] for encoder in (agent.actor.encoder, agent.critic.encoder))
     torch.testing.assert_close(agent.state, torch.cat((mine, critics), dim=1))
     # A spectator of a game that is only played sees values with memory too.
-    state, reset = agent.initial_state(2), torch.ones(2, dtype=torch.bool)
+    state, reset = agent.policy.initial_state(2), torch.ones(2, dtype=torch.bool)
     for x in obs:
-        value = agent.inspect(x, state, reset)["value"]
-        _, state, _ = agent.act(x, state, reset, explore=False)
+        value = agent.policy.inspect(x, state, reset)["value"]
+        _, state, _ = agent.policy.act(x, state, reset, explore=False)
         reset = torch.zeros(2, dtype=torch.bool)
-    policy = agent.policy(*steps)[0]
+    policy = agent.actor(*steps)[0]
     expected = agent.critic(agent.critic.encoder(*steps)[0], policy.mode()).amin(0)[-1]
     torch.testing.assert_close(value, expected)
 

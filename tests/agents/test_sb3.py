@@ -21,8 +21,8 @@ from agent_gym.envs.adapters.arrays import env_seeds
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.base import EncoderConfig
 from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.settings import EncoderSettings
 
 ROOT = Path(__file__).parents[2]
 NARROW = {"net_arch": [8]}
@@ -156,7 +156,7 @@ def test_extractor_gives_the_features_of_the_encoder(name, normalize_images):
     space = SPACES[name]
     space.seed(0)
     torch.manual_seed(0)
-    encoder = make_encoder(space, EncoderConfig(hidden_sizes=(7,)))
+    encoder = make_encoder(space, EncoderSettings(hidden_sizes=(7,)))
     extractor = EncoderExtractor(space, normalize_images, hidden_sizes=(7,))
     extractor.encoder.load_state_dict(encoder.state_dict())
 
@@ -178,7 +178,7 @@ def test_extractor_gives_the_features_of_the_encoder(name, normalize_images):
 def test_a_policy_does_not_initialise_the_extractor_again():
     kwargs = {"features_extractor_class": EncoderExtractor, "features_extractor_kwargs": {"orthogonal": False}}
     torch.manual_seed(0)
-    reference = make_encoder(spaces.Box(-1.0, 1.0, (4,)), EncoderConfig(orthogonal=False))
+    reference = make_encoder(spaces.Box(-1.0, 1.0, (4,)), EncoderSettings(orthogonal=False))
     model = PPO("MlpPolicy", "CartPole-v1", seed=0, policy_kwargs=kwargs, device="cpu")
     ours = model.policy.features_extractor.encoder.state_dict()
     assert ours.keys() == reference.state_dict().keys()
@@ -206,11 +206,11 @@ def test_our_encoder_serves_as_its_extractor():
 def test_memory_in_act_is_that_of_the_recurrent_policy():
     agent = make_agent("RecurrentPPO", "CartPole-v1", CASES["RecurrentPPO"][1], num_envs=3)
     rng = np.random.default_rng(0)
-    state, memory = agent.initial_state(3), None
+    state, memory = agent.policy.initial_state(3), None
     for t in range(8):
         obs = rng.normal(size=(3, 4)).astype(np.float32)
         start = np.array([t == 0, t in (0, 3), t in (0, 5)])
-        action, state, _ = agent.act(torch.from_numpy(obs), state, torch.from_numpy(start), explore=False)
+        action, state, _ = agent.policy.act(torch.from_numpy(obs), state, torch.from_numpy(start), explore=False)
         expected, memory = agent.algorithm.policy.predict(obs, memory, start, deterministic=True)
         np.testing.assert_array_equal(action, expected)
         np.testing.assert_allclose(state.view(3, 2, 1, 8)[:, 0, 0], memory[0][0])
@@ -245,7 +245,7 @@ def test_masks_hold_in_training_and_in_evaluation():
     from agent_gym.training.evaluation import play
 
     other = SyncEnv([Choosy() for _ in range(3)])
-    assert (play(agent.playing_in(other), other, 6, seed=0, explore=True).returns == 10.0).all()
+    assert (play(agent.policy, other, 6, seed=0, explore=True).returns == 10.0).all()
 
 
 def test_best_model_brings_the_normaliser_along(tmp_path):

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
-from agent_gym.agents.sb3.saved_model import SavedModel, fits, normalizer_path
+from agent_gym.agents.sb3.saved_model import fits, load_model, normalizer_path
 from agent_gym.envs.make import make_env
 from agent_gym.training.evaluation import EVAL_SEED, play
 
@@ -62,7 +62,7 @@ def test_encoder_moves_from_a_native_run(tmp_path, capsys):
     there = torch.load(native / "checkpoints/best.pt", weights_only=True)["agent"]["model"]
     here = torch.load(ours / "checkpoints/best.pt", weights_only=True)["agent"]["model"]
     weight = "encoder.mlp.0.weight"
-    assert torch.equal(here[f"policy.features_extractor.{weight}"], there[f"policy.{weight}"])
+    assert torch.equal(here[f"network.features_extractor.{weight}"], there[f"network.{weight}"])
     capsys.readouterr()
     assert train.main(["sb3", *flags, "--hidden-sizes", "8", "8", "--run-dir", str(tmp_path / "x"), "--quiet"]) == 2
     one_line(capsys, r"\(16, 4\) there and \(8, 4\) here")
@@ -85,7 +85,7 @@ def model(tmp_path_factory) -> Path:
 
 def test_saved_model_acts_as_in_stable_baselines3(model, capsys):
     env = make_env("CartPole-v1", 3, backend="sync")
-    saved = SavedModel(model, "PPO", env, torch.device("cpu"))
+    saved = load_model(model, "PPO", env, torch.device("cpu"))
     reference = PPO.load(model, device="cpu")
     venv = VecNormalize.load(str(model.with_name("vecnormalize.pkl")), make_vec_env("CartPole-v1", 3))
     obs = np.random.default_rng(0).normal(size=(200, 3, 4)).astype(np.float32)
@@ -127,7 +127,7 @@ def test_saved_image_model_takes_channels_last(tmp_path):
 
     PPO("CnnPolicy", Picture(), n_steps=8, device="cpu").save(tmp_path / "m.zip")
     env = SyncEnv([Picture()])
-    saved = SavedModel(tmp_path / "m.zip", "PPO", env, torch.device("cpu"))
+    saved = load_model(tmp_path / "m.zip", "PPO", env, torch.device("cpu"))
     assert play(saved, env, 3, seed=0).returns.tolist() == [1.0, 1.0, 1.0]
 
 

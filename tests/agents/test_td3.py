@@ -1,5 +1,7 @@
 """TD3 against Stable-Baselines3's own training step, DDPG as a case of it, and that it learns."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from sb3_side import check_same, copy, critic_weights, disturb, our_critic_weights, random_batch, train_once
@@ -7,7 +9,8 @@ from stable_baselines3 import DDPG as SB3DDPG
 from stable_baselines3 import TD3 as SB3TD3
 from tiny_envs import Aim, miss, train
 
-from agent_gym.agents.td3 import TD3, DDPGConfig, TD3Config
+from agent_gym.agents.settings.td3 import DDPGConfig, TD3Config
+from agent_gym.agents.td3 import TD3
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
 
@@ -33,7 +36,7 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, name):
     disturb(theirs.actor_target)
 
     def actors() -> list[tuple[list, list]]:
-        pairs = ((ours.policy, theirs.actor), (ours.target_policy.module, theirs.actor_target))
+        pairs = ((ours.actor, theirs.actor), (ours.target_actor.module, theirs.actor_target))
         return [(list(mine.parameters()), list(other.parameters())) for mine, other in pairs]
 
     def critics() -> list[tuple[list, list]]:
@@ -64,12 +67,12 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, name):
 def test_ddpg_is_td3_without_its_three_additions():
     changed = {"critics": 1, "policy_delay": 1, "target_noise": 0.0}
     given = DDPGConfig()
-    assert TD3Config(**changed) == TD3Config(**{name: getattr(given, name) for name in given.__dataclass_fields__})
+    assert TD3Config(**changed) == TD3Config(**{field.name: getattr(given, field.name) for field in fields(given)})
     # Without noise the target is that of the target actor's own action.
     agent = TD3(DDPGConfig(**SMALL, env="Pendulum-v1"), make_env("Pendulum-v1", 1))
     batch = random_batch(8, 0, 3)
     error = agent.critic_loss(batch | {"noise": torch.zeros(1, 8, 1)})[1]["td_error"]
-    actor, critic = agent.target_policy.module, agent.target_critic.module
+    actor, critic = agent.target_actor.module, agent.target_critic.module
     flags = torch.zeros(8, 0), torch.zeros(1, 8, dtype=torch.bool)
     action, _ = actor(batch["next_obs"], *flags)
     value = critic(critic.encoder(batch["next_obs"], *flags)[0], action)[0]
@@ -84,13 +87,13 @@ def test_exploration_is_the_policys_action_and_noise_within_the_bounds():
         torch.zeros(20_000, 0),
         torch.ones(20_000, dtype=torch.bool),
     )
-    calm, _, _ = agent.act(obs, state, reset, explore=False)
-    action, _, extras = agent.act(obs, state, reset)
+    calm, _, _ = agent.policy.act(obs, state, reset, explore=False)
+    action, _, extras = agent.policy.act(obs, state, reset, explore=True)
     noise = (action - calm) / 2.0  # Pendulum's torque goes from -2 to 2
     assert noise.mean().abs() < 0.01 and noise.std().item() == pytest.approx(0.25, rel=0.03)
     torch.testing.assert_close(2.0 * extras["action"], action)
-    agent.policy.head.linear.bias.data.fill_(5.0)
-    assert agent.act(obs, state, reset)[0].max() == 2.0
+    agent.actor.head.linear.bias.data.fill_(5.0)
+    assert agent.policy.act(obs, state, reset, explore=True)[0].max() == 2.0
 
 
 @pytest.mark.parametrize("config", [TD3Config, DDPGConfig])

@@ -96,9 +96,9 @@ def score(agent: Agent, make: Callable[[], gymnasium.Env], episodes: int) -> flo
     for seed in range(episodes):
         env = make()
         obs, _ = env.reset(seed=seed)
-        state, reset, done = agent.initial_state(1), torch.ones(1, dtype=torch.bool), False
+        state, reset, done = agent.policy.initial_state(1), torch.ones(1, dtype=torch.bool), False
         while not done:
-            action, state, _ = agent.act(torch.as_tensor(obs).unsqueeze(0), state, reset, explore=False)
+            action, state, _ = agent.policy.act(torch.as_tensor(obs).unsqueeze(0), state, reset, explore=False)
             obs, reward, terminated, truncated, _ = env.step(action[0].numpy())
             done, reset = terminated or truncated, torch.zeros(1, dtype=torch.bool)
             total += reward
@@ -108,5 +108,5 @@ def score(agent: Agent, make: Callable[[], gymnasium.Env], episodes: int) -> flo
 def miss(agent: Agent) -> float:
     """By how much the actions of an agent that learned to aim are off. Actions at random: 2.6."""
     context = torch.linspace(-0.9, 0.9, 7).unsqueeze(1)
-    action, _, _ = agent.act(context, torch.zeros(7, 0), torch.ones(7, dtype=torch.bool), explore=False)
+    action, _, _ = agent.policy.act(context, torch.zeros(7, 0), torch.ones(7, dtype=torch.bool), explore=False)
     return (action - (4.0 + 3.0 * context)).abs().mean().item()

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from scipy.integrate import quad_vec
 
 import train
-from agent_gym.agents.config import AgentConfig, AtariFlags
+from agent_gym.agents.settings.base import AgentConfig, AtariFlags
 from agent_gym.envs.adapters.atari import AtariOptions, Preprocessing, averaging
 from agent_gym.envs.make import make_env, make_single
 from agent_gym.ground.errors import UserError
@@ -175,7 +175,7 @@ def test_bad_flags(capsys):
 
 
 def test_flags_survive_in_the_configuration():
-    from agent_gym.agents.ppo import PPOConfig
+    from agent_gym.agents.settings.ppo import PPOConfig
     from agent_gym.restore import restore_config
 
     config = PPOConfig(env="ALE/Pong-v5", atari=AtariFlags(frame_skip=5))

@@ -14,7 +14,8 @@ from counting import TERMINATE, Count, Truth
 
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.agents.buffers.returns import EpisodeStats, gae
-from agent_gym.agents.ppo import PPO, PPOConfig
+from agent_gym.agents.ppo import PPO
+from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.adapters.arrays import env_seeds
 from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
@@ -250,7 +251,7 @@ def test_ppo_learns_from_the_steps_around_a_failure(encoder):
     )
     agent = PPO(config, env)
     agent.env.reset = lambda seed, reset=env.reset: reset(0)  # the seed of which fragile() knows the culprit's
-    agent.policy.head.to_env = lambda action: action * 0  # go on, whatever the policy says
+    agent.network.head.to_env = lambda action: action * 0  # go on, whatever the policy says
     agent.begin()
     scalars = agent.collect()
     valid = agent.rollout["valid"]
@@ -262,7 +263,9 @@ def test_ppo_learns_from_the_steps_around_a_failure(encoder):
     if encoder == "mlp":
         assert "valid" not in batch and batch["obs"].shape == (1, 6 * B - 1, 2)
         with torch.no_grad():
-            value = agent.value(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), agent.state[:3], valid[0, :3])
+            value = agent.policy.value(
+                torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), agent.state[:3], valid[0, :3]
+            )
         index = (valid.cumsum(0).cumsum(1) * 0 + torch.arange(6 * B).view(6, B))[valid].tolist()
         second = batch["advantage"][0, index.index(1 * B + CULPRIT)]
         # Step 2 of the culprit had the reward 2 and led to (0, 2), where the failed action was tried.
@@ -300,7 +303,7 @@ def test_evaluation_plays_another_episode_for_a_broken_one():
         def initial_state(self, count):
             return torch.zeros(count, 0)
 
-        def act(self, obs, state, reset, explore):
+        def act(self, obs, state, reset, mask=None, **drawing):
             return torch.zeros(len(obs), dtype=torch.int64), state, {}
 
     make = partial(Three, "raises", env_seeds(0, B)[CULPRIT])

@@ -1,5 +1,7 @@
 """Encoders for every observation space, against hand-built torch.nn networks and closed forms."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
 from agent_gym.nets.encoders.cnn import to_nchw
-from agent_gym.nets.encoders.make import MEMORIES, EncoderConfig, make_encoder
+from agent_gym.nets.encoders.make import MEMORIES, make_encoder
+from agent_gym.nets.settings import EncoderSettings
 from agent_gym.nets.summary import summary
 
 
@@ -63,7 +66,7 @@ SPACES = [
 @pytest.mark.parametrize("name", ["auto", "mlp", "linear", "lstm", "transformer"])
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: str(space)[:60])
 def test_every_space_encodes(space, name):
-    encoder = make_encoder(space, EncoderConfig(name, hidden_sizes=(16,), recurrent_size=8))
+    encoder = make_encoder(space, EncoderSettings(name, hidden_sizes=(16,), recurrent_size=8))
     features, state = run(encoder, batch_of(space))
     assert features.shape == (2, 3, encoder.out_dim) and features.dtype == torch.float32
     assert state.shape == (3, encoder.state_dim) and (encoder.state_dim == 0) == (name not in MEMORIES)
@@ -72,20 +75,20 @@ def test_every_space_encodes(space, name):
 @pytest.mark.parametrize("space", [spaces.Text(4), spaces.Dict(a=spaces.Text(4)), spaces.Box(-1, 1, (0,))], ids=str)
 def test_unsupported_spaces_are_named(space):
     with pytest.raises(UserError, match="Text|Box") as error:
-        make_encoder(space, EncoderConfig())
+        make_encoder(space, EncoderSettings())
     assert "\n" not in str(error.value)
 
 
 def test_cnn_without_an_image_and_too_many_convolutions_are_refused():
     with pytest.raises(UserError, match="needs an image"):
-        make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig("cnn"))
+        make_encoder(spaces.Box(-1, 1, (4,)), EncoderSettings("cnn"))
     with pytest.raises(UserError, match="too small for conv_layers"):
-        make_encoder(image(8, 8, 3), EncoderConfig(conv_layers=((8, 5, 2, 0), (8, 5, 2, 0))))
+        make_encoder(image(8, 8, 3), EncoderSettings(conv_layers=((8, 5, 2, 0), (8, 5, 2, 0))))
 
 
 def test_mlp_equals_torch_nn():
     torch.manual_seed(0)
-    encoder = make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig(hidden_sizes=(16, 8), activation="tanh"))
+    encoder = make_encoder(spaces.Box(-1, 1, (4,)), EncoderSettings(hidden_sizes=(16, 8), activation="tanh"))
     linears = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)]
     expected = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 8), nn.Tanh())
     expected[0].load_state_dict(linears[0].state_dict())
@@ -100,7 +103,7 @@ def test_mlp_equals_torch_nn():
 
 def test_layer_norm_stands_between_the_sums_and_the_activation():
     torch.manual_seed(0)
-    config = EncoderConfig(hidden_sizes=(16, 8), activation="relu", layer_norm=True)
+    config = EncoderSettings(hidden_sizes=(16, 8), activation="relu", layer_norm=True)
     encoder = make_encoder(spaces.Box(-1, 1, (4,)), config)
     first, second = (layer for layer in encoder.modules() if isinstance(layer, nn.Linear))
     for layer in (first, second):
@@ -117,14 +120,14 @@ def test_layer_norm_stands_between_the_sums_and_the_activation():
 
 def test_linear_hands_the_inputs_on():
     obs = torch.randn(2, 3, 4)
-    assert torch.equal(run(make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig("linear")), obs)[0], obs)
+    assert torch.equal(run(make_encoder(spaces.Box(-1, 1, (4,)), EncoderSettings("linear")), obs)[0], obs)
 
 
 def test_discrete_values_are_one_hot_from_their_start():
-    encoder = make_encoder(spaces.Discrete(4, start=3), EncoderConfig("linear"))
+    encoder = make_encoder(spaces.Discrete(4, start=3), EncoderSettings("linear"))
     obs = torch.tensor([[3, 4], [6, 5]])
     assert torch.equal(run(encoder, obs)[0], F.one_hot(obs - 3, 4).float())
-    encoder = make_encoder(spaces.MultiDiscrete([2, 3], start=[0, 1]), EncoderConfig("linear"))
+    encoder = make_encoder(spaces.MultiDiscrete([2, 3], start=[0, 1]), EncoderSettings("linear"))
     expected = torch.cat([F.one_hot(torch.tensor([[1]]), 2), F.one_hot(torch.tensor([[2]]), 3)], -1).float()
     assert torch.equal(run(encoder, torch.tensor([[[1, 3]]]))[0], expected)
 
@@ -151,7 +154,7 @@ def test_layout_rule(shape, order, frame):
 @pytest.mark.parametrize("size", [5, 20, 84])
 def test_hwc_and_chw_give_the_same_features(size):
     hwc, chw = image(size, size, 3), image(3, size, size)
-    last, first = make_encoder(hwc, EncoderConfig()), make_encoder(chw, EncoderConfig())
+    last, first = make_encoder(hwc, EncoderSettings()), make_encoder(chw, EncoderSettings())
     first.load_state_dict(last.state_dict())
     obs = batch_of(hwc)
     torch.testing.assert_close(
@@ -161,7 +164,7 @@ def test_hwc_and_chw_give_the_same_features(size):
 
 def test_stacked_rgb_frames_equal_their_channels_side_by_side():
     stacked, flat = image(4, 40, 40, 3), image(12, 40, 40)
-    stack_encoder, flat_encoder = make_encoder(stacked, EncoderConfig()), make_encoder(flat, EncoderConfig())
+    stack_encoder, flat_encoder = make_encoder(stacked, EncoderSettings()), make_encoder(flat, EncoderSettings())
     flat_encoder.load_state_dict(stack_encoder.state_dict())
     obs = batch_of(stacked)
     side_by_side = torch.cat([obs[:, :, k].permute(0, 1, 4, 2, 3) for k in range(4)], dim=2)
@@ -170,7 +173,7 @@ def test_stacked_rgb_frames_equal_their_channels_side_by_side():
 
 def test_nature_cnn_equals_the_paper_on_scaled_pixels():
     torch.manual_seed(0)
-    encoder = make_encoder(image(4, 84, 84), EncoderConfig())
+    encoder = make_encoder(image(4, 84, 84), EncoderSettings())
     ours = [layer for layer in encoder.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     paper = nn.Sequential(
         nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
@@ -183,8 +186,13 @@ def test_nature_cnn_equals_the_paper_on_scaled_pixels():
     torch.testing.assert_close(run(encoder, obs)[0], expected, atol=1e-5, rtol=1e-4)
 
 
+@dataclass(frozen=True)
+class Dropping(EncoderSettings):
+    dropout: float = 0.5
+
+
 def test_dropout_drops_while_training_only():
-    encoder = make_encoder(spaces.Box(-1, 1, (4,)), EncoderConfig(hidden_sizes=(256,), dropout=0.5))
+    encoder = make_encoder(spaces.Box(-1, 1, (4,)), Dropping(hidden_sizes=(256,)))
     obs = torch.randn(1, 4, 4)
     assert 0.3 < (run(encoder, obs)[0] == 0).float().mean() < 0.7
     encoder.eval()
@@ -222,20 +230,21 @@ def test_tree_map_keeps_the_structure():
 
 def test_summary_counts_the_courses_network():
     space = image(28, 28, 1)
-    config = EncoderConfig(conv_layers=((16, 3, 2, 1), (8, 3, 2, 1)), cnn_hidden_sizes=(30, 20))
+    config = EncoderSettings(conv_layers=((16, 3, 2, 1), (8, 3, 2, 1)), cnn_hidden_sizes=(30, 20))
     encoder = make_encoder(space, config)
     lines = [line.split() for line in summary(encoder, space).splitlines()]
     counted = [(line[-2], line[-1]) for line in lines if line[-1] not in ("0", "parameters") and "-" not in line[0]]
     expected = [("16x14x14", "160"), ("8x7x7", "1,160"), ("30", "11,790"), ("20", "620"), ("total", "13,730")]
     assert counted == expected
-    total = summary(make_encoder(space, EncoderConfig("gru")), space).splitlines()[-1].split()[-1]
-    assert int(total.replace(",", "")) == sum(p.numel() for p in make_encoder(space, EncoderConfig("gru")).parameters())
+    total = summary(make_encoder(space, EncoderSettings("gru")), space).splitlines()[-1].split()[-1]
+    parameters = make_encoder(space, EncoderSettings("gru")).parameters()
+    assert int(total.replace(",", "")) == sum(p.numel() for p in parameters)
     assert "1x2x10" in summary(nn.Linear(4, 10), torch.zeros(1, 2, 4))
 
 
 def test_pooling_layers_and_no_dense_layers_are_what_torch_makes_of_them():
     conv_layers = ((4, 3, 1, 1), (0, 2, 2, 0), (6, 3, 1, 0))
-    encoder = make_encoder(image(8, 8, 1), EncoderConfig(conv_layers=conv_layers, cnn_hidden_sizes=()))
+    encoder = make_encoder(image(8, 8, 1), EncoderSettings(conv_layers=conv_layers, cnn_hidden_sizes=()))
     first, second = (m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d))
     obs = torch.randint(0, 256, (2, 3, 8, 8, 1), dtype=torch.uint8)
     x = obs.flatten(0, 1).permute(0, 3, 1, 2) / 255.0
@@ -246,7 +255,7 @@ def test_pooling_layers_and_no_dense_layers_are_what_torch_makes_of_them():
 
 
 def test_the_course_s_second_network_has_its_parameters():
-    config = EncoderConfig(conv_layers=((8, 3, 1, 0), (16, 3, 1, 0)), cnn_hidden_sizes=())
+    config = EncoderSettings(conv_layers=((8, 3, 1, 0), (16, 3, 1, 0)), cnn_hidden_sizes=())
     encoder = make_encoder(image(28, 28), config)
     assert sum(p.numel() for p in encoder.parameters()) == 80 + 1_168 and encoder.out_dim == 9_216
 
@@ -254,4 +263,4 @@ def test_the_course_s_second_network_has_its_parameters():
 @pytest.mark.parametrize("layer", [(-1, 3, 1, 1), (4, 0, 1, 1), (0, 2, 2, 2), (0, 2, 0, 0)])
 def test_layers_that_cannot_be_are_refused(layer):
     with pytest.raises(UserError, match="--conv-layers"):
-        EncoderConfig(conv_layers=(layer,))
+        EncoderSettings(conv_layers=(layer,))

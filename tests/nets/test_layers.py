@@ -7,7 +7,8 @@ from torch import nn
 from agent_gym.nets.encoders.mlp import MLP
 from agent_gym.nets.ensemble import EnsembleMLP
 from agent_gym.nets.learner.layers import still_units
-from agent_gym.nets.learner.learner import Learner, OptimizerConfig
+from agent_gym.nets.learner.learner import Learner
+from agent_gym.nets.settings import OptimizerSettings
 
 
 def learner_of(model, capture=False):
@@ -15,7 +16,7 @@ def learner_of(model, capture=False):
         value = model(x).square().mean()
         return value, {"size": value.detach()}
 
-    return Learner(loss, model.parameters(), OptimizerConfig(learning_rate=0.01, max_grad_norm=1e-3), capture=capture)
+    return Learner(loss, model.parameters(), OptimizerSettings(learning_rate=0.01, max_grad_norm=1e-3), capture=capture)
 
 
 def test_norms_are_those_of_autograd_before_clipping():

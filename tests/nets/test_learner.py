@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from agent_gym.nets.learner import graphs
-from agent_gym.nets.learner.learner import Learner, NonFiniteError, OptimizerConfig
+from agent_gym.nets.learner.learner import Learner, NonFiniteError
+from agent_gym.nets.settings import OptimizerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ REFERENCE = {
 @pytest.mark.parametrize("name", REFERENCE)
 def test_agrees_with_torch_optim(name, capture):
     ours, theirs = network(), network()
-    config = OptimizerConfig(optimizer=name, learning_rate=0.05, max_grad_norm=0.3, weight_decay=0.01)
+    config = OptimizerSettings(optimizer=name, learning_rate=0.05, max_grad_norm=0.3, weight_decay=0.01)
     learner = Learner(squared_error(ours), ours.parameters(), config, capture=capture)
     optimizer = REFERENCE[name](theirs.parameters(), 0.05, 0.01)
     for batch, target in data():
@@ -72,7 +73,7 @@ def test_a_replayed_graph_gives_the_same_bits_and_follows_what_is_written_in_pla
         def loss_fn(batch, target, model=model, scale=scale):
             return scale * (model(batch["x"]) - target).abs().mean(), {}
 
-        learner = Learner(loss_fn, model.parameters(), OptimizerConfig(learning_rate=0.1), capture=capture)
+        learner = Learner(loss_fn, model.parameters(), OptimizerSettings(learning_rate=0.1), capture=capture)
         losses[capture] = []
         for step, (batch, target) in enumerate(data(8)):
             scale.fill_(1.0 / (1 + step))
@@ -89,7 +90,7 @@ def test_a_loss_that_branches_on_data_is_not_replayed():
 
     batches = list(data(8))
     assert len({bool(b["x"].sum() > 0) for b, _ in batches[:2]}) == 2  # both branches within the trials
-    learner = Learner(loss_fn, model.parameters(), OptimizerConfig(learning_rate=0.01), capture=True)
+    learner = Learner(loss_fn, model.parameters(), OptimizerSettings(learning_rate=0.01), capture=True)
     for batch, target in batches:
         expected = loss_fn(batch, target)[0].item()
         assert learner.update(batch, target)["loss"].item() == expected
@@ -101,7 +102,7 @@ def test_frozen_and_unused_parameters_stay(capture):
     model[0].requires_grad_(False)
     before = [p.clone() for p in (*model[0].parameters(), *unused.parameters())]
     parameters = [*model.parameters(), *unused.parameters()]
-    learner = Learner(squared_error(model), parameters, OptimizerConfig(learning_rate=0.1), capture=capture)
+    learner = Learner(squared_error(model), parameters, OptimizerSettings(learning_rate=0.1), capture=capture)
     first = model[2].weight.clone()
     for batch, target in data():
         learner.update(batch, target)
@@ -113,7 +114,7 @@ def test_frozen_and_unused_parameters_stay(capture):
 @pytest.mark.parametrize("schedule, halfway, end", [("constant", 1.0, 1.0), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0)])
 def test_schedules(schedule, halfway, end):
     model = network()
-    config = OptimizerConfig(learning_rate=0.2, schedule=schedule)
+    config = OptimizerSettings(learning_rate=0.2, schedule=schedule)
     learner = Learner(squared_error(model), model.parameters(), config)
     for fraction, expected in ((0.0, 1.0), (0.5, halfway), (1.0, end)):
         learner.set_progress(fraction)
@@ -124,7 +125,7 @@ def test_schedules(schedule, halfway, end):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_non_finite_batches_leave_the_parameters(value, capture):
     model = network()
-    learner = Learner(squared_error(model), model.parameters(), OptimizerConfig(learning_rate=0.1), capture=capture)
+    learner = Learner(squared_error(model), model.parameters(), OptimizerSettings(learning_rate=0.1), capture=capture)
     for batch, target in data(4):
         learner.update(batch, target)
     before = learner.parameters.detach().clone()
@@ -135,7 +136,7 @@ def test_non_finite_batches_leave_the_parameters(value, capture):
 
 
 def test_state_goes_on_exactly():
-    config = OptimizerConfig(learning_rate=0.05)
+    config = OptimizerSettings(learning_rate=0.05)
     first, second = network(0), network(1)
     one = Learner(squared_error(first), first.parameters(), config)
     for batch, target in data(3):

@@ -5,16 +5,17 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.encoders.recurrent import RecurrentEncoder
 from agent_gym.nets.encoders.scan import GRUScan, RNNScan
+from agent_gym.nets.settings import EncoderSettings
 
 STEPS, BATCH, INPUTS, SIZE = 12, 5, 3, 8
 REFERENCE = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 def make(name: str, layers: int = 1) -> RecurrentEncoder:
-    config = EncoderConfig(name, hidden_sizes=(), recurrent_size=SIZE, recurrent_layers=layers, orthogonal=False)
+    config = EncoderSettings(name, hidden_sizes=(), recurrent_size=SIZE, recurrent_layers=layers, orthogonal=False)
     return make_encoder(spaces.Box(-1, 1, (INPUTS,)), config)
 
 
@@ -123,7 +124,7 @@ def test_a_reset_hides_everything_before_it(name):
 @pytest.mark.parametrize("name", REFERENCE)
 def test_an_mlp_or_cnn_stands_before_the_memory(name):
     image = spaces.Box(0, 255, (7, 7, 3), "uint8")
-    encoder = make_encoder(image, EncoderConfig(name, recurrent_size=SIZE))
+    encoder = make_encoder(image, EncoderSettings(name, recurrent_size=SIZE))
     features, state = encoder(
         torch.zeros(2, 3, 7, 7, 3, dtype=torch.uint8), encoder.initial_state(3), make_resets("none")[:2, :3]
     )

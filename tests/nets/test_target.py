@@ -7,7 +7,8 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from agent_gym.nets.learner.learner import Learner, OptimizerConfig
+from agent_gym.nets.learner.learner import Learner
+from agent_gym.nets.settings import OptimizerSettings
 from agent_gym.nets.target import TargetNetwork
 
 
@@ -16,7 +17,7 @@ def make(frozen: bool = False) -> tuple[nn.Module, Learner, TargetNetwork]:
     source = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
     source[0].requires_grad_(not frozen)
     learner = Learner(
-        lambda x: (source(x).square().mean(), {}), source.parameters(), OptimizerConfig(learning_rate=0.1)
+        lambda x: (source(x).square().mean(), {}), source.parameters(), OptimizerSettings(learning_rate=0.1)
     )
     return source, learner, TargetNetwork(source, learner.parameters)
 

@@ -1,5 +1,8 @@
 """The transformer against torch.nn's own layers, and against itself step by step."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +11,16 @@ from torch import nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.attention import TransformerLayer
-from agent_gym.nets.encoders.make import EncoderConfig, make_encoder
+from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.settings import EncoderSettings
 
 SMALL = {"hidden_sizes": (8,), "attention_size": 12, "attention_heads": 3, "attention_window": 5}
 SPACE = spaces.Box(-1, 1, (4,))
+
+
+@dataclass(frozen=True)
+class OverInputs(EncoderSettings):
+    attend_to: ClassVar[str] = "inputs"
 
 
 def torch_layer(ours: TransformerLayer, size: int, heads: int, norm_first: bool) -> nn.TransformerEncoderLayer:
@@ -51,7 +60,7 @@ def test_weights_are_those_of_multihead_attention():
 
 def test_a_sequence_equals_torchs_encoder_under_the_mask_written_out():
     torch.manual_seed(2)
-    encoder = make_encoder(SPACE, EncoderConfig("transformer", **SMALL))
+    encoder = make_encoder(SPACE, EncoderSettings("transformer", **SMALL))
     nn.init.normal_(encoder.attention.age_bias)
     steps, reset = 11, torch.zeros(11, 1, dtype=torch.bool)
     reset[0], reset[7] = True, True
@@ -70,7 +79,7 @@ def test_a_sequence_equals_torchs_encoder_under_the_mask_written_out():
 @pytest.mark.parametrize("cuts", [[1] * 23, [9, 1, 13], [2, 21]])
 def test_step_by_step_equals_the_whole_sequence_with_resets(cuts):
     torch.manual_seed(3)
-    encoder = make_encoder(SPACE, EncoderConfig("transformer", **SMALL))
+    encoder = make_encoder(SPACE, EncoderSettings("transformer", **SMALL))
     nn.init.normal_(encoder.attention.age_bias)
     obs, reset = torch.randn(23, 6, 4), torch.rand(23, 6) < 0.15
     before = encoder(torch.randn(3, 6, 4), encoder.initial_state(6), torch.zeros(3, 6, dtype=torch.bool))[1].detach()
@@ -91,7 +100,7 @@ def test_step_by_step_equals_the_whole_sequence_with_resets(cuts):
 
 def test_a_step_reaches_back_as_far_as_the_window():
     torch.manual_seed(4)
-    config = EncoderConfig("transformer", **SMALL, attention_layers=1)
+    config = EncoderSettings("transformer", **SMALL, attention_layers=1)
     encoder = make_encoder(SPACE, config)
     obs = torch.randn(12, 1, 4, requires_grad=True)
     features, _ = encoder(obs, encoder.initial_state(1), torch.zeros(12, 1, dtype=torch.bool))
@@ -101,7 +110,7 @@ def test_a_step_reaches_back_as_far_as_the_window():
 
 def test_columns_become_tokens_that_all_see_each_other():
     torch.manual_seed(5)
-    encoder = make_encoder(SPACE, EncoderConfig("transformer", **SMALL, attend_to="inputs"))
+    encoder = make_encoder(SPACE, OverInputs("transformer", **SMALL))
     assert encoder.state_dim == 0
     obs = torch.randn(2, 3, 4)
     x = obs.flatten(0, 1).unsqueeze(-1) * encoder.tokens.weight + encoder.tokens.bias
@@ -114,7 +123,7 @@ def test_columns_become_tokens_that_all_see_each_other():
 
 def test_patches_of_an_image_become_tokens():
     space = spaces.Box(0, 255, (9, 13), np.uint8)
-    encoder = make_encoder(space, EncoderConfig("transformer", **SMALL, attend_to="inputs"))
+    encoder = make_encoder(space, OverInputs("transformer", **SMALL))
     assert encoder.tokens.count == 6
     obs = torch.randint(0, 256, (1, 2, 9, 13), dtype=torch.uint8)
     patch = obs[0, 1, 4:8, 8:12].float().flatten() / 255.0
@@ -129,6 +138,6 @@ def test_patches_of_an_image_become_tokens():
 
 def test_sizes_that_do_not_fit_are_named():
     with pytest.raises(UserError, match="--attention-size 10 --attention-heads 4"):
-        make_encoder(SPACE, EncoderConfig("transformer", attention_size=10))
+        make_encoder(SPACE, EncoderSettings("transformer", attention_size=10))
     with pytest.raises(UserError, match="--attention-window 0"):
-        EncoderConfig("transformer", attention_window=0)
+        EncoderSettings("transformer", attention_window=0)

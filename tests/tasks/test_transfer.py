@@ -64,8 +64,8 @@ def test_an_agent_starts_with_the_weights_of_a_task_and_keeps_them(runs):
     names = [name for name, value in best.items() if name.startswith("encoder.") and torch.is_tensor(value)]
     assert len(names) == 8
     frozen, free = model(runs / "frozen"), model(runs / "free")
-    assert all(torch.equal(best[name], frozen[f"policy.{name}"]) for name in names)
-    assert not all(torch.equal(best[name], free[f"policy.{name}"]) for name in names)
+    assert all(torch.equal(best[name], frozen[f"network.{name}"]) for name in names)
+    assert not all(torch.equal(best[name], free[f"network.{name}"]) for name in names)
 
 
 def test_a_task_starts_with_the_weights_of_an_agent(runs):

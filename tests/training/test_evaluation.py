@@ -42,7 +42,7 @@ class Idle:
     def initial_state(self, num_envs):
         return torch.zeros(num_envs, 0)
 
-    def act(self, obs, state, reset, explore):
+    def act(self, obs, state, reset, mask=None, **drawing):
         return torch.zeros(len(obs), dtype=torch.long), state, {}
 
 

@@ -49,10 +49,10 @@ class Watched:
     def initial_state(self, num_envs):
         return torch.zeros(num_envs, 0)
 
-    def act(self, obs, state, reset, explore=True):
+    def act(self, obs, state, reset, mask=None, **drawing):
         return torch.ones(len(obs), dtype=torch.int64), state, {}
 
-    def inspect(self, obs, state, reset):
+    def inspect(self, obs, state, reset, mask=None):
         return {"value": 100 + obs[:, 0], "probs": torch.tensor([[0.1, 0.6, 0.3]]).expand(len(obs), 3)}
 
 

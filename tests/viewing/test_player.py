@@ -8,7 +8,8 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from painted import Painted, Watched, make_show
 
-from agent_gym.agents.ppo import PPO, PPOConfig
+from agent_gym.agents.ppo import PPO
+from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
@@ -156,13 +157,13 @@ def test_ppo_shows_how_often_it_would_act_so(space, sde_every):
     torch.manual_seed(0)
     env = SyncEnv([Blank(space)], "Blank")
     agent = PPO(PPOConfig(num_envs=1, sde_every=sde_every, log_std_init=-2.0), env)
-    torch.nn.init.normal_(agent.policy.head.linear.weight, std=0.3)
+    torch.nn.init.normal_(agent.network.head.linear.weight, std=0.3)
     agent.return_scale.stats.scale.fill_(0.25)
     count = 20_000
-    inputs = torch.zeros(count, 1), agent.initial_state(count), torch.ones(count, dtype=torch.bool)
-    action = agent.act(*inputs)[0].double()
-    one = agent.inspect(*(part[:1] for part in inputs))
-    assert one["value"] == pytest.approx(agent.value(*(part[:1] for part in inputs)).item() / 0.25)
+    inputs = torch.zeros(count, 1), agent.policy.initial_state(count), torch.ones(count, dtype=torch.bool)
+    action = agent.policy.act(*inputs, explore=True, generator=agent.generator)[0].double()
+    one = agent.policy.inspect(*(part[:1] for part in inputs))
+    assert one["value"] == pytest.approx(agent.policy.value(*(part[:1] for part in inputs)).item() / 0.25)
     near = {"abs": 0.015}
     if "mean" in one:
         assert one["mean"][0].tolist() == pytest.approx(action.mean(0).tolist(), **near)
@@ -177,17 +178,10 @@ def test_ppo_shows_how_often_it_would_act_so(space, sde_every):
             )
 
 
-class Holder:
-    """What has a model."""
-
-    def __init__(self):
-        self.model = torch.nn.Linear(1, 1)
-
-
 def test_newer_checkpoints_are_loaded_between_episodes(tmp_path):
     file = tmp_path / "checkpoints" / "best.pt"
     file.parent.mkdir()
-    agent, stage = Holder(), Stage("x", Discrete(2))
+    policy, stage = torch.nn.Linear(1, 1), Stage("x", Discrete(2))
 
     def save(value: float, time: float):
         weights = {"weight": torch.full((1, 1), value), "bias": torch.zeros(1)}
@@ -197,12 +191,12 @@ def test_newer_checkpoints_are_loaded_between_episodes(tmp_path):
         os.utime(file, (time, time))
 
     save(1.0, 100.0)
-    follow = Follower(tmp_path, "best", agent, stage)
+    follow = Follower(tmp_path, "best", policy, stage)
     show = make_show((2, 2, 2, 2, 2), episodes=5, agent=None, before_round=follow)
     seen = []
     for (view,) in show.pictures():
         if view.length == 1:
-            seen.append((agent.model.weight.item(), stage.subtitle))
+            seen.append((policy.weight.item(), stage.subtitle))
             if view.number == 2:
                 save(2.0, 200.0)
             if view.number == 3:

@@ -1,0 +1,100 @@
+"""The settings that every agent has: its flags on the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import short
+from agent_gym.ground.settings import NOT_NEGATIVE, Count, RunSettings
+from agent_gym.ground.threads import IMAGES, threads_for
+from agent_gym.nets.settings import EncoderSettings
+
+
+def parse_env_kwargs(text: str) -> dict:
+    """The JSON object of --env-kwargs. Raises UserError."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"--env-kwargs {short(text)} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
+        ) from None
+    if not isinstance(value, dict):
+        raise UserError(f"--env-kwargs {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
+    return value
+
+
+@dataclass(frozen=True)
+class AtariFlags:
+    """How Atari games are played (Machado et al. 2018). Scores are always raw ones of whole games."""
+
+    frame_skip: int = 4
+    """Frames for which an action is held."""
+    sticky_actions: float = 0.25
+    """Chance in each frame that the game takes the previous action again; 0: never."""
+    full_action_space: bool = False
+    """All 18 actions instead of those that the game uses."""
+    life_loss_ends: bool = False
+    """In training, the loss of a life ends an episode."""
+    noop_max: int = 30
+    """No-ops at the start of a game: a random number up to this."""
+
+    def __post_init__(self) -> None:
+        if self.frame_skip < 1 or self.noop_max < 0 or not 0.0 <= self.sticky_actions < 1.0:
+            raise UserError(
+                f"--atari.frame-skip {self.frame_skip} --atari.noop-max {self.noop_max} --atari.sticky-actions "
+                f"{self.sticky_actions}: expected at least 1, at least 0, and a chance from 0 to below 1"
+            )
+
+
+@dataclass(frozen=True)
+class EnvSettings:
+    """The environment and who steps it."""
+
+    env: str = "CartPole-v1"
+    """Gymnasium id of the environment, or package.module:Id-v0."""
+    env_kwargs: str = "{}"
+    """Arguments of the environment, as JSON."""
+    total_steps: Count = 100_000
+    """Environment steps to train for, counted over all environments."""
+    num_envs: Count = 8
+    """Environments stepped side by side."""
+    backend: Literal["auto", "native", "gymnasium", "sync", "async", "envpool"] = "auto"
+    """Who steps the environments; auto takes the fastest that is known to be the same."""
+    on_env_error: Literal["stop", "restart"] = "stop"
+    """When an environment fails: stop the run, or replace that environment and go on."""
+
+
+@dataclass(frozen=True)
+class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
+    """Settings common to all agents."""
+
+    eval_episodes: Count = 100
+    """Episodes of the final evaluation."""
+    video_every: Annotated[int, NOT_NEGATIVE] = 0
+    """Environment steps between recorded evaluation episodes, in videos/ and TensorBoard; 0: none."""
+    atari: AtariFlags = AtariFlags()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_env_kwargs(self.env_kwargs)
+
+    def make_kwargs(self, is_atari: bool) -> dict:
+        """All arguments of the environment. Raises UserError."""
+        if not is_atari and self.atari != AtariFlags():
+            raise UserError(f"--atari.… is for Atari games that show their screen, and {self.env} is none")
+        return parse_env_kwargs(self.env_kwargs) | (asdict(self.atari) if is_atari else {})
+
+    def plain(self, is_atari: bool) -> dict:
+        """Plain data from which `restore_config` makes it again."""
+        return {name: value for name, value in asdict(self).items() if is_atari or name != "atari"}
+
+    def threads(self, images: bool) -> int:
+        """CPU threads for torch; `images`: whether the agent sees any."""
+        return self.num_threads or threads_for(IMAGES if images else self.work())
+
+    def work(self) -> int:
+        """Multiplications of the widest layer on one batch, if threads can share them well; otherwise 0."""
+        return 0

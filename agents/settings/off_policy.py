@@ -1,0 +1,69 @@
+"""What agents that learn from a replay buffer have in common: their settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
+from agent_gym.nets.settings import ActivationName, OptimizerSettings
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(OptimizerSettings, AgentConfig):
+    """Flags of all agents with a replay buffer."""
+
+    num_envs: int = 1
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    activation: ActivationName = "relu"
+    orthogonal: bool = False  # PyTorch's weights, as in the papers' code
+    buffer_size: Count = 1_000_000
+    """Transitions kept."""
+    batch_size: Count = 256
+    """Transitions, or sequences for an agent with memory, in an update."""
+    learning_starts: Annotated[int, NOT_NEGATIVE] = 1000
+    """Environment steps before the first update, taken at random."""
+    utd: Annotated[float, POSITIVE] = 1.0
+    """Updates per environment step, kept exactly whatever the number of environments."""
+    train_every: Count = 1
+    """Steps of each environment between rounds of updates."""
+    gamma: Annotated[float, SHARE] = 0.99
+    """Discount per step."""
+    n_step: Count = 1
+    """Steps of reward in a target before it bootstraps."""
+    normalize_obs: bool = False
+    """Scale observations by their running mean and standard deviation."""
+    prioritized: bool = False
+    """Draw transitions in proportion to their errors (Schaul et al. 2016)."""
+    priority_alpha: Annotated[float, SHARE] = 0.6
+    """Exponent of the error in a priority; 0: uniform."""
+    priority_beta: Annotated[float, SHARE] = 0.4
+    """How much of the bias importance weights correct at the start; 1 at the end."""
+    sequence_length: Count = 32
+    """Steps in a sequence to learn from, for agents with memory."""
+    burn_in: Annotated[int, NOT_NEGATIVE] = 8
+    """Steps in front of a sequence that only refresh the memory."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch_size", "n_step", "num_envs"):
+            if getattr(self, name) > self.buffer_size:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
+                    f"{self.buffer_size}: expected at most as many"
+                )
+        if self.n_step * self.num_envs > self.buffer_size:
+            raise UserError(
+                f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "
+                f"{self.buffer_size} keeps of each environment: expected at most {self.buffer_size // self.num_envs}"
+            )
+        if self.learning_starts >= self.total_steps:
+            raise UserError(
+                f"--learning-starts {self.learning_starts} is not below --total-steps {self.total_steps}: "
+                "nothing would be learned"
+            )
+
+    def work(self) -> int:
+        return self.batch_size * max(self.hidden_sizes, default=0) ** 2 if self.encoder in ("auto", "mlp") else 0

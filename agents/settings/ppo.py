@@ -1,0 +1,66 @@
+"""Settings of PPO and A2C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
+from agent_gym.nets.settings import OptimizerName, OptimizerSettings, ScheduleName
+
+
+@dataclass(frozen=True)
+class PPOConfig(OptimizerSettings, AgentConfig):
+    """Proximal policy optimisation."""
+
+    num_steps: Count = 128
+    """Steps of each environment in a rollout."""
+    num_epochs: Count = 10
+    """Passes over each rollout."""
+    num_minibatches: Count = 4
+    """Parts of a rollout; one optimizer step each."""
+    schedule: ScheduleName = "linear"
+    eps: float = 1e-5
+    max_grad_norm: float = 0.5
+    gamma: Annotated[float, SHARE] = 0.99
+    """Discount per step."""
+    gae_lambda: Annotated[float, SHARE] = 0.95
+    """Weight of longer advantage estimates, 0 to 1."""
+    clip_coef: Annotated[float, POSITIVE] = 0.2
+    """The probability ratio is clipped to 1 ± this."""
+    clip_schedule: Literal["constant", "linear"] = "constant"
+    """How clip_coef falls over the run."""
+    clip_value_coef: Annotated[float, NOT_NEGATIVE] = 0.0
+    """Clip the change of the value to ± this; 0: no clipping."""
+    value_coef: Annotated[float, NOT_NEGATIVE] = 0.5
+    """Weight of the value loss."""
+    entropy_coef: Annotated[float, NOT_NEGATIVE] = 0.0
+    """Weight of the entropy bonus."""
+    target_kl: Annotated[float, NOT_NEGATIVE] = 0.0
+    """End the epochs once approx_kl exceeds 1.5 times this; 0: never."""
+    normalize_advantage: bool = True
+    """Give each minibatch's advantages mean 0 and standard deviation 1."""
+    normalize_obs: bool = False
+    """Scale observations by their running mean and standard deviation."""
+    normalize_returns: bool = False
+    """Scale rewards by the running standard deviation of the discounted return."""
+    log_std_init: float = 0.0
+    """Log of the initial standard deviation of continuous actions, in units of half the action range."""
+    sde_every: Annotated[int, NOT_NEGATIVE] = 0
+    """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
+    share_encoder: Literal["auto", "yes", "no"] = "auto"
+    """One encoder for policy and value; auto: yes for images."""
+
+
+@dataclass(frozen=True)
+class A2CConfig(PPOConfig):
+    """Advantage actor-critic (Mnih et al. 2016)."""
+
+    num_steps: int = 5
+    num_epochs: int = 1
+    num_minibatches: int = 1
+    learning_rate: float = 7e-4
+    optimizer: OptimizerName = "rmsprop"
+    gae_lambda: float = 1.0
+    normalize_advantage: bool = False
