@@ -26,13 +26,15 @@ from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import NonFiniteError
 from agent_gym.nets.summary import summary
 from agent_gym.restore import check_num_envs, restore_config, starting_weights
+from agent_gym.storage.charts import AGENT_CHARTS, TASK_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.tasks import TASKS, load_task, task_class
 from agent_gym.tasks import config_class as task_config
 from agent_gym.training.device import choose_device
 from agent_gym.training.evaluation import EVAL_SEED, Score, play
 from agent_gym.training.session import Conclusion, Session, run_session
-from agent_gym.viewing.film import Clip, film, prepare_headless
+from agent_gym.viewing.clip import Clip
+from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names
 from agent_gym.viewing.overlay import Stage
 from agent_gym.viewing.player import Show, frame_rate, make_tap
@@ -218,6 +220,8 @@ def train_agent(name: str, config, run: Run | None, settings: str) -> int:
     session = Session(
         name=name,
         subject=config.env,
+        group=config.env,
+        charts=AGENT_CHARTS,
         config={"agent": name} | config.plain(game),
         trainee=agent,
         evaluate=evaluate,
@@ -278,6 +282,8 @@ def train_task(name: str, config, run: Run | None, settings: str) -> int:
     session = Session(
         name=name,
         subject=task.subject,
+        group=name if task.subject == "bundled" else task.subject,
+        charts=TASK_CHARTS,
         config={"task": name} | asdict(config),
         trainee=task,
         evaluate=task.evaluate,

@@ -91,7 +91,7 @@ class RunSettings:
     num_threads: Annotated[int, Range(0, MAX_THREADS)] = 0
     """CPU threads of torch; 0: as many as the networks can use."""
     run_dir: str = ""
-    """Directory of the run; empty: a new one under runs/."""
+    """Directory of the run; empty: runs/<environment or data>/<name>-s<seed>-<time>."""
     eval_every: Annotated[int, NOT_NEGATIVE] = 0
     """Steps (tasks: epochs) between evaluations; 0: ten times in the run."""
     checkpoint_every: Annotated[int, NOT_NEGATIVE] = 0

@@ -22,25 +22,11 @@ from agent_gym.storage.checkpoint import (
     save_checkpoint,
     way_on,
 )
-from agent_gym.storage.events import EventFile, rewind
+from agent_gym.storage.events import PREFIX, EventFile, rewind
 from agent_gym.storage.files import write_text
 from agent_gym.storage.lock import LOCK, LOCK_FILES, RunLock
 from agent_gym.storage.segments import History, Segments
 from agent_gym.storage.tensor_file import DamagedFile
-
-CHARTS = {
-    "reward": {
-        "training episodes": ["Multiline", ["rollout/episode_return"]],
-        "evaluation": ["Multiline", ["eval/episode_return"]],
-        "episode length": ["Multiline", ["rollout/episode_length", "eval/episode_length"]],
-    },
-    "losses": {
-        "loss": ["Multiline", ["train/loss", "train/policy_loss", "train/value_loss", "train/q_loss", "val/loss"]],
-        "entropy": ["Multiline", ["train/entropy", "train/alpha"]],
-        "step size": ["Multiline", ["train/approx_kl", "train/clip_fraction", "train/grad_norm"]],
-    },
-    "speed": {"steps per second": ["Multiline", ["time/steps_per_second"]]},
-}
 
 BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
     *("run_dir", "quiet", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
@@ -56,16 +42,21 @@ class Savable(Protocol):
     def load_state_dict(self, state: dict) -> None: ...
 
 
+FINAL = "final"  # folder of the HParams entry and the final score, a run of its own to TensorBoard
 ERROR_LOG = "env_errors.log"  # failures of environments
 
 
-def default_run_dir(name: str, subject: str, seed: int) -> Path:
-    """runs/<name>-<subject>-<seed>-<time>, with a number behind it if that one is taken."""
-    stem = f"{name}-{subject.replace('/', '-').replace(':', '-')}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path, count = Path("runs") / stem, 1
+def default_run_dir(group: str, name: str, seed: int) -> Path:
+    """runs/<group>/<name>-s<seed>-<time>, with a number behind it if that one is taken.
+
+    TensorBoard sorts runs by their paths, so those of a group stand together.
+    """
+    folder = Path("runs") / group.replace("/", "-").replace(":", "-")
+    stem = f"{name}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, count = folder / stem, 1
     while path.exists():
         count += 1
-        path = Path("runs") / f"{stem}-{count}"
+        path = folder / f"{stem}-{count}"
     return path
 
 
@@ -87,8 +78,11 @@ class Run:
         """`state` is that of previous.pt because last.pt cannot be used."""
 
     @classmethod
-    def create(cls, path: Path, config: dict) -> Run:
-        """Make the directory; refuse one that holds anything or that another process has just made."""
+    def create(cls, path: Path, config: dict, charts: dict | None = None) -> Run:
+        """Make the directory; refuse one that holds anything or that another process has just made.
+
+        charts: see storage.charts.
+        """
         full = UserError(
             f"--run-dir {path} exists and is not empty: choose another, or continue it with --resume {path}"
         )
@@ -104,7 +98,8 @@ class Run:
             write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
             (path / FOLDER).mkdir()
             run.events = EventFile(path)
-            run.events.add(custom_scalars(CHARTS))
+            if charts:
+                run.events.add(custom_scalars(charts))
         except (OSError, UserError) as error:
             if lock is not None:
                 lock.release()
@@ -202,8 +197,16 @@ class Run:
         self.write_text("result.json", json.dumps(result, indent=2) + "\n")
         given = {k: v for k, v in self.config.items() if k not in BOOKKEEPING and v != ""}
         flat = {k: v if isinstance(v, int | float | bool | str) else str(v) for k, v in given.items()}
-        self.events.add(*hparams(flat, {score_tag: score}))
-        self.log({score_tag: score}, step)
+        # All scalars beside a session's start become columns of the table, so it has a folder to itself. Without an
+        # experiment summary TensorBoard takes the columns from all runs; with one, from the run that it meets first.
+        _, *session = hparams(flat, {score_tag: score})
+        last = EventFile(self.make_folder(FINAL))
+        last.add(*session)
+        last.add(Summary(value=[Summary.Value(tag=score_tag, simple_value=score)]), step=step)
+        last.close()
+        self.log({score_tag: score}, step)  # among the run's own points, which trackers follow
+        for older in set((self.path / FINAL).glob(f"{PREFIX}*")) - {last.path}:  # TensorBoard keeps the first it finds
+            older.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let other processes write. May be called twice."""

@@ -22,7 +22,7 @@ from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.loop import Every, Meter, Trainee, train
 from agent_gym.training.progress import Progress, print_config, print_result
 from agent_gym.training.signals import StopSignal
-from agent_gym.viewing.film import Clip
+from agent_gym.viewing.clip import Clip
 
 PAUSE = 1.0  # seconds between two checkpoints where the user has not said how often: what a short run would lose
 
@@ -45,7 +45,9 @@ class Session:
     name: str
     """Agent or task, as on the command line."""
     subject: str
-    """Environment id or data set, for the run's name."""
+    """Environment id or data set."""
+    group: str
+    """Folder below runs/ in which the run lies where the user names no other."""
     config: dict
     """Plain data that rebuilds the run; saved beside every checkpoint."""
     trainee: Trainee
@@ -54,6 +56,8 @@ class Session:
     """The score (higher is better) and scalars under full tags, during training."""
     conclude: Callable[[], Conclusion]
     """The final evaluation, with the best model loaded."""
+    charts: dict
+    """For TensorBoard's Custom Scalars; see storage.charts."""
     commands: tuple[tuple[str, str], ...]
     """What to type next, and what for; {run} and {steps} stand for the run's path and twice its steps."""
     headline: str
@@ -83,10 +87,10 @@ def run_session(session: Session, run: Run | None, device: torch.device) -> int:
     if run is not None:
         session.log_failures(run.path / ERROR_LOG)
         return tracked(session, run, *go_on(session, run, device), device)
-    path = Path(config["run_dir"] or default_run_dir(session.name, session.subject, config["seed"]))
+    path = Path(config["run_dir"] or default_run_dir(session.group, session.name, config["seed"]))
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
-    with closing(Run.create(path, config)) as run:
+    with closing(Run.create(path, config, session.charts)) as run:
         run.made_with = surroundings(device)
         return tracked(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
@@ -15,13 +14,12 @@ import numpy as np
 from PIL import GifImagePlugin, Image, ImageChops
 
 from agent_gym.ground.errors import UserError
+from agent_gym.viewing.clip import Clip
 from agent_gym.viewing.filming import FilmProgress
-from agent_gym.viewing.overlay import fit
 from agent_gym.viewing.player import Show
 
 FILM_TYPES = (".mp4", ".gif")
 GIF_FPS = 50.0  # browsers slow down anything faster
-CLIP_WIDTH, CLIP_FPS, CLIP_PICTURES = 340, 12.5, 250  # of what TensorBoard shows
 
 
 class GifWriter:
@@ -119,36 +117,13 @@ def is_whole_mp4(path: Path) -> bool:
     return position == size and b"moov" in kinds
 
 
-class Clip:
-    """A small animated GIF of the first seconds of a show, for TensorBoard."""
-
-    def __init__(self, fps: float) -> None:
-        self.stride = max(1, round(fps / CLIP_FPS))
-        self.milliseconds = 1000 * self.stride / fps
-        self.pictures: list[Image.Image] = []
-        self.count = 0
-
-    def add(self, picture: np.ndarray) -> None:
-        if self.count % self.stride == 0 and len(self.pictures) < CLIP_PICTURES:
-            width = min(CLIP_WIDTH, picture.shape[1])
-            self.pictures.append(fit(picture, width, picture.shape[0]).quantize(64))
-        self.count += 1
-
-    def gif(self) -> tuple[bytes, int, int]:
-        """The file's bytes, width and height."""
-        first, *rest = self.pictures
-        file = io.BytesIO()
-        first.save(file, "GIF", save_all=True, append_images=rest, duration=self.milliseconds, loop=0)
-        return file.getvalue(), first.width, first.height
-
-
 def film(show: Show, path: Path, fps: float, clip: Clip | None = None, *, quiet: bool = False) -> None:
     """Write the whole show to `path`, and its beginning to `clip`; unless quiet say how far. Raises UserError."""
     with Film(path, fps) as reel, nullcontext() if quiet else FilmProgress(show) as progress:
         for picture in show.pictures():
             reel.add(picture)
             if clip is not None:
-                clip.add(picture)
+                clip.add(show.stage)
             if progress is not None:
                 progress()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,16 +16,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import backend_context, metadata
 
 import evaluate
 import train
 from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
+from agent_gym.storage.charts import AGENT_CHARTS, TASK_CHARTS
 from agent_gym.storage.checkpoint import latest_checkpoint
 from agent_gym.storage.lock import RunLock
 from agent_gym.storage.provenance import differences, surroundings
-from agent_gym.storage.run import Run
+from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.viewing.film import Film
 
 ROOT = Path(__file__).parents[2]
@@ -228,8 +235,67 @@ def test_images_and_hyperparameters_reach_tensorboard(tmp_path):
         (8, 6, 4),
     ]
     assert events.Scalars("final/score")[0].step == 9 and json.loads((run.path / "result.json").read_text()) == {"a": 1}
-    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
-    assert b"learning_rate" in content and b"quiet" not in content
+    assert EventAccumulator(str(run.path / "final")).Reload().Scalars("final/score")[0].step == 9
+
+
+def hparams_table(folder: Path) -> tuple[set[str], list[str], dict[str, dict]]:
+    """Columns, metrics and rows of TensorBoard's HParams, as its own plugin makes them of a folder of runs."""
+    events = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+    provider = MultiplexerDataProvider(events, str(folder))
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    found = context.hparams_metadata(RequestContext(), "")
+    nothing = provider.list_hyperparameters(RequestContext(), experiment_ids=[""])
+    experiment = context.experiment_from_metadata(RequestContext(), "", True, found, nothing)
+    rows = {
+        run: metadata.parse_session_start_info_plugin_data(tags[metadata.SESSION_START_INFO_TAG]).hparams
+        for run, tags in found.items()
+        if metadata.SESSION_START_INFO_TAG in tags
+    }
+    return {info.name for info in experiment.hparam_infos}, [info.name.tag for info in experiment.metric_infos], rows
+
+
+def test_the_table_of_hyperparameters_has_the_columns_of_all_runs_and_final_scores_alone(tmp_path):
+    for name, config in (("a", {"seed": 1, "clip_coef": 0.2}), ("b", {"seed": 2, "tau": 0.1})):
+        run = Run.create(tmp_path / name, config)
+        run.log({"train/loss": 1.0, "eval/episode_return": 2.0}, 5)
+        run.finish({}, "final/score", 3.5, 9)
+        run.close()
+    columns, metrics, rows = hparams_table(tmp_path)
+    assert columns == {"seed", "clip_coef", "tau"} and metrics == ["final/score"]
+    assert {run: values["seed"].number_value for run, values in rows.items()} == {"a/final": 1, "b/final": 2}
+
+    run.config = {"seed": 7}  # a run that went on
+    run.finish({}, "final/score", 4.5, 12)
+    assert hparams_table(tmp_path)[2]["b/final"]["seed"].number_value == 7
+    assert [e.step for e in EventAccumulator(str(tmp_path / "b/final")).Reload().Scalars("final/score")] == [12]
+
+
+def test_agents_and_tasks_have_charts_of_their_own_that_match_what_they_log(tmp_path):
+    """Against the tags of real runs: no axis is shared but by losses of a value, or by lengths."""
+    logged = {}
+    for kind, flags in (("agent", [*FLAGS, "--total-steps", "512"]), ("task", ["iris", "--epochs", "2"])):
+        assert train.main([*flags, "--run-dir", str(tmp_path / kind), "--quiet"]) == 0
+        logged[kind] = EventAccumulator(str(tmp_path / kind)).Reload().Tags()["scalars"]
+    for kind, layout in (("agent", AGENT_CHARTS), ("task", TASK_CHARTS)):
+        charts = [chart for category in layout.values() for chart in category.values()]
+        matches = [[tag for tag in logged[kind] if any(re.match(e, tag) for e in chart[1])] for chart in charts]
+        alone = {"train/approx_kl", "train/grad_norm", "train/policy_loss"} if kind == "agent" else {"train/grad_norm"}
+        assert all([tag] in matches for tag in alone)
+        shown = {tag for tags in matches for tag in tags}
+        assert set(logged[kind]) - shown <= {"train/loss"} and sum(bool(tags) for tags in matches) >= 7
+    first = next(iter(TASK_CHARTS.values()))
+    assert next(iter(first.values())) == ["Multiline", ["val/loss"]]
+    shared = AGENT_CHARTS.keys() & TASK_CHARTS.keys()  # TensorBoard merges these
+    assert all(AGENT_CHARTS[name] == TASK_CHARTS[name] for name in shared)
+
+
+def test_runs_are_grouped_by_environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = default_run_dir("AgentGym/Snake-v0", "ppo", 3)
+    assert re.fullmatch(r"runs/AgentGym-Snake-v0/ppo-s3-\d{8}-\d{6}", str(path))
+    path.mkdir(parents=True)
+    monkeypatch.setattr("time.strftime", lambda form: path.name.removeprefix("ppo-s3-"))
+    assert str(default_run_dir("AgentGym/Snake-v0", "ppo", 3)) == f"{path}-2"
 
 
 def test_another_device_takes_its_own_generators(tmp_path, capsys):

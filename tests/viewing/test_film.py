@@ -10,6 +10,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from painted import Painted
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,7 +18,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from agent_gym.ground.errors import UserError
-from agent_gym.viewing.film import Clip, Film
+from agent_gym.viewing.bars import BAR, CHOSEN
+from agent_gym.viewing.clip import Clip, portrait
+from agent_gym.viewing.film import Film
+from agent_gym.viewing.overlay import Stage, View
 
 SMALL = [
     "--env",
@@ -102,13 +106,28 @@ def test_a_film_that_fails_leaves_nothing(tmp_path):
         pass
 
 
-def test_clip_is_short_small_and_in_real_time():
+def test_clip_is_short_in_real_time_and_as_wide_as_a_card_of_tensorboard():
+    """A card has about 350 pixels: text of 11 and more is drawn at its own size."""
+    stage, policy = Stage("x", Discrete(2), ["left", "right"]), {"probs": np.array([0.25, 0.75])}
+    stage.views = [View(np.full((400, 600, 3), 9, np.uint8), values=[1.0], action=np.int64(1), policy=policy)]
     clip = Clip(50.0)
     for _ in range(1500):  # half a minute
-        clip.add(np.zeros((400, 850, 3), np.uint8))
+        clip.add(stage)
     data, width, height = clip.gif()
-    assert (width, height) == (340, 160) and len(clip.pictures) == 250
-    assert clip.milliseconds == 80 and Image.open(io.BytesIO(data)).size == (340, 160)
+    assert (width, height) == (340, 227 + 34 + 20 + 2 * 17 + 4) and len(clip.pictures) == 250
+    assert clip.milliseconds == 80 and Image.open(io.BytesIO(data)).size == (340, height)
+    canvas = np.asarray(portrait(stage, stage.views[0]))
+    assert (canvas[:227] == 9).all()
+    drawn = [(canvas == colour).all(-1).sum(1).max() for colour in (CHOSEN, BAR)]
+    assert drawn[0] == pytest.approx(3 * drawn[1], abs=3) and drawn[1] > 40
+
+
+@pytest.mark.parametrize("size", [(8, 12), (210, 160), (1081, 1921), (600, 31)])
+def test_clips_of_every_shape_and_of_many_actions(size):
+    stage = Stage("x", Discrete(18))
+    view = View(np.zeros((*size, 3), np.uint8), policy={"q": np.arange(18.0)})
+    image = portrait(stage, view)
+    assert image.width == 340 and image.height <= 340
 
 
 def test_evaluate_records_what_it_scores(finished, tmp_path, capsys):
