@@ -132,7 +132,7 @@ def test_a_second_process_is_refused_and_a_vanished_directory_stops_the_first(tm
 
 def test_a_lock_outlives_no_forked_child_of_a_killed_process(tmp_path):
     code = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom training.lock import RunLock\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom agent_gym.storage.lock import RunLock\n"
         "lock = RunLock(Path(sys.argv[1]))\nif os.fork() == 0: time.sleep(1)\nelse:\n print(flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
