@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,5 +126,9 @@ def require_own_files(path: Path) -> None:
     """Raise UserError where a run holds a link or a device: a stranger's would lead what is written elsewhere."""
     for folder, folders, files in os.walk(path):
         for entry in (Path(folder, name) for name in (*folders, *files)):
-            if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            try:
+                mode = os.lstat(entry).st_mode
+            except FileNotFoundError:  # a temporary file of a process that is saving
+                continue
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise UserError(f"{entry} is a link or a device, which no run holds: put the file itself there")
