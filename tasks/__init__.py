@@ -40,11 +40,8 @@ def task_class(name: str) -> type:
 def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
     """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
     from agent_gym.tasks.predictor import Predictor
-    from agent_gym.tasks.tables.columns import Columns
 
     model = Predictor.restored(weights, config)
-    if model.spec.columns:
-        Columns.restored(model.spec.columns, math.prod(model.spec.shape))
     task = task_class(name)(config, device)
     if _fixed(task.model.spec) != _fixed(model.spec):
         raise UserError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
@@ -54,7 +51,9 @@ def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device 
 
 def _fixed(spec: Any) -> Any:
     """What a network is made for, without the figures that scale its inputs and outputs."""
-    columns = {name: spec.columns.get(name) for name in ("numeric", "categorical", "categories")}
+    from agent_gym.tasks.tables.columns import Columns
+
+    columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout() if spec.columns else {}
     return replace(spec, shift=0.0, scale=1.0, columns=columns)
 
 

@@ -18,7 +18,8 @@ from agent_gym.nets.settings import ScheduleName
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.predictor import Predictor, Spec
-from agent_gym.tasks.task import Dataset, Part, Task, split_rows
+from agent_gym.tasks.split import split_rows
+from agent_gym.tasks.task import Dataset, Part, Task
 
 
 @dataclass(frozen=True)

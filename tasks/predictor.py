@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import all_finite, from_plain, reason
+from agent_gym.nets.embedding import CategoryEmbedding
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import LinearHead
 from agent_gym.tasks.config import TaskConfig
@@ -47,6 +48,8 @@ class Spec:
     """See shift."""
     columns: dict = field(default_factory=dict)
     """How the rows of a table become inputs; see tasks.tables.columns."""
+    embeddings: tuple[tuple[int, int], ...] = ()
+    """Of each of the last inputs, numbers of categories: how many there are, and the length of the vector for each."""
 
     def checked(self) -> Spec:
         """Itself. Raises TypeError where its fields contradict each other or ask for more than any task has."""
@@ -58,6 +61,10 @@ class Spec:
             raise TypeError(f"{self.outputs} outputs and {len(self.classes)} classes do not make a {self.kind} target")
         if not (math.isfinite(self.shift) and math.isfinite(self.scale)) or self.scale == 0:
             raise TypeError(f"shift {self.shift} and scale {self.scale}, expected finite numbers and a scale above 0")
+        if self.embeddings and (len(self.shape) != 1 or len(self.embeddings) > self.shape[0] or self.sequence):
+            raise TypeError(f"{len(self.embeddings)} categories among inputs of shape {self.shape[:4]}")
+        if any(not 1 <= count <= MAX_INPUTS or not 1 <= size <= MAX_INPUTS for count, size in self.embeddings):
+            raise TypeError("categories of impossible size")
         return self
 
     def space(self) -> spaces.Box:
@@ -73,14 +80,18 @@ class Predictor(nn.Module):
     def __init__(self, spec: Spec, config: TaskConfig) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = make_encoder(spec.space(), config.encoder_settings())
+        space, self.inputs = spec.space(), None
+        if spec.embeddings:
+            self.inputs = CategoryEmbedding(spec.shape[0], spec.embeddings)
+            space = spaces.Box(-np.inf, np.inf, (self.inputs.out_dim,), np.float32)
+        self.encoder = make_encoder(space, config.encoder_settings())
         self.head = LinearHead(self.encoder.out_dim, spec.outputs)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""
         state = torch.zeros(obs.shape[1], self.encoder.state_dim, dtype=self.head.weight.dtype, device=obs.device)
         reset = torch.zeros(obs.shape[:2], dtype=torch.bool, device=obs.device)
-        return self.head(self.encoder(obs, state, reset)[0])
+        return self.head(self.encoder(obs if self.inputs is None else self.inputs(obs), state, reset)[0])
 
     def rows(self, x: Tensor) -> Tensor:
         """x [B, *shape] -> [B, outputs]; sequences [B, T, *shape] -> [B, T, outputs]."""

@@ -18,8 +18,10 @@ from agent_gym.nets.settings import MEMORY, EncoderName, EncoderSettings, Schedu
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
-from agent_gym.tasks.tables.frames import file_row, listed, numbers, read_table
-from agent_gym.tasks.task import Dataset, Part, Task, split_rows
+from agent_gym.tasks.split import split_rows
+from agent_gym.tasks.tables.cells import numbers
+from agent_gym.tasks.tables.frames import file_row, listed, read_table
+from agent_gym.tasks.task import Dataset, Part, Task
 
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,26 +15,31 @@ from sklearn import datasets
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import short
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
-from agent_gym.tasks.tables.columns import Columns, choose_columns, fit_columns
-from agent_gym.tasks.tables.frames import file_row, is_numeric, listed, numbers, read_table, texts
-from agent_gym.tasks.task import Dataset, Part, Task, split_rows
-
-MAX_INTEGER_CLASSES = 20  # a target of more different numbers than this, or than every fifth row, is a quantity
-MAX_CLASSES = 100
+from agent_gym.tasks.split import split_rows
+from agent_gym.tasks.tables.columns import Columns
+from agent_gym.tasks.tables.frames import file_row, listed, read_table
+from agent_gym.tasks.tables.kinds import find_kinds
+from agent_gym.tasks.tables.target import known_target, read_target
+from agent_gym.tasks.task import Dataset, Part, Task
 
 
 @dataclass(frozen=True)
 class TableConfig(TaskConfig):
-    """Any CSV file: classes or a number from the other columns."""
+    """Any table (CSV, Excel, Parquet): classes or a number from the other columns."""
 
     target: str = ""
     """Column to predict."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out."""
+    categorical: tuple[str, ...] = ()
+    """Columns whose values are names, even if they are written as numbers."""
+    text: tuple[str, ...] = ()
+    """Columns whose words are inputs."""
+    encoding: str = ""
+    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
     kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     scaler: Literal["standard", "minmax", "none"] = "standard"
@@ -88,7 +94,9 @@ class Table(Task):
         """The rows. Raises UserError."""
         if not self.config.data:
             raise UserError("table needs --data FILE.csv and --target COLUMN")
-        return read_table(Path(self.config.data), quiet=self.config.quiet)
+        config = self.config
+        as_written = (*config.categorical, *config.text)
+        return read_table(Path(config.data), text_columns=as_written, encoding=config.encoding, quiet=config.quiet)
 
     @property
     def subject(self) -> str:
@@ -98,15 +106,16 @@ class Table(Task):
         config, frame = self.config, self.frame()
         if not config.target:
             raise UserError(f"--target is missing: expected one of {listed(frame.columns)}")
-        numeric, categorical, notes = choose_columns(frame, config.target, config.ignore)
+        kinds = find_kinds(frame, config.target, config.ignore, config.categorical, config.text)
+        notes = [*frame.attrs.get("notes", ()), *kinds.notes]
         unknown = frame[config.target].isna()
         if unknown.any():
             first = file_row(frame, int(unknown.argmax()))
             notes.append(f"{int(unknown.sum()):,} rows left out: no {config.target!r} (first: row {first})")
             frame = frame[~unknown]
-        kind, classes, target = read_target(frame, config.target, config.kind)
+        kind, classes, target, decimal, more = read_target(frame, config.target, config.kind)
         rows = split_rows(config, len(frame), target if classes else None)
-        columns = fit_columns(frame, numeric, categorical, rows[0], config.scaler)
+        columns = Columns.fit(frame, kinds, rows[0], config.scaler, decimal)
         shift, scale = 0.0, 1.0
         if kind == "regression" and self.scale_target:
             shift, scale = float(target[rows[0]].mean()), float(target[rows[0]].std()) or 1.0
@@ -119,10 +128,12 @@ class Table(Task):
             shift=shift,
             scale=scale,
             columns=asdict(columns),
+            embeddings=columns.embeddings,
         )
         x, y = torch.from_numpy(columns.encode(frame)), targets(spec, target)
         what = f"{len(classes)} classes" if classes else "a number"
         shares = " / ".join(f"{len(part):,}" for part in rows)
+        notes += more
         notes.append(f"{config.target!r} is {what}; {shares} rows to train / validate / test, {columns.width} inputs")
         return spec, Dataset(*(Part(x[part], y[part]) for part in rows), tuple(notes))
 
@@ -159,36 +170,6 @@ def bundled(bunch: object, target: str) -> pd.DataFrame:
     return frame
 
 
-def read_target(frame: pd.DataFrame, column: str, kind: str) -> tuple[str, tuple[str, ...], np.ndarray]:
-    """The kind of target, its class names and its values [N]: floats, or class numbers. Raises UserError."""
-    cells = frame[column]
-    if not len(cells):
-        raise UserError(f"target {column!r} is empty in every row: nothing to learn")
-    count = cells.nunique()
-    if count == 1:
-        raise UserError(
-            f"target {column!r} has one class, {short(str(cells.iloc[0]))}, in every row: expected two or more"
-        )
-    numeric = is_numeric(cells)
-    if kind == "auto":
-        whole = numeric and bool((numbers(frame, column) % 1 == 0).all())
-        quantity = numeric and (not whole or count > min(MAX_INTEGER_CLASSES, max(2, len(cells) // 5)))
-        kind = "regression" if quantity else "binary" if count == 2 else "multiclass"
-    if kind == "regression":
-        return kind, (), numbers(frame, column)
-    if kind == "binary" and count != 2:
-        raise UserError(f"target {column!r} has {count} different values: --kind binary expects two")
-    if count > MAX_CLASSES:
-        raise UserError(
-            f"target {column!r} has {count:,} different values: expected at most {MAX_CLASSES} classes, or "
-            "--kind regression for a column of numbers"
-        )
-    # Numbers keep their order (2 before 10); both sides go through text, as in a file to predict.
-    values = numbers(frame, column) if numeric else texts(frame, column)
-    known, classes = np.unique(values.astype(float) if numeric else values.astype(str), return_inverse=True)
-    return kind, tuple(f"{v:g}" if numeric else str(v) for v in known), classes
-
-
 def targets(spec: Spec, values: np.ndarray) -> Tensor:
     """Values or class numbers [N] as the network learns them: [N] int64 for many classes, else [N, 1] float."""
     if spec.kind == "multiclass":
@@ -199,11 +180,14 @@ def targets(spec: Spec, values: np.ndarray) -> Tensor:
 
 
 def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Predictions for the raw rows of a CSV file, and scores where it holds the target too. Raises UserError."""
+    """Predictions for the raw rows of a file, and scores where it holds the target too. Raises UserError."""
     spec = model.spec
     columns = Columns.restored(spec.columns, math.prod(spec.shape))
-    frame = read_table(path, text_columns=columns.categorical, quiet=config.quiet)
+    as_written = (*columns.text_columns, *((spec.target,) if spec.classes or columns.decimal == "," else ()))
+    frame = read_table(path, text_columns=as_written, encoding=config.encoding, quiet=config.quiet)
     outputs = model.outputs(torch.from_numpy(columns.encode(frame)))
+    for note in (*frame.attrs["notes"], *columns.unseen(frame)):
+        print(f"note: {note}", file=sys.stderr)
     if spec.kind == "regression":
         result = pd.DataFrame({f"predicted {spec.target}": (outputs[:, 0] * spec.scale + spec.shift).numpy()})
     else:
@@ -217,20 +201,7 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
     if spec.target not in frame.columns:
         return result, {}
     known = frame[spec.target].notna().to_numpy(copy=True)
-    truth = frame[known]
-    if spec.kind == "regression":
-        values = numbers(truth, spec.target)
-    else:
-        cells = texts(truth, spec.target)
-        if is_numeric(truth[spec.target]):
-            cells = np.array([f"{v:g}" for v in numbers(truth, spec.target)])
-        number = {name: index for index, name in enumerate(spec.classes)}
-        strangers = [position for position, cell in enumerate(cells) if cell not in number]
-        if strangers:
-            row, cell = file_row(truth, strangers[0]), cells[strangers[0]]
-            raise UserError(
-                f"target {spec.target!r}, row {row}: {short(cell)} is no class of the model; "
-                f"expected one of {listed(spec.classes)}"
-            )
-        values = np.array([number[cell] for cell in cells])
+    if not known.any():
+        return result, {}
+    values = known_target(frame[known], spec.target, spec.classes, columns.decimal)
     return result, score(model, outputs[torch.from_numpy(known)], targets(spec, values), config.threshold)

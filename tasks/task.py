@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
@@ -243,29 +242,3 @@ class Task:
         torch.set_rng_state(state["dropout"].cpu())
         if "dropout_cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["dropout_cuda"].cpu(), self.device)
-
-
-def split_rows(config: TaskConfig, rows: int, labels: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-    """Row numbers of the training, validation and test part; each class is shared out evenly where it has the rows.
-
-    A part that the flags leave empty is the one before it.
-    """
-    everything = np.arange(rows)
-
-    def divide(rows_in: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        count = round(share * rows)
-        if count == 0 or share == 0.0:
-            return rows_in, rows_in[:0]
-        if count >= len(rows_in):
-            raise UserError(f"{rows} rows are too few to split: give more, or --val-split 0 --test-split 0")
-        parts = None
-        if labels is not None:
-            classes, sizes = np.unique(labels[rows_in], return_counts=True)
-            if sizes.min() >= 2 and len(classes) <= min(count, len(rows_in) - count):
-                parts = labels[rows_in]
-        return train_test_split(rows_in, test_size=count, random_state=config.seed % 2**32, stratify=parts)
-
-    rest, test = divide(everything, config.test_split)
-    train, val = divide(rest, config.val_split)
-    val = val if len(val) else train
-    return train, val, test if len(test) else val

@@ -65,7 +65,7 @@ class Heights(Table):
 
     def scaling(self, spec: Spec) -> tuple[float, float]:
         """The input of the network is weight * scale + shift."""
-        return spec.columns["shift"][0], spec.columns["scale"][0]
+        return spec.columns["numbers"]["shift"][0], spec.columns["numbers"]["scale"][0]
 
     def line(self) -> tuple[float, float]:
         """w0 and w1 in cm and cm per kg, whatever the scaling."""

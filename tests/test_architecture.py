@@ -38,6 +38,8 @@ HOMES = {  # the modules that may import a package, or a part of one
     "ale_py": r"envs/adapters/atari\.py",
     "envpool": r"envs/adapters/envpool_env\.py",
     "imageio": r"viewing/.*",
+    "python_calamine": r"tasks/tables/binary\.py",
+    "pyarrow": r"tasks/tables/binary\.py",
     "werkzeug": r"viewing/.*",
     "tyro": r"(train|evaluate|agent_gym/.*)\.py",
 }

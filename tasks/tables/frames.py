@@ -1,4 +1,4 @@
-"""Reading CSV files, with errors that name the row and the column."""
+"""Reading a table of any common form, with errors that name the row and the column."""
 
 from __future__ import annotations
 
@@ -6,45 +6,43 @@ import csv
 import sys
 import warnings
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.progress import open as open_with_bar
+from rich.progress import wrap_file
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
+from agent_gym.tasks.tables.binary import is_binary, read_binary
+from agent_gym.tasks.tables.dialect import Dialect, find_dialect, without_comments
+from agent_gym.tasks.tables.source import Source, as_utf8, unpacked
 
 MAX_COLUMNS = 50_000  # each takes a thousand bytes before its first row
 SMALL = 10**7  # cells that any file may have
-LARGEST = 1e30  # of numbers: sums and squares stay finite, and so do the float32 that a network takes
 
 
-def read_table(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = False) -> pd.DataFrame:
-    """The table in a CSV file (comma, semicolon or tab), read in one pass with a progress bar on a terminal.
+def read_table(
+    path: Path, *, text_columns: tuple[str, ...] = (), encoding: str = "", quiet: bool = False
+) -> pd.DataFrame:
+    """The table in a text file (separated by commas, semicolons, tabs, bars or spaces), spreadsheet or Parquet file.
 
-    Columns named in `text_columns` stay text. Raises UserError, and takes memory in proportion to the file's size.
+    It may be packed (gzip, zip, bzip2, xz); `encoding` "" finds out. Columns named in `text_columns` stay text.
+    `frame.attrs` holds "notes", lines that tell what was made of the file, and "decimal", the character before
+    decimals where a cell leaves that open. Raises UserError, and takes memory in proportion to the file's size.
     """
-    # skipinitialspace: "a, b" means "b"; low_memory: one type for a whole column; index_col: no column is an index
-    options = {"skipinitialspace": True, "low_memory": False, "na_values": ["?"], "index_col": False}
-    options["dtype"] = dict.fromkeys(text_columns, str)
     try:
-        if path.is_dir():
-            raise UserError(f"--data {path} is a folder: expected a CSV file")
-        if not path.is_file():
-            raise UserError(f"--data {path}: no such file; check the path")
-        options["sep"] = _separator(path)
-        columns = len(pd.read_csv(path, nrows=0, **options).columns)
-        # A cell takes a byte in a whole row; in short rows it takes none, but 8 bytes here.
-        most = (4 * path.stat().st_size + SMALL) // columns
-        with (
-            open_with_bar(
-                path, "rb", description=f"reading {path.name}", disable=quiet or not sys.stdout.isatty()
-            ) as f,
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(f, nrows=most + 1, **options)
+        source = unpacked(path)
+        with closing(source.file):
+            start = source.file.read(4)
+            source.file.seek(0)
+            if is_binary(start):
+                frame, notes = read_binary(source.file, source.size, path, SMALL)
+                decimal = "."
+            else:
+                source = as_utf8(source, path, encoding)
+                frame, notes, decimal = _read_text(source, path, text_columns, quiet)
     except pd.errors.EmptyDataError:
         raise UserError(f"--data {path} is empty: expected a line of column names and rows below it") from None
     except pd.errors.ParserWarning:
@@ -54,31 +52,76 @@ def read_table(path: Path, *, text_columns: tuple[str, ...] = (), quiet: bool = 
             f"--data {path} is no table ({str(error).strip().removeprefix('Error tokenizing data. ')})"
         ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"--data {path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8") from None
+        raise UserError(f"--data {path} is not UTF-8 text (byte {error.start}): give its --encoding") from None
     except OSError as error:
         raise UserError(f"--data {path} cannot be read ({error.strerror}): mend that, or choose another") from None
+    require_names(list(frame.columns), path)
     frame.columns = frame.columns.str.strip()
     if frame.empty:
         raise UserError(f"--data {path} has column names but no rows: expected rows below them")
-    if len(frame) > most:
-        raise UserError(f"--data {path} has {columns:,} columns, and rows that nearly all lack most of them")
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise UserError(f"--data {path} has two columns named {short(twice)}: expected different names")
+    frame.attrs |= {"notes": notes, "decimal": decimal}
     return frame
 
 
-def _separator(path: Path) -> str:
-    """Comma, semicolon or tab, as the header has it. Raises UserError for a header beyond any table."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        first = next((line for line in file if line.strip()), "")
-        separator = max(",;\t", key=first.count)
-        file.seek(0)
-        rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
-        columns = len(next((row for row in rows if row), []))
-    if columns > MAX_COLUMNS:
-        raise UserError(f"--data {path} has {columns:,} columns: expected at most {MAX_COLUMNS:,}")
-    return separator
+def require_names(names: list[str], path: Path) -> None:
+    """Refuse two columns of one name, and too many of them. Raises UserError."""
+    if len(names) > MAX_COLUMNS:
+        raise UserError(f"--data {path} has {len(names):,} columns: expected at most {MAX_COLUMNS:,}")
+    seen: dict[str, int] = {}
+    for number, name in enumerate(map(str.strip, names), 1):
+        if name and name in seen:
+            raise UserError(
+                f"--data {path}: columns {seen[name]} and {number} are both named {short(name)}: expected different "
+                "names"
+            )
+        seen[name] = number
+
+
+def _read_text(
+    source: Source, path: Path, text_columns: tuple[str, ...], quiet: bool
+) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """The rows of a text table, notes and the character before decimals."""
+    dialect = find_dialect(source.file)
+    require_names(list(dialect.header), path)
+    file, comments = without_comments(source.file, dialect)
+    begin = file.tell()
+    # skipinitialspace: "a, b" means "b"; low_memory: one type for a whole column; index_col: no column is an index
+    options = {"skipinitialspace": True, "low_memory": False, "na_values": ["?"], "index_col": False}
+    options |= {"sep": dialect.separator, "dtype": dict.fromkeys(text_columns, str)}
+    # A cell takes a byte in a whole row; in short rows it takes none, but 8 bytes here.
+    most = (4 * source.size + SMALL) // max(len(dialect.header), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        bar = wrap_file(file, source.size, description=f"reading {path.name}", disable=quiet or not sys.stdout.isatty())
+        with bar as shown:
+            frame = pd.read_csv(shown, nrows=most + 1, **options)
+        words = [c for c, cells in frame.items() if _has_bools(cells)]
+        if words:  # pandas has made True of TRUE and true
+            file.seek(begin)
+            again = pd.read_csv(file, nrows=most + 1, usecols=words, **options | {"dtype": str})
+            frame[words] = again[words]
+    if len(frame) > most:
+        raise UserError(
+            f"--data {path} has {len(dialect.header):,} columns, and rows that nearly all lack most of them"
+        )
+    frame.index = _lines(len(frame), dialect, comments)
+    notes = source.notes
+    if dialect.comments + len(comments):
+        notes += (f"{dialect.comments + len(comments):,} lines that begin with # are comments",)
+    fractions = any(cells.dtype.kind == "f" and (cells.dropna() % 1 != 0).any() for _, cells in frame.items())
+    return frame, notes, "," if dialect.separator == ";" and not fractions else "."
+
+
+def _has_bools(cells: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(cells):
+        return True
+    return cells.dtype == object and any(isinstance(cell, bool) for cell in cells)
+
+
+def _lines(rows: int, dialect: Dialect, comments: list[int]) -> np.ndarray:
+    """The index that `file_row` turns into the line of each row."""
+    lines = np.arange(rows + len(comments)) + dialect.skipped
+    return np.delete(lines, [number - 1 for number in comments if number <= len(lines)])[:rows]
 
 
 def file_row(frame: pd.DataFrame, position: int) -> int:
@@ -86,47 +129,8 @@ def file_row(frame: pd.DataFrame, position: int) -> int:
     return int(frame.index[position]) + 2
 
 
-def numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """A numeric column as float64 [N], NaN where a cell is missing. Raises UserError at the first other cell."""
-    cells = frame[column]
-    values = _as_numbers(cells).to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = (np.isnan(values) & cells.notna().to_numpy()) | (np.abs(values) > LARGEST)
-    if wrong.any():
-        position = int(wrong.argmax())
-        cell = short(str(cells.iloc[position]))
-        raise UserError(
-            f"column {column!r} is numeric, but row {file_row(frame, position)} holds {cell}: "
-            f"expected a finite number up to {LARGEST:g}, or an empty cell"
-        )
-    return values
-
-
-def _as_numbers(cells: pd.Series) -> pd.Series:
-    """Cells as numbers, NaN where they are none."""
-    try:
-        return pd.to_numeric(cells, errors="coerce")
-    except (OverflowError, ValueError):  # whole numbers beyond any float, of thousands of digits
-        return pd.to_numeric(cells.map(str, na_action="ignore"), errors="coerce")
-
-
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Names for a message, a few of them."""
     names = list(names)
     rest = f", … ({len(names):,} in all)" if len(names) > most else ""
     return ", ".join(map(short, names[:most])) + rest
-
-
-def texts(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """A column as text [N], None where a cell is missing."""
-    cells = frame[column]
-    return np.where(cells.notna(), cells.astype(str).str.strip(), None)
-
-
-def is_numeric(cells: pd.Series) -> bool:
-    """Whether a column is meant to be numbers: nine in ten of its cells are."""
-    if pd.api.types.is_bool_dtype(cells):
-        return False
-    if pd.api.types.is_numeric_dtype(cells):
-        return True
-    known = cells.dropna()
-    return bool(_as_numbers(known).notna().mean() >= 0.9)

@@ -1,5 +1,6 @@
 """CSV and IDX files from strangers: read, or refused with one line; never more memory than the file accounts for."""
 
+import bz2
 import gzip
 import itertools
 import os
@@ -15,7 +16,8 @@ from agent_gym.nets.learner.learner import NonFiniteError
 from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
 from agent_gym.tasks.series import Series, SeriesConfig
 from agent_gym.tasks.table import Table, TableConfig
-from agent_gym.tasks.tables.frames import MAX_COLUMNS, numbers, read_table
+from agent_gym.tasks.tables.cells import numbers
+from agent_gym.tasks.tables.frames import MAX_COLUMNS, read_table
 
 REFUSALS = (UserError, NonFiniteError, UserError)
 FUZZ = settings(
@@ -25,6 +27,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 ODD_CELLS = ["", "?", "nan", "-inf", "1e400", "-1e308", "9" * 25, "9" * 5000, "18446744073709551615", "0x10", "1,5"]
+ODD_CELLS += ["-", "1.234,5", "$1", "12 kg", "3%", "(4)", "13:05", "31.01.2020", "1 2", "a b", "#", "sep=;"]
 ODD_CELLS += ["é", "\0", '"', '"x\ny"', '"a""b"', "\t", "True", "2020-01-01", "x" * 300, "\r", "😀", "None", ";"]
 
 
@@ -41,10 +44,12 @@ def tables(draw) -> bytes:
     rows = draw(st.integers(0, 30))
     pattern = [[draw(cells[kind]) for kind in kinds] for _ in range(min(rows, 6))]
     lines = [[*names, "y"], *([*row, str(i % 2)] for i, row in zip(range(rows), itertools.cycle(pattern or [[]])))]
-    separator = draw(st.sampled_from([",", ";", "\t"]))
+    lines = [*draw(st.lists(st.sampled_from([["sep=,"], ["# x"], ["#"], [""]]), max_size=2)), *lines]
+    separator = draw(st.sampled_from([",", ";", "\t", "|", " "]))
     text = draw(st.sampled_from(["\n", "\r\n", "\r"])).join(map(separator.join, lines))
-    data = text.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"])), "replace")
-    return damaged(draw, data)
+    data = text.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp949"])), "replace")
+    pack = draw(st.sampled_from([bytes, bytes, bytes, gzip.compress, bz2.compress]))
+    return damaged(draw, pack(data))
 
 
 def damaged(draw, data: bytes) -> bytes:
