@@ -12,7 +12,8 @@ import torch
 from agent_gym import agents, tasks
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import all_finite, from_plain, reason, short
+from agent_gym.ground.plain import from_plain, reason, short
+from agent_gym.ground.tensors import all_finite
 from agent_gym.nets.encoders.transfer import encoder_weights
 from agent_gym.storage.encoder_file import read_encoder
 

@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from torch.utils.data import DataLoader, TensorDataset
 
-from agent_gym.tasks.digits import Digits, DigitsConfig
-from agent_gym.tasks.table import Table, TableConfig
+from agent_gym.tasks.digits import Digits
+from agent_gym.tasks.settings import DigitsConfig, TableConfig
+from agent_gym.tasks.table import Table
 from agent_gym.tasks.task import Task
 from benchmarks.airline import write_airline
 

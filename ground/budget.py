@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import tensors
+from agent_gym.ground.tensors import tensors
 
 SLACK = 2**20  # bytes: for parameters that a checkpoint does not hold
 

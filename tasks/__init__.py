@@ -1,4 +1,4 @@
-"""Supervised tasks by name. Importing a task happens when it is asked for."""
+"""Supervised tasks by name. Importing a task happens when it is asked for; its settings come without torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.config import TaskConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from agent_gym.tasks.config import TaskConfig
 
 TASKS = {
     "heights": ("agent_gym.tasks.toy", "HeightsConfig", "Heights"),
@@ -27,8 +29,7 @@ TASKS = {
 
 def config_class(name: str) -> type:
     """The configuration dataclass of task `name`."""
-    module, config, _ = TASKS[name]
-    return getattr(import_module(module), config)
+    return getattr(import_module("agent_gym.tasks.settings"), TASKS[name][1])
 
 
 def task_class(name: str) -> type:

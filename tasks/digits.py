@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -13,26 +12,11 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import NOT_NEGATIVE
-from agent_gym.nets.settings import ScheduleName
-from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.settings import DigitsConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
-
-
-@dataclass(frozen=True)
-class DigitsConfig(TaskConfig):
-    """Ten digits from 28 x 28 pixels: scikit-learn's, or MNIST from its files in --data DIR."""
-
-    conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (8, 3, 2, 1))
-    cnn_hidden_sizes: tuple[int, ...] | None = (30, 20)
-    shift: Annotated[int, NOT_NEGATIVE] = 2
-    """Pixels by which a minibatch is moved at random, so that shapes are learned and not places; 0: none."""
-    epochs: int = 40
-    learning_rate: float = 6e-3
-    schedule: ScheduleName = "cosine"
 
 
 class Digits(Task):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import all_finite, from_plain, reason
+from agent_gym.ground.plain import from_plain, reason
+from agent_gym.ground.tensors import all_finite
 from agent_gym.nets.embedding import CategoryEmbedding
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import LinearHead

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,53 +11,16 @@ from sklearn.linear_model import LinearRegression
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import Count
-from agent_gym.nets.settings import MEMORY, EncoderName, EncoderSettings, ScheduleName
-from agent_gym.tasks.config import TaskConfig
+from agent_gym.nets.settings import MEMORY
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
+from agent_gym.tasks.settings import SeriesConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.cells import numbers
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.task import Dataset, Part, Task
 
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
-
-
-@dataclass(frozen=True)
-class SeriesConfig(TaskConfig):
-    """The next values of a series: generated waves, or a column of a CSV file."""
-
-    column: str = ""
-    """Column of --data that holds the series, in order of time."""
-    horizon: Count = 1
-    """Steps to forecast."""
-    window: Count = 50
-    """Steps that a forecast looks back."""
-    num_series: Count = 10_000
-    """Generated series."""
-    encoder: EncoderName = "lstm"
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Width of each hidden layer of the mlp; rnn, lstm, gru and transformer read the series itself."""
-    recurrent_size: int = 32
-    recurrent_layers: int = 2
-    epochs: int = 20
-    batch_size: int = 64
-    learning_rate: float = 5e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
-    val_split: float = 0.2
-    test_split: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.encoder == "cnn":
-            raise UserError("--encoder cnn: expected rnn, lstm, gru, transformer, mlp or linear for a series")
-
-    attend_to: ClassVar[str] = "past"  # in order of time
-
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=()) if self.encoder in MEMORY else self
 
 
 def require_room(config: SeriesConfig, count: int) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,73 +14,15 @@ from sklearn import datasets
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
+from agent_gym.tasks.settings import TableConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.columns import Columns
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.tables.kinds import find_kinds
 from agent_gym.tasks.tables.target import known_target, read_target
 from agent_gym.tasks.task import Dataset, Part, Task
-
-
-@dataclass(frozen=True)
-class TableConfig(TaskConfig):
-    """Any table (CSV, Excel, Parquet): classes or a number from the other columns."""
-
-    target: str = ""
-    """Column to predict."""
-    ignore: tuple[str, ...] = ()
-    """Columns to leave out."""
-    categorical: tuple[str, ...] = ()
-    """Columns whose values are names, even if they are written as numbers."""
-    text: tuple[str, ...] = ()
-    """Columns whose words are inputs."""
-    encoding: str = ""
-    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
-    """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
-    scaler: Literal["standard", "minmax", "none"] = "standard"
-    """How numbers are scaled, from the training part: mean 0 and deviation 1, the range 0 to 1, or not."""
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-
-
-@dataclass(frozen=True)
-class IrisConfig(TableConfig):
-    """Three species of iris from four lengths (150 rows)."""
-
-    target: str = "species"
-    epochs: int = 100
-    batch_size: int = 16
-    learning_rate: float = 3e-3
-    hidden_sizes: tuple[int, ...] = (16,)
-
-
-@dataclass(frozen=True)
-class BreastCancerConfig(TableConfig):
-    """Malignant or benign from thirty measurements (569 rows)."""
-
-    target: str = "diagnosis"
-    epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    hidden_sizes: tuple[int, ...] = (16,)
-    weight_decay: float = 1e-3
-
-
-@dataclass(frozen=True)
-class DiabetesConfig(TableConfig):
-    """Progression of diabetes after a year, a number from ten measurements (442 rows)."""
-
-    target: str = "progression"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "regression"
-    epochs: int = 100
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    hidden_sizes: tuple[int, ...] = (16,)
-    weight_decay: float = 1e-2
 
 
 class Table(Task):

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import LinearRegression
 
-from agent_gym.nets.settings import ActivationName, EncoderName, OptimizerName, ScheduleName
 from agent_gym.tasks.predictor import Predictor, Spec
-from agent_gym.tasks.table import Table, TableConfig, predict
+from agent_gym.tasks.settings import HeightsConfig
+from agent_gym.tasks.table import Table, predict
 from agent_gym.tasks.task import Dataset, Part
 
-__all__ = ["Heights", "HeightsConfig", "Xor", "XorConfig", "predict"]
+__all__ = ["Heights", "Xor", "predict"]
 
 HEIGHT = (187, 174, 179, 192, 188, 160, 179, 168, 168, 174)  # cm
 WEIGHT = (87, 81, 82, 92, 90, 61, 86, 66, 69, 69)  # kg
-
-
-@dataclass(frozen=True)
-class HeightsConfig(TableConfig):
-    """Height from weight of ten people, by one linear unit: height = w0 + w1 weight."""
-
-    target: str = "height"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "regression"
-    w0: float = 100.0
-    """First value of the constant, in cm."""
-    w1: float = 1.0
-    """First value of the slope, in cm per kg."""
-    epochs: int = 2000
-    batch_size: int = 0
-    learning_rate: float = 0.01
-    schedule: ScheduleName = "cosine"
-    optimizer: OptimizerName = "sgd"
-    encoder: EncoderName = "linear"
-    val_split: float = 0.0
-    test_split: float = 0.0
 
 
 class Heights(Table):
@@ -100,22 +79,6 @@ def people(x: np.ndarray, y: np.ndarray, lines: Sequence[tuple[str, float, float
         said = [w0 + w1 * weight for _, w0, w1 in lines]
         rows.append(f"{weight:6g}  {height:6g}" + "".join(f"  {v:9.2f}  {height - v:6.2f}" for v in said))
     return rows
-
-
-@dataclass(frozen=True)
-class XorConfig(TableConfig):
-    """The exclusive or of two bits, with a hidden layer and without."""
-
-    target: str = "a xor b"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "binary"
-    scaler: Literal["standard", "minmax", "none"] = "none"
-    epochs: int = 1000
-    batch_size: int = 0
-    learning_rate: float = 0.03
-    hidden_sizes: tuple[int, ...] = (8,)
-    activation: ActivationName = "tanh"
-    val_split: float = 0.0
-    test_split: float = 0.0
 
 
 class Xor(Table):

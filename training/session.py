@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import all_finite, require_like
+from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.provenance import differences, replace_generators, surroundings
 from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir

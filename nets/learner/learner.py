@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import all_finite, require_like
+from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
 from agent_gym.nets.settings import OptimizerSettings

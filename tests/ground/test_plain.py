@@ -11,7 +11,8 @@ from torch import nn
 
 from agent_gym.ground.budget import SLACK, parameter_budget, stored_bytes
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import all_finite, from_plain, require_like, short
+from agent_gym.ground.plain import from_plain, short
+from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.nets.learner.learner import optimizer_state
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import NonFiniteError
 from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
-from agent_gym.tasks.series import Series, SeriesConfig
-from agent_gym.tasks.table import Table, TableConfig
+from agent_gym.tasks.series import Series
+from agent_gym.tasks.settings import SeriesConfig, TableConfig
+from agent_gym.tasks.table import Table
 from agent_gym.tasks.tables.cells import numbers
 from agent_gym.tasks.tables.frames import MAX_COLUMNS, read_table
 

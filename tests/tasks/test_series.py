@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agent_gym.tasks.series import Series, SeriesConfig, cut_windows, generate
+from agent_gym.tasks.series import Series, cut_windows, generate
+from agent_gym.tasks.settings import SeriesConfig
 
 SMALL = SeriesConfig(num_series=1500, recurrent_layers=1, recurrent_size=16, epochs=6, learning_rate=0.01)
 

@@ -8,9 +8,10 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from agent_gym.tasks.digits import Digits, DigitsConfig
+from agent_gym.tasks.digits import Digits
 from agent_gym.tasks.scores import class_scores, score_table
-from agent_gym.tasks.table import Diabetes, DiabetesConfig, Iris, IrisConfig
+from agent_gym.tasks.settings import DiabetesConfig, DigitsConfig, IrisConfig
+from agent_gym.tasks.table import Diabetes, Iris
 
 IRIS = IrisConfig(epochs=6)
 

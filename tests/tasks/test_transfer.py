@@ -10,7 +10,8 @@ from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.transfer import load_encoder
 from agent_gym.restore import starting_weights
 from agent_gym.storage.encoder_file import read_encoder
-from agent_gym.tasks.digits import Digits, DigitsConfig
+from agent_gym.tasks.digits import Digits
+from agent_gym.tasks.settings import DigitsConfig
 
 
 class Pictures(gymnasium.Env):

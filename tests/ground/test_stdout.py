@@ -1,0 +1,79 @@
+"""One object on standard output, against processes that print in every way there is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NOISY = """
+import atexit, ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None)
+def noise(what):
+    print("python", what)
+    libc.printf(b"c %s\\n", what.encode())       # stays in C's buffer for now
+    os.write(1, b"file descriptor\\n")
+    subprocess.run(["echo", "child"])
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", NOISY + code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_nothing_but_the_object_reaches_standard_output():
+    done = run("""
+from agent_gym.ground.stdout import reserved_stdout
+libc.printf(b"")
+with reserved_stdout():
+    noise("within")
+atexit.register(noise, "at exit")
+atexit.register(lambda: None)
+print('{"a": 1}')
+import weakref
+class Late:
+    def __del__(self, write=os.write):
+        write(1, b"a destructor\\n")
+late = Late()
+""")
+    first, *rest = done.stdout.splitlines()
+    assert json.loads(first) == {"a": 1}
+    # What a program itself registers after the context is its own; everything that comes later than that is kept away.
+    assert "within" not in done.stdout and "a destructor" not in done.stdout
+    for line in ("python within", "c within", "file descriptor", "child", "a destructor"):
+        assert line in done.stderr
+
+
+def test_an_error_within_the_context_passes_and_leaves_standard_output_as_it_was():
+    done = run("""
+from agent_gym.ground.stdout import reserved_stdout
+try:
+    with reserved_stdout():
+        noise("within")
+        raise OSError("disk")
+except OSError as error:
+    print(error)
+""")
+    assert done.stdout == "disk\n" and done.returncode == 0
+
+
+ENV = '''
+import ctypes, gymnasium, numpy as np
+class Loud(gymnasium.Env):
+    """Prints from C as PyBullet does."""
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
+    def say(self):
+        ctypes.CDLL(None).printf(b"pybullet build time\\\\n")
+        print("hello from a library")
+    def reset(self, seed=None, options=None):
+        self.say()
+        return np.zeros(2, np.float32), {}
+    def step(self, action):
+        self.say()
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+    def __del__(self):
+        self.say()
+gymnasium.register("Loud-v0", Loud)
+'''
