@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agent_gym.ground.errors import UserError
 from agent_gym.nets.activations import get_activation
+from agent_gym.nets.settings import EncoderSettings
 
 
 class BatchedLinear(nn.Module):
@@ -53,9 +55,10 @@ class EnsembleMLP(nn.Module):
         out_dim: int,
         activation: str = "relu",
         layer_norm: bool = False,
+        dropout: float = 0.0,
     ):
         super().__init__()
-        self.num = num
+        self.num, self.dropout = num, dropout
         layers: list[nn.Module] = []
         for size in hidden_sizes:
             linear = BatchedLinear(num, in_dim, size)
@@ -70,4 +73,15 @@ class EnsembleMLP(nn.Module):
         x = x.expand(first or self.num, *x.shape)
         for layer in self.hidden:
             x = self.activation(layer(x))
+            if self.dropout > 0.0:
+                x = F.dropout(x, self.dropout, self.training)
         return self.out(x)
+
+
+def make_ensemble(num: int, in_dim: int, out_dim: int, config: EncoderSettings) -> EnsembleMLP:
+    """`num` networks for vectors, each what an encoder and a head would be. Raises UserError unless linear or mlp."""
+    if config.encoder not in ("auto", "linear", "mlp") or config.encoder_from:
+        flag = f"--encoder {config.encoder}" if not config.encoder_from else f"--encoder-from {config.encoder_from}"
+        raise UserError(f"{flag} does not fit several members: expected --encoder mlp or linear, or --members 1")
+    hidden = () if config.encoder == "linear" else config.hidden_sizes
+    return EnsembleMLP(num, in_dim, hidden, out_dim, config.activation, config.layer_norm, config.dropout)

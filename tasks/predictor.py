@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
 
@@ -17,8 +18,10 @@ from agent_gym.ground.plain import from_plain, reason
 from agent_gym.ground.tensors import all_finite
 from agent_gym.nets.embedding import CategoryEmbedding
 from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.ensemble import make_ensemble
 from agent_gym.nets.heads import LinearHead
 from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.settings import MAX_MEMBERS
 
 MAX_INPUTS = 2**26  # numbers in one input
 
@@ -51,6 +54,8 @@ class Spec:
     """How the rows of a table become inputs; see tasks.tables.columns."""
     embeddings: tuple[tuple[int, int], ...] = ()
     """Of each of the last inputs, numbers of categories: how many there are, and the length of the vector for each."""
+    members: int = 1
+    """Networks of equal shape whose mean is the prediction."""
 
     def checked(self) -> Spec:
         """Itself. Raises TypeError where its fields contradict each other or ask for more than any task has."""
@@ -66,6 +71,8 @@ class Spec:
             raise TypeError(f"{len(self.embeddings)} categories among inputs of shape {self.shape[:4]}")
         if any(not 1 <= count <= MAX_INPUTS or not 1 <= size <= MAX_INPUTS for count, size in self.embeddings):
             raise TypeError("categories of impossible size")
+        if not 1 <= self.members <= MAX_MEMBERS or (self.members > 1 and (self.sequence or self.pixels)):
+            raise TypeError(f"{self.members} members, expected 1 to {MAX_MEMBERS} for a table")
         return self
 
     def space(self) -> spaces.Box:
@@ -76,7 +83,7 @@ class Spec:
 
 
 class Predictor(nn.Module):
-    """An encoder and a linear head; its state_dict holds the Spec beside the weights."""
+    """An encoder and a linear head, or several as one batched network; its state_dict holds the Spec beside them."""
 
     def __init__(self, spec: Spec, config: TaskConfig) -> None:
         super().__init__()
@@ -85,14 +92,38 @@ class Predictor(nn.Module):
         if spec.embeddings:
             self.inputs = CategoryEmbedding(spec.shape[0], spec.embeddings)
             space = spaces.Box(-np.inf, np.inf, (self.inputs.out_dim,), np.float32)
-        self.encoder = make_encoder(space, config.encoder_settings())
-        self.head = LinearHead(self.encoder.out_dim, spec.outputs)
+        settings = config.encoder_settings()
+        if spec.members > 1:
+            self.ensemble = make_ensemble(spec.members, space.shape[0], spec.outputs, settings)
+            self.encoder = self.head = None
+        else:
+            self.encoder, self.ensemble = make_encoder(space, settings), None
+            self.head = LinearHead(self.encoder.out_dim, spec.outputs)
+
+    @property
+    def memory(self) -> int:
+        """Numbers that the network keeps from step to step of a sequence."""
+        return self.encoder.state_dim if self.encoder is not None else 0
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""
+        if self.ensemble is not None:
+            return self.joined(self.each(obs.flatten(0, 1))).unflatten(0, obs.shape[:2])
         state = torch.zeros(obs.shape[1], self.encoder.state_dim, dtype=self.head.weight.dtype, device=obs.device)
         reset = torch.zeros(obs.shape[:2], dtype=torch.bool, device=obs.device)
         return self.head(self.encoder(obs if self.inputs is None else self.inputs(obs), state, reset)[0])
+
+    def each(self, x: Tensor) -> Tensor:
+        """What each member of an ensemble puts out: x [B, *shape] -> [members, B, outputs]."""
+        return self.ensemble(x if self.inputs is None else self.inputs(x))
+
+    def joined(self, outputs: Tensor) -> Tensor:
+        """[members, B, outputs] -> [B, outputs]: the mean of numbers, the logits of the mean of probabilities."""
+        if self.spec.kind in ("regression", "forecast"):
+            return outputs.mean(0)
+        if outputs.shape[-1] == 1:  # log p / (1 - p) of the mean p
+            return F.logsigmoid(outputs).logsumexp(0) - F.logsigmoid(-outputs).logsumexp(0)
+        return outputs.log_softmax(-1).logsumexp(0) - math.log(len(outputs))
 
     def rows(self, x: Tensor) -> Tensor:
         """x [B, *shape] -> [B, outputs]; sequences [B, T, *shape] -> [B, T, outputs]."""
@@ -105,7 +136,8 @@ class Predictor(nn.Module):
         """`rows` without dropout and gradient, in batches, the result on the CPU."""
         training = self.training
         self.eval()
-        x = x.to(self.head.weight.device, self.head.weight.dtype if x.is_floating_point() else x.dtype)
+        like = next(self.parameters())
+        x = x.to(like.device, like.dtype if x.is_floating_point() else x.dtype)
         outputs = torch.cat([self.rows(part).cpu() for part in x.split(batch_size)])
         self.train(training)
         return outputs
@@ -127,7 +159,10 @@ class Predictor(nn.Module):
             spec = from_plain(Spec, dict(state)["_extra_state"])
             with parameter_budget(state):
                 model = cls(spec.checked(), config)
-            model.to(state["head.weight"].dtype).load_state_dict(state)
+            dtype = next(
+                value.dtype for value in state.values() if torch.is_tensor(value) and value.is_floating_point()
+            )
+            model.to(dtype).load_state_dict(state)
         except Exception as error:  # whatever a foreign file leads to
             raise UserError(
                 f"the weights do not fit their configuration: {reason(error)}; use another checkpoint"

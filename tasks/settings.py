@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import NOT_NEGATIVE, Count
+from agent_gym.ground.settings import NOT_NEGATIVE, Count, Range
 from agent_gym.nets.settings import (
     MEMORY,
     ActivationName,
@@ -16,6 +16,8 @@ from agent_gym.nets.settings import (
     ScheduleName,
 )
 from agent_gym.tasks.config import TaskConfig
+
+MAX_MEMBERS = 1000  # networks of an ensemble
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class TableConfig(TaskConfig):
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     scaler: Literal["standard", "minmax", "none"] = "standard"
     """How numbers are scaled, from the training part: mean 0 and deviation 1, the range 0 to 1, or not."""
+    members: Annotated[int, Range(1, MAX_MEMBERS)] = 1
+    """Networks that learn side by side from other first weights; their mean predicts."""
     batch_size: int = 64
     learning_rate: float = 2e-3
 

@@ -14,6 +14,7 @@ from sklearn import datasets
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
 from agent_gym.tasks.settings import TableConfig
@@ -70,6 +71,7 @@ class Table(Task):
             scale=scale,
             columns=asdict(columns),
             embeddings=columns.embeddings,
+            members=config.members,
         )
         x, y = torch.from_numpy(columns.encode(frame)), targets(spec, target)
         what = f"{len(classes)} classes" if classes else "a number"
@@ -77,6 +79,18 @@ class Table(Task):
         notes += more
         notes.append(f"{config.target!r} is {what}; {shares} rows to train / validate / test, {columns.width} inputs")
         return spec, Dataset(*(Part(x[part], y[part]) for part in rows), tuple(notes))
+
+    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Stats]:
+        """For several members the sum of their losses, so that each learns as if it were alone."""
+        members = self.config.members
+        if members == 1:
+            return super().loss(x, y)
+        outputs, y = self.model.each(x).flatten(0, 1), y.repeat(members, *(1,) * (y.dim() - 1))
+        return self.loss_of(outputs, y) * members, self.quick_stats(outputs.detach(), y)
+
+    def update(self) -> Stats:
+        stats = super().update()
+        return stats | {"loss": stats["loss"] / self.config.members}
 
 
 class Iris(Table):

@@ -81,7 +81,7 @@ class Task:
         if spec.kind == "binary" and "categorical" in loss:
             spec = replace(spec, outputs=2)
         self.model = self.build(spec).to(self.device)
-        same_operations = config.dropout == 0.0 and self.model.encoder.state_dim == 0  # on every batch of one shape
+        same_operations = config.dropout == 0.0 and self.model.memory == 0  # on every batch of one shape
         self.learner = Learner(self.loss, self.model.parameters(), config, capture=same_operations)
 
     def load(self) -> tuple[Spec, Dataset]:
