@@ -23,13 +23,15 @@ TASKS = {
     "diabetes": ("agent_gym.tasks.table", "DiabetesConfig", "Diabetes"),
     "table": ("agent_gym.tasks.table", "TableConfig", "Table"),
     "digits": ("agent_gym.tasks.digits", "DigitsConfig", "Digits"),
+    "text": ("agent_gym.tasks.text.classify", "TextConfig", "Text"),
     "series": ("agent_gym.tasks.series", "SeriesConfig", "Series"),
 }
 
 
 def config_class(name: str) -> type:
     """The configuration dataclass of task `name`."""
-    return getattr(import_module("agent_gym.tasks.settings"), TASKS[name][1])
+    module, settings, _ = TASKS[name]
+    return getattr(import_module(f"{module.rpartition('.')[0]}.settings"), settings)
 
 
 def task_class(name: str) -> type:
@@ -40,9 +42,7 @@ def task_class(name: str) -> type:
 
 def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
     """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
-    from agent_gym.tasks.predictor import Predictor
-
-    model = Predictor.restored(weights, config)
+    model = task_class(name).network.restored(weights, config)
     task = task_class(name)(config, device)
     if _fixed(task.model.spec) != _fixed(model.spec):
         raise UserError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
@@ -63,7 +63,5 @@ def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: to
 
     `weights` is the model of a checkpoint; the data that it was trained on is not needed. Raises UserError.
     """
-    from agent_gym.tasks.predictor import Predictor
-
-    model = Predictor.restored(weights, config).to(device)
+    model = task_class(name).network.restored(weights, config).to(device)
     return import_module(TASKS[name][0]).predict(model, config, data)

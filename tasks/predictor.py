@@ -17,7 +17,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, reason
 from agent_gym.ground.tensors import all_finite
 from agent_gym.nets.embedding import CategoryEmbedding
-from agent_gym.nets.encoders.make import make_encoder
+from agent_gym.nets.encoders.make import Encoder, make_encoder
 from agent_gym.nets.ensemble import make_ensemble
 from agent_gym.nets.heads import LinearHead
 from agent_gym.tasks.config import TaskConfig
@@ -57,6 +57,11 @@ class Spec:
     members: int = 1
     """Networks of equal shape whose mean is the prediction."""
 
+    text: dict = field(default_factory=dict)
+    """How texts become inputs; see tasks.text.inputs."""
+    tokens: int = 0
+    """Inputs are numbers of tokens below this; 0: they are not."""
+
     def checked(self) -> Spec:
         """Itself. Raises TypeError where its fields contradict each other or ask for more than any task has."""
         if not 1 <= math.prod(self.shape) <= MAX_INPUTS or min(self.shape, default=0) < 1:
@@ -73,10 +78,14 @@ class Spec:
             raise TypeError("categories of impossible size")
         if not 1 <= self.members <= MAX_MEMBERS or (self.members > 1 and (self.sequence or self.pixels)):
             raise TypeError(f"{self.members} members, expected 1 to {MAX_MEMBERS} for a table")
+        if not 0 <= self.tokens <= MAX_INPUTS:
+            raise TypeError(f"{self.tokens} tokens, expected at most {MAX_INPUTS:,}")
         return self
 
     def space(self) -> spaces.Box:
         """The space of one input, as encoders take it."""
+        if self.tokens:
+            return spaces.Box(0, self.tokens - 1, self.shape, np.int64)
         if self.pixels:
             return spaces.Box(0, 255, self.shape, np.uint8)
         return spaces.Box(-np.inf, np.inf, self.shape, np.float32)
@@ -97,13 +106,17 @@ class Predictor(nn.Module):
             self.ensemble = make_ensemble(spec.members, space.shape[0], spec.outputs, settings)
             self.encoder = self.head = None
         else:
-            self.encoder, self.ensemble = make_encoder(space, settings), None
+            self.encoder, self.ensemble = self.build_encoder(space, config), None
             self.head = LinearHead(self.encoder.out_dim, spec.outputs)
 
     @property
     def memory(self) -> int:
         """Numbers that the network keeps from step to step of a sequence."""
         return self.encoder.state_dim if self.encoder is not None else 0
+
+    def build_encoder(self, space: spaces.Space, config: TaskConfig) -> Encoder:
+        """The network in front of the head."""
+        return make_encoder(space, config.encoder_settings())
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""

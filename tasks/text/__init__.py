@@ -1,0 +1,1 @@
+"""Texts: classes from them, language models, translation, and answers by pretrained models."""

