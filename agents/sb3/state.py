@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import random
 from operator import attrgetter
 
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.nets.learner.learner import optimizer_state
+from agent_gym.ground.tensors import all_finite, require_like
 
 COUNTERS = (
     "num_timesteps",
@@ -63,6 +65,26 @@ def algorithm_state(algo, normalizer, *, with_replay: bool) -> dict:
         fields = {name: getattr(buffer, name) for name in BUFFER_FIELDS if hasattr(buffer, name)}
         state["replay"] = {"pos": buffer.pos, "full": buffer.full, "fields": tensors(_rows(fields, size))}
     return state
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, stored: dict) -> dict:
+    """`stored`, a state_dict that anybody may have written, as `optimizer.load_state_dict` can take it.
+
+    All settings but the learning rate are those of `optimizer`. Raises TypeError and others where it does not fit.
+    """
+    groups = zip(optimizer.state_dict()["param_groups"], stored["param_groups"], strict=True)
+    groups = [group | {"lr": float(there["lr"])} for group, there in groups]
+    if stored["state"]:
+        probe = copy.deepcopy(optimizer)  # after one step it has all that an optimizer of its kind keeps
+        for parameter in (p for group in probe.param_groups for p in group["params"]):
+            parameter.grad = torch.zeros_like(parameter)
+        probe.step()
+        kept = probe.state_dict()["state"]
+        # A parameter that never had a gradient has none.
+        require_like(stored["state"], {key: kept[key] for key in kept if key in stored["state"]}, "optimizer")
+    if not all(map(math.isfinite, [g["lr"] for g in groups])) or not all_finite(stored["state"]):
+        raise TypeError("the optimizer's state holds NaN or infinite numbers")
+    return {"state": stored["state"], "param_groups": groups}
 
 
 def load_algorithm_state(algo, normalizer, state: dict) -> None:

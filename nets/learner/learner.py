@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable
 
@@ -10,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
+from agent_gym.nets.learner.optimizers import OPTIMIZERS
 from agent_gym.nets.settings import OptimizerSettings
 
 Stats = dict[str, Tensor]
@@ -21,56 +20,6 @@ LossFn = Callable[..., tuple[Tensor, Stats]]
 
 class NonFiniteError(UserError):
     """A loss or a gradient became NaN or infinite; the parameters were left as they stood."""
-
-
-def make_optimizer(parameters: list[Tensor], config: OptimizerSettings) -> torch.optim.Optimizer:
-    """The torch optimizer that `config` names, over `parameters`."""
-    common = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, eps=config.eps, fused=True, **common)
-        case "adamw":
-            return torch.optim.AdamW(parameters, eps=config.eps, fused=True, **common)
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, eps=config.eps, **common)
-        case "momentum":
-            return torch.optim.SGD(parameters, momentum=0.9, **common)
-        case "sgd":
-            return torch.optim.SGD(parameters, **common)
-    raise ValueError(f"unknown optimizer {config.optimizer!r}: expected adam, adamw, rmsprop, momentum or sgd")
-
-
-FUSED = {torch.optim.Adam: torch._fused_adam_, torch.optim.AdamW: torch._fused_adamw_}
-
-
-@torch.no_grad()
-def optimizer_step(optimizer: torch.optim.Optimizer, parameter: Tensor) -> None:
-    """`optimizer.step()` for the only parameter of an optimizer that make_optimizer made.
-
-    Adam's kernel is called as torch.optim calls it, without the 60 microseconds of Python around it.
-    """
-    kernel, state = FUSED.get(type(optimizer)), optimizer.state.get(parameter)
-    if kernel is None or not state:  # the first step makes the state
-        optimizer.step()
-        return
-    group = optimizer.param_groups[0]
-    beta1, beta2 = group["betas"]
-    state["step"] += 1
-    kernel(
-        [parameter],
-        [parameter.grad],
-        [state["exp_avg"]],
-        [state["exp_avg_sq"]],
-        [],
-        [state["step"]],
-        lr=group["lr"],
-        beta1=beta1,
-        beta2=beta2,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=False,
-    )
 
 
 def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
@@ -118,7 +67,7 @@ class Learner:
         self.parameters = flatten(learned)
         replayed = capture and config.capture == "auto" and self.parameters.device.type == "cpu"
         self.graph = GradientGraph(loss_fn, learned) if replayed else None
-        self.optimizer = make_optimizer([self.parameters], config)
+        self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
         self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
         self.layers: LayerWatch | None = None
 
@@ -133,7 +82,7 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        return self.optimizer.learning_rate
 
     def set_progress(self, fraction: float) -> None:
         """Set the learning rate for `fraction` (0 to 1) of the run done."""
@@ -144,7 +93,7 @@ class Learner:
                 scale = 1.0 - fraction
             case "cosine":
                 scale = 0.5 * (1.0 + math.cos(math.pi * fraction))
-        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * scale
+        self.optimizer.learning_rate = self.config.learning_rate * scale
 
     def update(self, *batch: object) -> Stats:
         """One optimizer step on one batch. Raises NonFiniteError before the parameters change."""
@@ -162,7 +111,7 @@ class Learner:
             stats |= self.layers.gradients()
         if self._may_clip(grad_norm):
             grad.mul_((self.config.max_grad_norm / (grad_norm + 1e-6)).clamp_(max=1.0))
-        optimizer_step(self.optimizer, self.parameters)
+        self.optimizer.step()
         stats["loss"] = loss
         stats["grad_norm"] = grad_norm
         return stats
@@ -193,27 +142,7 @@ class Learner:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict) -> None:
-        self.optimizer.load_state_dict(optimizer_state(self.optimizer, state))
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer, stored: dict) -> dict:
-    """`stored`, a state_dict that anybody may have written, as `optimizer.load_state_dict` can take it.
-
-    All settings but the learning rate are those of `optimizer`. Raises TypeError and others where it does not fit.
-    """
-    groups = zip(optimizer.state_dict()["param_groups"], stored["param_groups"], strict=True)
-    groups = [group | {"lr": float(there["lr"])} for group, there in groups]
-    if stored["state"]:
-        probe = copy.deepcopy(optimizer)  # after one step it has all that an optimizer of its kind keeps
-        for parameter in (p for group in probe.param_groups for p in group["params"]):
-            parameter.grad = torch.zeros_like(parameter)
-        probe.step()
-        kept = probe.state_dict()["state"]
-        # A parameter that never had a gradient has none.
-        require_like(stored["state"], {key: kept[key] for key in kept if key in stored["state"]}, "optimizer")
-    if not all(map(math.isfinite, [g["lr"] for g in groups])) or not all_finite(stored["state"]):
-        raise TypeError("the optimizer's state holds NaN or infinite numbers")
-    return {"state": stored["state"], "param_groups": groups}
+        self.optimizer.load_state_dict(state)
 
 
 _MESSAGE = (

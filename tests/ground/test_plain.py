@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from agent_gym.agents.sb3.state import optimizer_state
 from agent_gym.ground.budget import SLACK, parameter_budget, stored_bytes
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, short
 from agent_gym.ground.tensors import all_finite, require_like
-from agent_gym.nets.learner.learner import optimizer_state
 
 
 @dataclass(frozen=True)

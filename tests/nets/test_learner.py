@@ -2,6 +2,9 @@
 
 import copy
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +12,10 @@ from torch import nn
 
 from agent_gym.nets.learner import graphs
 from agent_gym.nets.learner.learner import Learner, NonFiniteError
+from agent_gym.nets.learner.optimizers import OPTIMIZERS
 from agent_gym.nets.settings import OptimizerSettings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +69,70 @@ def test_agrees_with_torch_optim(name, capture):
         torch.testing.assert_close(stats["grad_norm"], norm)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_update_rules_are_torchs_bit_for_bit_and_resume_so(name):
+    """One vector, no clipping; after half the steps the state moves to another optimizer."""
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 37)) for _ in range(2))
+    config = OptimizerSettings(optimizer=name, learning_rate=0.05, weight_decay=0.01)
+    fused = {"fused": True} if name.startswith("adam") else {}
+    optimizer, reference = OPTIMIZERS[name](ours, config), REFERENCE[name]([theirs], 0.05, 0.01)
+    reference.param_groups[0].update(fused)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(8):
+        ours.grad = torch.randn(37, generator=generator)
+        theirs.grad = ours.grad.clone()
+        optimizer.step()
+        reference.step()
+        assert torch.equal(ours, theirs)
+        if step == 4:
+            stored, optimizer = copy.deepcopy(optimizer.state_dict()), OPTIMIZERS[name](ours, config)
+            optimizer.load_state_dict(stored)
+
+
+@pytest.mark.parametrize("spoil", [torch.ones(4), torch.full((3,), torch.nan), "x", None])
+def test_an_optimizers_state_of_other_weights_is_refused(spoil):
+    weight = nn.Parameter(torch.zeros(3))
+    weight.grad = torch.ones(3)
+    optimizer = OPTIMIZERS["adam"](weight, OptimizerSettings())
+    optimizer.step()
+    stored = optimizer.state_dict()
+    stored["state"]["exp_avg"] = spoil
+    with pytest.raises(TypeError):
+        OPTIMIZERS["adam"](weight, OptimizerSettings()).load_state_dict(stored)
+    with pytest.raises(TypeError):
+        optimizer.load_state_dict({"learning_rate": float("nan"), "state": {}})
+
+
+QUICK = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert not name.startswith("torch._dynamo"), name
+sys.meta_path.insert(0, Refuse())
+import train
+for flags in sys.argv[1].split(";"):
+    assert train.main(flags.split()) == 0
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_training_does_without_torch_dynamo(tmp_path):
+    """Its import takes 1.5 to 2.5 seconds, more than a short run learns."""
+    short = "--total-steps 300 --eval-episodes 1 --eval-every 300 --quiet --num-envs 2"
+    replay = f"{short} --learning-starts 100 --batch-size 8 --hidden-sizes 8"
+    runs = [
+        f"ppo --num-steps 32 {short}",
+        f"ppo --encoder lstm --num-steps 32 {short}",
+        f"dqn {replay}",
+        f"sac --env Pendulum-v1 {replay}",
+        f"td3 --env Pendulum-v1 {replay}",
+        "iris --epochs 2 --quiet",
+    ]
+    command = ";".join(f"{run} --run-dir {tmp_path}/{i}" for i, run in enumerate(runs))
+    done = subprocess.run([sys.executable, "-c", QUICK, command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_replayed_graph_gives_the_same_bits_and_follows_what_is_written_in_place():
