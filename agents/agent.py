@@ -67,6 +67,9 @@ class Agent(ABC):
         """Numbers of memory for each environment."""
         return self.policy.state_dim
 
+    def start_from_weights(self) -> None:  # noqa: B027  most have no copies of their weights
+        """After the policy's first weights have been replaced by others: bring copies of them along."""
+
     def watch_layers(self) -> None:
         """Log the gradient norm and the share of dead units of each layer. Raises UserError where none is its own."""
         if not self.learners:
@@ -91,6 +94,10 @@ class Agent(ABC):
         self.state = self.policy.initial_state(self.env.num_envs)
         self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
         self.episodes.clear()
+
+    def begin_again(self) -> None:
+        """After somebody else has played in its environments: new episodes, as after `begin`."""
+        self.begin()
 
     def restart(self) -> None:
         """At a checkpoint: environments whose state cannot be saved begin anew, in resumed and unbroken runs alike."""

@@ -81,6 +81,10 @@ class OffPolicy(Agent):
     def history(self) -> ReplayHistory:
         return ReplayHistory(self.replay)
 
+    def start_from_weights(self) -> None:
+        for target in self.targets.values():
+            target.follow(1.0)
+
     def begin(self) -> None:
         super().begin()
         self.replay.begin(self.obs)

@@ -138,7 +138,8 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
         native, sb3, differences = matched(config.agent, config.encoder, zoo, action_space)
         notes += differences
     else:
-        native_label, native = preset(config.agent, config.env, action_space)
+        given = {"env": config.env, "env_kwargs": config.env_kwargs}
+        native_label, native = preset(config.agent, config_class(config.agent), given)
         native, sb3 = dict(native), dict(zoo)
         if config.encoder:
             native["encoder"] = config.encoder

@@ -9,6 +9,8 @@ import gymnasium
 import torch
 from torch import Tensor
 
+from agent_gym.ground.errors import UserError
+
 if TYPE_CHECKING:
     from agent_gym.envs.failures import Recovery
     from agent_gym.envs.games.game import Game
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 Obs: TypeAlias = "Tensor | dict[str, Obs]"
 
 
-class EnvFailure(RuntimeError):
+class EnvFailure(UserError):
     """An environment raised, or returned something that is not a valid observation or reward, while running.
 
     Attributes: `env_id`; `index` of the environment in the vector, None where that is not known; `step`, the number
@@ -77,6 +79,11 @@ class VectorEnv(ABC):
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
     recovery: Recovery  # what is done about failures, and how many there were
+
+    @property
+    def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
+        """The spaces of observations and actions as one environment itself has them."""
+        return self.obs_space, self.action_space
 
     @abstractmethod
     def reset(self, seed: int) -> Obs:

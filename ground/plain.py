@@ -17,6 +17,11 @@ def from_plain(cls: type[T], stored: Any) -> T:
     """
     if not isinstance(stored, dict):
         raise TypeError(f"{short(stored)} is no set of fields")
+    return cls(**fitted_fields(cls, stored))
+
+
+def fitted_fields(cls: type, stored: dict) -> dict[str, Any]:
+    """Values for fields of dataclass `cls`, each as its annotation has it. Raises TypeError as `from_plain`."""
     hints = get_type_hints(cls)
     fields = {field.name for field in dataclasses.fields(cls)}
     values = {}
@@ -27,7 +32,7 @@ def from_plain(cls: type[T], stored: Any) -> T:
             values[name] = _fitted(value, hints[name])
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
-    return cls(**values)
+    return values
 
 
 def reason(error: BaseException, length: int = 200) -> str:

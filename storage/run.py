@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard.summary import custom_scalars, hparams, image
+from torch.utils.tensorboard.summary import custom_scalars, hparams, image, text
 
 from agent_gym.ground.errors import UserError, unwritable
 from agent_gym.storage.checkpoint import (
@@ -72,6 +72,8 @@ class Run:
         self.events: EventFile | None = None
         self.state: dict = {}
         """The checkpoint to go on from."""
+        self.extra: dict = {}
+        """What every checkpoint holds beside the trainee: the spaces that a policy acts in."""
         self.made_with: dict[str, str] = {}
         """See storage/provenance.py; saved with last.pt."""
         self.fallen_back = False
@@ -165,6 +167,10 @@ class Run:
         """Write pictures uint8 [H, W, 3] under their tags at `step`."""
         self.events.add(*(image(tag, picture, dataformats="HWC") for tag, picture in images.items()), step=step)
 
+    def log_text(self, tag: str, words: str, step: int) -> None:
+        """Write a text under its tag at `step`; TensorBoard shows it as Markdown."""
+        self.events.add(text(tag, words), step=step)
+
     def write_text(self, name: str, text: str) -> None:
         """Write a file of text in the run directory."""
         try:
@@ -182,11 +188,11 @@ class Run:
 
     def save_best(self, state: dict) -> None:
         """Write best.pt."""
-        save_checkpoint(self.path / FOLDER / "best.pt", {"config": self.config, **state})
+        save_checkpoint(self.path / FOLDER / "best.pt", {"config": self.config, **self.extra, **state})
 
     def save_last(self, state: dict, history: History | None = None) -> None:
         """Write last.pt, from which a run goes on; the one before becomes previous.pt."""
-        extra = {"config": self.config, "made_with": self.made_with, "events": self.events.sync()}
+        extra = {"config": self.config, **self.extra, "made_with": self.made_with, "events": self.events.sync()}
         listed = [] if history is None else self.segments.append(history)
         last, previous = (self.path / FOLDER / f"{name}.pt" for name in ("last", "previous"))
         save_checkpoint(last, {**extra, "segments": listed, **state}, keep=previous)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agent_gym.storage.run import Run
 from agent_gym.storage.segments import History
+from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.progress import Progress
 from agent_gym.training.signals import StopSignal
 
@@ -62,6 +63,7 @@ def train(
     progress: Progress,
     stop: StopSignal,
     record: Callable[[int], None],
+    callbacks: Callbacks,
     *,
     eval_every: int,
     checkpoint_every: int,
@@ -83,19 +85,24 @@ def train(
     while agent.steps < agent.total_steps and not stop:
         started = time.perf_counter()
         rollout = agent.collect()
+        callbacks.at("on_rollout", rollout)
         meter.add(rollout, agent.update())
+        if callbacks.take("stop"):
+            agent.total_steps = agent.steps
         finished = agent.steps >= agent.total_steps
         clock["wall_time"] += time.perf_counter() - started
         meter.seconds += time.perf_counter() - started
 
-        save = checkpoint_due(agent.steps) or finished
+        save = checkpoint_due(agent.steps) or finished or callbacks.take("checkpoint")
         if log_due(agent.steps) or save:
             scalars = meter.read(agent.steps)
             run.log(scalars, agent.steps)
             progress.show(agent.steps, scalars)
-        if eval_due(agent.steps) or finished:
+            callbacks.at("on_update", scalars)
+        if eval_due(agent.steps) or finished or callbacks.take("evaluation"):
             score, scalars = evaluate()
             run.log(scalars, agent.steps)
+            callbacks.at("on_evaluation", scalars)
             if score >= clock["best"]:
                 clock["best"] = score
                 run.save_best({"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
@@ -107,6 +114,7 @@ def train(
             if finished or stop or started - saved >= pause:
                 run.save_last({"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict()}, agent.history)
                 saved = time.perf_counter()
+                callbacks.at("on_checkpoint")
             clock["wall_time"] += time.perf_counter() - started
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from agent_gym.storage.provenance import differences, replace_generators, surrou
 from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
+from agent_gym.training.callbacks import CallbackFailed, Callbacks
 from agent_gym.training.loop import Every, Meter, Trainee, train
 from agent_gym.training.progress import Progress, print_config, print_result
 from agent_gym.training.signals import StopSignal
@@ -76,12 +77,24 @@ class Session:
     """Told the file for failures of environments, before the trainee begins."""
     layers: Callable[[], str] = lambda: ""
     """The network as a table of its layers, for a tracker."""
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    """What a program of the user's does on the way."""
+    extra: dict = field(default_factory=dict)
+    """Plain data and tensors that every checkpoint holds beside the trainee."""
     recoverable: tuple[type[Exception], ...] = ()
     """Failures of the outside world that leave the trainee's state good: it is saved before they go on."""
 
 
-def run_session(session: Session, run: Run | None, device: torch.device) -> int:
-    """Train (on from where `run` is, if given), evaluate, save, print. Returns the exit code."""
+class Ending(NamedTuple):
+    """How a session ended: the exit code, the run directory, and what result.json holds (None if it was stopped)."""
+
+    code: int
+    path: Path
+    result: dict | None = None
+
+
+def run_session(session: Session, run: Run | None, device: torch.device) -> Ending:
+    """Train (on from where `run` is, if given), evaluate, save, print."""
     config = session.config
     require_tracker(config["track"])
     if run is not None:
@@ -95,14 +108,14 @@ def run_session(session: Session, run: Run | None, device: torch.device) -> int:
         return tracked(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
 
 
-def tracked(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> int:
+def tracked(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> Ending:
     """`train_and_score`, followed by the tracker that --track names."""
     if session.config["track"] != "none":
         run.write_text("model_summary.txt", session.layers() + "\n")
     with Tracking(run.path, session.config) as tracking:
-        code = train_and_score(session, run, clock, meter, device)
-        tracking.ending = "stopped" if code else "finished"
-    return code
+        ending = train_and_score(session, run, clock, meter, device)
+        tracking.ending = "stopped" if ending.code else "finished"
+    return ending
 
 
 def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter]:
@@ -133,9 +146,10 @@ def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter
     return clock, meter
 
 
-def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> int:
-    """Train the trainee as it is, then evaluate, save and print. Returns the exit code."""
+def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> Ending:
+    """Train the trainee as it is, then evaluate, save and print."""
     trainee, config, path = session.trainee, session.config, run.path
+    run.extra = session.extra
     if not config["quiet"]:
         print_config(f"{session.name} on {session.subject}", config, [*session.notes, f"run directory {path}"])
 
@@ -143,6 +157,7 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
     progress = Progress(trainee.total_steps, session.headline, quiet=config["quiet"], start=trainee.steps)
     with StopSignal() as stop, progress:
         try:
+            session.callbacks.begin(trainee, run)
             train(
                 trainee,
                 run,
@@ -150,6 +165,7 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
                 progress,
                 stop,
                 recorder(session, run),
+                session.callbacks,
                 eval_every=session.eval_every or tenth,
                 checkpoint_every=session.checkpoint_every or tenth,
                 log_every=max(trainee.total_steps // 200, 1),
@@ -157,13 +173,13 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
                 clock=clock,
                 meter=meter,
             )
-        except session.recoverable:
+        except (*session.recoverable, CallbackFailed):
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
             print(f"saved at step {trainee.steps:,}; go on with: python train.py --resume {path}", file=sys.stderr)
             raise
     if stop and trainee.steps < trainee.total_steps:
         print(f"stopped at step {trainee.steps:,} and saved; go on with: python train.py --resume {path}")
-        return stop.exit_code
+        return Ending(stop.exit_code, path)
 
     trainee.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
     conclusion = session.conclude()
@@ -173,10 +189,12 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
         "steps_per_second": trainee.steps / max(clock["wall_time"], 1e-9),
     }
     run.log_images(conclusion.images, trainee.steps)
-    run.finish(timing | conclusion.fields, conclusion.tag, conclusion.score, trainee.steps)
+    result = timing | conclusion.fields
+    run.finish(result, conclusion.tag, conclusion.score, trainee.steps)
+    session.callbacks.at("on_end")
     commands = [(c.format(run=path, steps=2 * trainee.steps), purpose) for c, purpose in session.commands]
     print_result(conclusion.text, timing, commands)
-    return 0
+    return Ending(0, path, result)
 
 
 def recorder(session: Session, run: Run) -> Callable[[int], None]:

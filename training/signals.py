@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 
 class StopSignal:
@@ -13,7 +14,9 @@ class StopSignal:
         self.received = 0
 
     def __enter__(self) -> StopSignal:
-        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        main = threading.current_thread() is threading.main_thread()  # no other can listen
+        both = (signal.SIGINT, signal.SIGTERM) if main else ()
+        self._previous = {number: signal.signal(number, self._handle) for number in both}
         return self
 
     def __exit__(self, *exc: object) -> None:

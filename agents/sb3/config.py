@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gymnasium import spaces
 
@@ -66,6 +66,16 @@ class SB3Config(AgentConfig):
                 f"expected one of {', '.join(['PPO', 'A2C', 'RecurrentPPO', 'TRPO', *others])}"
             )
 
+    @classmethod
+    def preset(cls, agent: str, env_id: str, action_space: Any, given: dict) -> tuple[str, dict]:
+        """The Zoo's settings as fields of this class. Raises UserError for an unknown algorithm."""
+        algo = given.get("algo", cls.algo)
+        cls(algo=algo)
+        label, settings = zoo_preset(algo, env_id)
+        rest = {name: value for name, value in settings.items() if name not in OWN_FLAGS}
+        fields = {"total_steps": settings["n_timesteps"], "num_envs": settings.get("n_envs", 1)}
+        return label, fields | {"algo": algo, "zoo_kwargs": json.dumps(rest)}
+
     def settings(self) -> dict:
         """The Zoo's settings with the user's over them. Raises UserError."""
         return self._json("zoo_kwargs") | self.own_settings()
@@ -89,12 +99,3 @@ class SB3Config(AgentConfig):
         if not isinstance(value, dict):
             raise UserError(f"{flag} {short(text)} is not a JSON object: write it like '{{\"gamma\": 0.98}}'")
         return value
-
-
-def sb3_preset(algo: str, env_id: str) -> tuple[str, dict]:
-    """The Zoo's settings as fields of SB3Config, and what to call them. Raises UserError for an unknown algorithm."""
-    SB3Config(algo=algo)
-    label, settings = zoo_preset(algo, env_id)
-    rest = {name: value for name, value in settings.items() if name not in OWN_FLAGS}
-    fields = {"total_steps": settings["n_timesteps"], "num_envs": settings.get("n_envs", 1)}
-    return label, fields | {"algo": algo, "zoo_kwargs": json.dumps(rest)}

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
-
-from agent_gym.agents.sb3 import zoo_off_policy as off_policy
-from agent_gym.agents.sb3 import zoo_on_policy as on_policy
+from functools import cache
+from pathlib import Path
 
 ALGORITHMS = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG")
 CONTRIB = ("TQC", "QRDQN", "TRPO", "ARS", "CrossQ", "MaskablePPO", "RecurrentPPO")
 
-ZOO: dict[str, on_policy.Table] = {
-    "PPO": on_policy.PPO,
-    "A2C": on_policy.A2C,
-    "DQN": off_policy.DQN,
-    "SAC": off_policy.SAC,
-    "TD3": off_policy.TD3,
-    "DDPG": off_policy.DDPG,
-    "TQC": off_policy.TQC,
-    "QRDQN": off_policy.QRDQN,
-    "TRPO": on_policy.TRPO,
-    "ARS": on_policy.ARS,
-    "CrossQ": off_policy.CROSSQ,
-    # The Zoo has none for it; it is PPO but for the masks, on discrete actions.
-    "MaskablePPO": on_policy.same(on_policy.PPO, "default atari CartPole-v1 Acrobot-v1 MountainCar-v0 LunarLander-v3"),
-    "RecurrentPPO": on_policy.RECURRENT_PPO,
-}
+# The Zoo has none for MaskablePPO; it is PPO but for the masks, on discrete actions.
+OF_PPO = ("default", "atari", "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3")
+
+
+@cache
+def zoo(algo: str) -> dict[str, dict]:
+    """What RL Baselines3 Zoo publishes for an algorithm, by environment.
+
+    Source of all figures in zoo.json: github.com/DLR-RM/rl-baselines3-zoo, hyperparams/*.yml at commit 22e3ff2 (MIT
+    licence).
+    """
+    tables = json.loads(Path(__file__).with_name("zoo.json").read_text("utf-8"))
+    return {env: tables["PPO"][env] for env in OF_PPO} if algo == "MaskablePPO" else tables[algo]
+
 
 _MUJOCO = re.compile(
     r"(HalfCheetah|Ant|Hopper|Walker2d|Humanoid|HumanoidStandup|Swimmer|Reacher|Inverted(Double)?Pendulum)-v\d+"
@@ -40,7 +38,7 @@ def zoo_preset(algo: str, env_id: str) -> tuple[str, dict]:
     observation space. MuJoCo ids of any version take the version that the Zoo tuned; ALE/ ids take "atari",
     without the Zoo's env wrappers.
     """
-    table = ZOO[algo]
+    table = zoo(algo)
     name = "atari" if env_id.startswith("ALE/") else re.split("[/:]", env_id)[-1]
     if name not in table and _MUJOCO.fullmatch(name):
         stem = name.partition("-v")[0] + "-v"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
+from gymnasium import spaces
+
+from agent_gym.agents import presets
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, RunSettings
@@ -80,6 +84,11 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_env_kwargs(self.env_kwargs)
+
+    @classmethod
+    def preset(cls, agent: str, env_id: str, action_space: Callable[[], spaces.Space], given: dict) -> tuple[str, dict]:
+        """Settings of `agent` for an environment, and what to call them; `given` are those that the user has set."""
+        return presets.find(agent, env_id, action_space)
 
     def make_kwargs(self, is_atari: bool) -> dict:
         """All arguments of the environment. Raises UserError."""

@@ -119,6 +119,7 @@ class ArrayVectorEnv(VectorEnv):
         self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str, spec: EnvSpec | None
     ):
         self.id, self.num_envs, self.device = env_id, num_envs, torch.device(device)
+        self.raw = (obs_space, action_space)
         self.layout = ObsLayout(obs_space)
         self.obs_space, self.action_space = self.layout.space, canonical_action(action_space)
         self.decode = action_decoder(action_space, num_envs)
@@ -126,6 +127,10 @@ class ArrayVectorEnv(VectorEnv):
         self.recovery = Recovery(env_id)
         self.steps = 0
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
+
+    @property
+    def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
+        return self.raw
 
     @abstractmethod
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:

@@ -1,0 +1,36 @@
+"""The command: agent-gym train | evaluate | list | runs …; also python -m agent_gym."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "train": ("train", "train an agent or a task: agent-gym train ppo --env CartPole-v1"),
+    "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
+    "list": ("listing", "agents, tasks, environments and presets"),
+    "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if sys.path[:1] != [""]:
+        sys.path.insert(
+            0, ""
+        )  # modules of the user's lie in the current folder: --env module:Id, --encoder module:Class
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__ + "\n\n" + "\n".join(f"  {name:<10} {purpose}" for name, (_, purpose) in COMMANDS.items()))
+        return 0
+    if argv[0] not in COMMANDS:
+        from agent_gym.ground.errors import nearest
+
+        known = ", ".join(COMMANDS)
+        print(f"error: {argv[0]!r} is no command: expected one of {known}{nearest(argv[0], COMMANDS)}", file=sys.stderr)
+        return 2
+    return import_module(f"agent_gym.{COMMANDS[argv[0]][0]}").main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

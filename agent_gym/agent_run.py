@@ -1,0 +1,178 @@
+"""An agent's run put together: environments, agent, scores and films around the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agent_gym.agents import agent_class, others_for
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
+from agent_gym.envs.adapters.space_data import space_data
+from agent_gym.envs.failures import ErrorLog
+from agent_gym.envs.vector import EnvFailure, VectorEnv
+from agent_gym.ground.budget import parameter_budget
+from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.make import has_image
+from agent_gym.nets.summary import summary
+from agent_gym.restore import starting_weights
+from agent_gym.storage.charts import AGENT_CHARTS
+from agent_gym.storage.run import Run
+from agent_gym.training.callbacks import Callbacks
+from agent_gym.training.device import choose_device
+from agent_gym.training.evaluation import EVAL_SEED, Score, play
+from agent_gym.training.session import Conclusion, Ending, Session, run_session
+from agent_gym.viewing.clip import Clip
+from agent_gym.viewing.film import film, prepare_headless
+from agent_gym.viewing.names import action_names
+from agent_gym.viewing.overlay import Stage
+from agent_gym.viewing.player import Show, frame_rate, make_tap
+
+
+class AgentRun:
+    """An agent in its environments, ready to train. `source` is one of agent_gym.sources."""
+
+    def __init__(self, name: str, config: Any, source: Any, run: Run | None = None) -> None:
+        """`run`: the one to go on with. Raises UserError."""
+        self.name, self.config, self.source, self.run = name, config, source, run
+        self.device = choose_device(config.device, native=source.native)
+        torch.set_num_threads(1)  # until worker processes are forked
+        torch.manual_seed(config.seed)
+        self.failures = ErrorLog(config.on_env_error == "restart")
+        self.env = source.training(self.device, self.failures)
+        torch.set_num_threads(config.threads(has_image(self.env.obs_space)))
+        budget = nullcontext() if run is None else parameter_budget(run.state["agent"])
+        with starting_weights(config.encoder_from), budget:
+            refuse_actions(name, self.env)
+            self.agent = agent_class(name)(config, self.env, self.device)
+        if config.log_layers:
+            self.agent.watch_layers()
+        if config.video_every:
+            prepare_headless()
+            make_tap(source.single).close()  # learn now, not in the middle, that pictures cannot be drawn
+
+    def train(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Ending:
+        """Train to the end or until stopped. Raises UserError."""
+        config, agent, env = self.config, self.agent, self.env
+        obs_space, action_space = env.raw_spaces
+        session = Session(
+            name=self.name,
+            subject=self.source.id,
+            group=self.source.id,
+            charts=AGENT_CHARTS,
+            config={"agent": self.name} | self.source.plain(),
+            trainee=agent,
+            evaluate=self.evaluate,
+            conclude=self.conclude,
+            film=self.film,
+            video_every=config.video_every,
+            commands=(
+                ("python evaluate.py {run}", "score it again; --watch opens a window, --video out.mp4 records"),
+                ("tensorboard --logdir runs", "curves"),
+                ("python train.py --resume {run} --total-steps {steps}", "train on"),
+            ),
+            headline="rollout/episode_return",
+            eval_every=config.eval_every,
+            checkpoint_every=config.checkpoint_every,
+            notes=(*notes, f"{env.backend} environments: {env.choice}", hardware(self.device)),
+            log_failures=self.failures.open,
+            layers=self.layers,
+            callbacks=Callbacks(callbacks),
+            extra={"spaces": {"obs": space_data(obs_space), "action": space_data(action_space)}},
+            recoverable=(EnvFailure,),
+        )
+        return run_session(session, self.run, self.device)
+
+    def layers(self) -> str:
+        """The networks layer by layer."""
+        return summary(self.agent.policy.networks(), self.env.obs_space)
+
+    @cached_property
+    def scoring_envs(self) -> dict[int, VectorEnv]:
+        """Environments to play scores in, by their number; made once for the whole run."""
+        return {}
+
+    def score(self, episodes: int, num_envs: int, seed: int) -> Score:
+        """Play episodes; in the training environments, which then begin anew, where there are no others."""
+        policy, source = self.agent.policy, self.source
+        if source.shared:
+            score = play(policy, self.env, episodes, seed=seed, explore=source.samples)
+            self.agent.begin_again()
+            return score
+        count = min(episodes, num_envs)
+        if count not in self.scoring_envs:
+            self.scoring_envs[count] = source.scoring(count, self.device, self.failures)
+        return play(policy, self.scoring_envs[count], episodes, seed=seed, explore=source.samples)
+
+    def evaluate(self) -> tuple[float, dict[str, float]]:
+        """In the course of training: a score and scalars under full tags."""
+        result = self.score(20, 20, self.config.seed)
+        mean = float(result.returns.mean())
+        return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
+
+    def conclude(self) -> Conclusion:
+        """The final evaluation, with the best weights."""
+        result = self.score(self.config.eval_episodes, 25, EVAL_SEED)
+        fields = {"env": self.source.id, "agent": self.name} | result.summary()
+        return Conclusion(fields, "final/episode_return", fields["return_mean"], result.text())
+
+    def film(self, path: Path) -> Clip | None:
+        """Record an episode; None where its environment failed and that is let be."""
+        tap = make_tap(self.source.single)
+        filmed = SyncEnv([tap], self.source.id, self.device)
+        filmed.recovery.report = self.failures
+        try:
+            stage = Stage(self.source.id, tap.action_space, action_names(tap, tap.action_space))
+            stage.subtitle = f"step {self.agent.steps:,}"
+            show = Show(self.agent.policy, filmed, [tap], stage, seed=self.config.seed, episodes=1)
+            clip = Clip(frame_rate(tap))
+            film(show, path, frame_rate(tap), clip, quiet=True)
+            return clip
+        except EnvFailure:
+            if self.config.on_env_error == "stop":
+                raise
+            return None
+        finally:
+            filmed.close()
+
+    def close(self) -> None:
+        """Give back the environments, but for those that a program has handed over."""
+        for env in (*self.scoring_envs.values(), *(() if self.source.shared else (self.env,))):
+            env.close()
+
+
+def refuse_actions(name: str, env: VectorEnv) -> None:
+    """Name the agents that can, where `name` cannot take an environment's actions. Raises UserError."""
+    kinds = agent_class(name).action_spaces
+    if not isinstance(env.action_space, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise UserError(
+            f"{name} cannot act in {env.action_space} of {env.id}: expected {expected}; "
+            f"{', '.join(others_for(env.action_space, name))} can"
+        )
+
+
+def hardware(device: torch.device) -> str:
+    return f"device {device}, {torch.get_num_threads()} thread(s)"
+
+
+def train_agent(
+    name: str,
+    config: Any,
+    source: Any,
+    run: Run | None = None,
+    notes: Iterable[str] = (),
+    callbacks: Iterable[Any] = (),
+    prepare: Callable[[Any], None] = lambda agent: None,
+) -> tuple[Ending, Any]:
+    """Build everything and train; the ending and the policy with its best weights. `prepare` may set first weights."""
+    made = AgentRun(name, config, source, run)
+    try:
+        prepare(made.agent)
+        return made.train(notes, callbacks), made.agent.policy
+    finally:
+        made.close()

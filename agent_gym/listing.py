@@ -1,0 +1,55 @@
+"""What there is: agent-gym list [--json]."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from agent_gym.agents import AGENTS, config_class
+from agent_gym.agents.presets import table
+from agent_gym.messages import reported
+from agent_gym.tasks import TASKS
+from agent_gym.tasks import config_class as task_config
+
+
+@dataclass(frozen=True)
+class ListConfig:
+    """Agents, tasks, environments and presets."""
+
+    json: bool = False
+    """Print one JSON object."""
+
+
+@reported
+def main(argv: list[str]) -> int:
+    args = tyro.cli(ListConfig, args=argv, prog="agent-gym list")
+    found = catalogue()
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for title, entries in found.items():
+        print(title)
+        width = max(map(len, entries), default=0)
+        for name, what in entries.items():
+            print(f"  {name:<{width}}  {what if isinstance(what, str) else ', '.join(what)}")
+        print()
+    return 0
+
+
+def catalogue() -> dict[str, dict[str, Any]]:
+    """Agents and tasks with a line each, our environments, and the environments that have presets, by agent."""
+    from agent_gym.envs.make import NATIVE
+
+    return {
+        "agents": {name: _first_line(config_class(name)) for name in AGENTS},
+        "tasks": {name: _first_line(task_config(name)) for name in TASKS},
+        "environments": dict.fromkeys(NATIVE, "native tensor environment"),
+        "presets": {name: list(table(name)["env"]) for name in AGENTS if table(name).get("env")},
+    }
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]

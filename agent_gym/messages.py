@@ -1,0 +1,30 @@
+"""What goes wrong, as one line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+from agent_gym.ground.errors import SMALLER, UserError, one_line, out_of_memory
+
+
+def reported(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """A command whose UserErrors, and memory that there is not, end it with one line and code 2; Ctrl-C with 130."""
+
+    @wraps(main)
+    def run(argv: list[str]) -> int:
+        try:
+            return main(argv)
+        except UserError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return 2
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            print(f"error: not enough memory ({one_line(error, 160)}): {SMALLER}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 130
+
+    return run

@@ -1,0 +1,116 @@
+"""Actions for observations as environments give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from agent_gym.envs.adapters.spaces import ObsLayout, action_decoder, map_obs
+from agent_gym.ground.errors import UserError
+
+
+class Predictor:
+    """A policy behind the spaces of its environment: raw observations in, raw actions out.
+
+    One observation gives one action, a batch of B (an axis in front of every array) a batch of them.
+    """
+
+    def __init__(self, policy: Any, raw_spaces: tuple[spaces.Space, spaces.Space], seed: int) -> None:
+        self.policy, (self.obs_space, self.action_space) = policy, raw_spaces
+        self.layout = ObsLayout(self.obs_space)
+        self.generator = torch.Generator(policy.device).manual_seed(seed)
+        self.decoders: dict[int, Any] = {}
+        self.first = torch.ones(1, dtype=torch.bool, device=policy.device)
+        self.later = torch.zeros(1, dtype=torch.bool, device=policy.device)
+        self.empty = policy.initial_state(1)
+        leaf = self.layout.leaves[0]
+        self.plain = leaf if len(self.layout.leaves) == 1 and leaf.path == () and leaf.dtype == np.float32 else None
+        policy.eval()
+
+    def predict(self, obs: Any, state: Any, episode_start: Any, deterministic: bool) -> tuple[Any, Any]:
+        """See agent_gym.agent.Agent.predict. Raises UserError for an observation of another shape or type."""
+        plain = self.plain
+        if plain is not None and type(obs) is np.ndarray and obs.shape == plain.raw_shape and obs.dtype == np.float32:
+            tensor, batched = torch.from_numpy(obs.reshape(1, *plain.shape)), False
+        else:
+            tensor, batched = self._tensors(obs)
+        count = 1 if not batched else _length(tensor)
+        memory, reset = self._memory(state, episode_start, count)
+        action, memory, _ = self.policy.act(
+            tensor, memory, reset, explore=not deterministic, generator=None if deterministic else self.generator
+        )
+        if count not in self.decoders:
+            self.decoders[count] = action_decoder(self.action_space, count)
+        decoded = self.decoders[count](action)
+        state = memory.cpu().numpy() if self.policy.state_dim else None
+        if batched:
+            return decoded, state
+        single = decoded[0]
+        return (int(single) if isinstance(self.action_space, spaces.Discrete) else single), state
+
+    def inspect(self, obs: Any, state: Any, episode_start: Any) -> dict[str, np.ndarray]:
+        """What the policy shows of itself, without the batch's axis for one observation."""
+        tensor, batched = self._tensors(obs)
+        seen = self.policy.inspect(tensor, *self._memory(state, episode_start, _length(tensor)))
+        arrays = {name: part.cpu().numpy() for name, part in seen.items()}
+        return arrays if batched else {name: part[0] for name, part in arrays.items()}
+
+    def _memory(self, state: Any, episode_start: Any, count: int) -> tuple[Tensor, Tensor]:
+        """The memory [count, state_dim] and whether an episode starts, [count]."""
+        if state is None:
+            memory = self.empty if count == 1 else self.policy.initial_state(count)
+            reset = self.first if count == 1 else self.first.expand(count)
+        else:
+            memory = torch.as_tensor(np.asarray(state, np.float32)).to(self.first.device)
+            if memory.shape != (count, self.policy.state_dim):
+                wanted = (count, self.policy.state_dim)
+                raise UserError(f"state of shape {tuple(memory.shape)}: expected {wanted}, as predict gave it")
+            reset = self.later if count == 1 else self.later.expand(count)
+        if episode_start is not None:
+            starts = torch.as_tensor(np.asarray(episode_start, np.bool_)).to(self.first.device)
+            if starts.numel() not in (1, count):
+                raise UserError(f"episode_start of {starts.numel()} values for {count} observations: expected one each")
+            reset = reset | starts.flatten()
+        return memory, reset
+
+    def _tensors(self, obs: Any) -> tuple[Any, bool]:
+        """The observations [B, ...] on the policy's device, and whether they came as a batch. Raises UserError."""
+        for lead in self._leads(obs):
+            try:
+                arrays = [leaf.take(obs, lead, copy=True) for leaf in self.layout.leaves]
+            except ValueError as error:
+                raise UserError(f"{error}: expected {self.obs_space}, or a batch of it") from None
+            arrays = arrays if lead else [array[None] for array in arrays]
+            on_device = map_obs(lambda part: part.to(self.policy.device), self.layout.tensors(arrays))
+            return on_device, bool(lead)
+        raise UserError(
+            f"the observation is {_describe(obs)}: expected {self.obs_space}, or a batch of it with an axis in front"
+        )
+
+    def _leads(self, obs: Any) -> list[tuple[int, ...]]:
+        """The leading axes with which the observation fits its space."""
+        leaf = self.layout.leaves[0]
+        value = obs
+        try:
+            for key in leaf.path:
+                value = value[key]
+            shape = np.shape(value)
+        except (KeyError, IndexError, TypeError, ValueError):
+            return []
+        rank = len(leaf.raw_shape)
+        if shape == leaf.raw_shape:
+            return [()]
+        return [shape[:1]] if len(shape) == rank + 1 and shape[1:] == leaf.raw_shape and shape[0] else []
+
+
+def _length(obs: Any) -> int:
+    return _length(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
+
+
+def _describe(obs: Any) -> str:
+    shape = getattr(obs, "shape", None)
+    return f"a {type(obs).__name__}" if shape is None else f"of shape {tuple(shape)}"

@@ -1,0 +1,53 @@
+"""Going on with a run: its settings with what is to be different, checked before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent_gym.envs.origin import check_origin
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import flag
+from agent_gym.restore import check_num_envs, restore_config
+from agent_gym.storage.run import Run
+
+END = {"agent": "total_steps", "task": "epochs"}
+OF_AGENTS = {"total_steps": "--epochs", "on_env_error": ""}
+
+
+class Resumed(NamedTuple):
+    """A run to go on with; the caller closes `run`."""
+
+    kind: str
+    """agent or task"""
+    name: str
+    config: Any
+    run: Run
+
+
+def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> Resumed:
+    """The run in `path` with other settings where `changes` has them. Raises UserError and leaves it as it was.
+
+    `given_env`: the environment comes from a program and not from the run's settings.
+    """
+    run = Run.reopen(path)
+    try:
+        stored = dict(run.state["config"])
+        kind = "task" if "task" in stored else "agent"
+        name = stored.pop(kind, None)
+        if kind == "task":
+            for setting in ("total_steps", "on_env_error"):
+                if setting in changes:
+                    hint = f": expected {flag(END[kind])}" if setting == "total_steps" else ", which has no environment"
+                    raise UserError(f"{flag(setting)} does not fit {name}{hint}")
+        elif "epochs" in changes:
+            raise UserError(f"--epochs does not fit {name}: expected --total-steps")
+        config = restore_config(kind, name, stored | {"run_dir": str(path)} | changes)
+        if kind == "agent":
+            if not given_env:
+                check_origin(config.env, path)
+            check_num_envs(config, run.state["agent"])
+    except BaseException:
+        run.close()
+        raise
+    return Resumed(kind, name, config, run)

@@ -1,0 +1,117 @@
+"""A table of runs: agent-gym runs [DIR] [--sort FIELD] [--json]."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from agent_gym.ground.errors import UserError
+from agent_gym.messages import reported
+
+BOOKKEEPING = ("run_dir", "quiet", "summary", "env", "seed", "agent", "task", "num_threads", "device")
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    """The runs in a folder, the best first."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    """Where to look, at any depth."""
+    sort: Literal["score", "steps", "seconds", "name"] = "score"
+    """What to sort by; score goes by environment or task first."""
+    json: bool = False
+    """Print a JSON list."""
+
+
+@reported
+def main(argv: list[str]) -> int:
+    args = tyro.cli(RunsConfig, args=argv, prog="agent-gym runs")
+    rows = find_runs(args.folder)
+    order = {
+        "score": lambda row: (row["on"], -(row["score"] if row["score"] is not None else float("-inf"))),
+        "steps": lambda row: -(row["steps"] or 0),
+        "seconds": lambda row: -(row["seconds"] or 0.0),
+        "name": lambda row: row["run"],
+    }
+    rows.sort(key=order[args.sort])
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
+    return 0
+
+
+def find_runs(folder: Path) -> list[dict[str, Any]]:
+    """What is known of each run below `folder`. Raises UserError where there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: give the one that your runs are in, such as runs")
+    rows = [row for path in sorted(folder.rglob("config.json")) if (row := describe(path.parent, folder)) is not None]
+    differing = _differing([row["settings"] for row in rows])
+    for row in rows:
+        row["settings"] = {name: value for name, value in row["settings"].items() if name in differing}
+    return rows
+
+
+def describe(run: Path, folder: Path) -> dict[str, Any] | None:
+    """A run as a row; None for a folder that is none."""
+    config = _read(run / "config.json")
+    if config is None or not ("agent" in config or "task" in config) or not (run / "checkpoints").is_dir():
+        return None
+    result = _read(run / "result.json") or {}
+    score, interval = result.get("return_mean"), result.get("return_ci95")
+    if "metrics" in result and isinstance(result["metrics"], dict):
+        wanted = ("accuracy", "r2", "mse", "loss")
+        name = next((name for name in wanted if name in result["metrics"]), None)
+        score = result["metrics"].get(name)
+    return {
+        "run": str(run.relative_to(folder)) if run != folder else str(run),
+        "who": config.get("agent") or config.get("task"),
+        "on": config.get("env") or config.get("data") or config.get("task") or "",
+        "seed": config.get("seed"),
+        "score": score if isinstance(score, int | float) else None,
+        "interval": interval,
+        "steps": result.get("total_steps"),
+        "seconds": result.get("wall_time"),
+        "settings": {name: value for name, value in config.items() if name not in BOOKKEEPING},
+    }
+
+
+def _differing(settings: list[dict]) -> set[str]:
+    """Names of the settings that are not the same everywhere."""
+    names = set().union(*settings) if settings else set()
+    return {name for name in names if len({json.dumps(each.get(name)) for each in settings}) > 1}
+
+
+def _read(path: Path) -> dict | None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The rows as a table; unfinished runs have no score."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "who", "on", "seed", "score", "95 %", "steps", "seconds", "settings that differ")
+    for row in rows:
+        interval = row["interval"]
+        table.add_row(
+            row["run"],
+            row["who"],
+            row["on"],
+            str(row["seed"]),
+            "–" if row["score"] is None else f"{row['score']:.4g}",
+            f"{interval[0]:.4g} to {interval[1]:.4g}" if isinstance(interval, list) and len(interval) == 2 else "",
+            "–" if row["steps"] is None else f"{row['steps']:,}",
+            "–" if row["seconds"] is None else f"{row['seconds']:.1f}",
+            " ".join(f"{name}={value}" for name, value in row["settings"].items()),
+        )
+    console = Console(highlight=False)
+    console.print(table if rows else "no runs here")

@@ -1,0 +1,150 @@
+"""Where an agent's environments come from: an id, or what a program hands over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import gymnasium
+import torch
+
+from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.failures import Recovery
+from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError, one_line
+
+
+class NamedSource:
+    """Environments by their id, as the settings name them. Raises UserError where they cannot be made."""
+
+    shared = False
+    """Scores are played in the environments that are learned from, because there are no others."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config, self.id = config, config.env
+        self.samples = is_atari(config.env)
+        """Scores are played with drawn actions."""
+        self.kwargs = config.make_kwargs(self.samples)
+        self.native = native_core(config.env, self.kwargs) is not None
+
+    def training(self, device: torch.device, report: Callable) -> VectorEnv:
+        """The environments to learn from."""
+        return self._make(self.config.num_envs, device, report, backend=self.config.backend, training=True)
+
+    def scoring(self, num_envs: int, device: torch.device, report: Callable) -> VectorEnv:
+        """Environments to play scores in."""
+        return self._make(num_envs, device, report, backend=scoring_backend(self.id))
+
+    def single(self, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment of Gymnasium's kind, for pictures."""
+        return make_single(self.id, self.kwargs, render_mode)
+
+    def plain(self) -> dict:
+        """The settings as plain data, to be stored."""
+        return self.config.plain(self.samples)
+
+    def _make(self, num_envs: int, device: torch.device, report: Callable, **options: Any) -> VectorEnv:
+        config = self.config
+        common = {"env_kwargs": self.kwargs, "device": device, "seed": config.seed, "on_error": config.on_env_error}
+        return make_env(self.id, num_envs, report=report, **common, **options)
+
+
+class GivenSource:
+    """Environments from a class, a function without arguments, or objects: what Python programs have.
+
+    A `gymnasium.Env` or `gymnasium.vector.VectorEnv` that is handed over is never closed. Where its own record
+    (`env.spec`) can make it again, scores are played in new ones, otherwise in itself between two rollouts.
+    """
+
+    samples, native = False, False
+
+    def __init__(self, given: Any, config: AgentConfig) -> None:
+        self.config, self.id, self.given = config, config.env, given
+        self.maker = maker_of(given)
+        self.shared = self.maker is None
+        self.vector = given if isinstance(given, gymnasium.vector.VectorEnv) else None
+
+    def training(self, device: torch.device, report: Callable) -> VectorEnv:
+        config = self.config
+        if self.vector is not None:
+            env = VectorAdapter(self.vector, self.id, device)
+        elif isinstance(self.given, gymnasium.Env):
+            env = SyncEnv([self.given], self.id, device, self.maker)
+        else:
+            env = SyncEnv([self._made() for _ in range(config.num_envs)], self.id, device, self._made)
+        return self._watched(env, report, "handed over")
+
+    def scoring(self, num_envs: int, device: torch.device, report: Callable) -> VectorEnv:
+        made = [self._made() for _ in range(num_envs)]
+        return self._watched(SyncEnv(made, self.id, device, self._made), report, "handed over")
+
+    def single(self, render_mode: str | None = None) -> gymnasium.Env:
+        if self.maker is None:
+            if render_mode is None or getattr(self.given, "render_mode", None) == render_mode:
+                return self.given
+            raise UserError(
+                f"{self.id} was handed over without pictures: make it with render_mode={render_mode!r} first"
+            )
+        if render_mode is None:
+            return self._made()
+        try:
+            return self.maker(render_mode=render_mode)
+        except TypeError:
+            return self._made()
+
+    def plain(self) -> dict:
+        return {name: value for name, value in asdict(self.config).items() if name != "atari"}
+
+    def _made(self) -> gymnasium.Env:
+        try:
+            env = self.maker()
+        except Exception as error:  # whatever a user's class raises
+            raise UserError(f"{self.id} could not be made ({type(error).__name__}: {one_line(error, 200)})") from error
+        if not isinstance(env, gymnasium.Env):
+            raise UserError(f"env gave {type(env).__name__}: expected a gymnasium.Env")
+        return env
+
+    def _watched(self, env: VectorEnv, report: Callable, choice: str) -> VectorEnv:
+        env.choice = choice
+        env.recovery = Recovery(self.id, self.config.on_env_error == "restart" and self.maker is not None, report)
+        return env
+
+
+def maker_of(given: Any) -> Callable[..., gymnasium.Env] | None:
+    """What makes another environment like `given`; None where nothing can. Raises UserError for what is none."""
+    if isinstance(given, gymnasium.vector.VectorEnv):
+        return None
+    if isinstance(given, gymnasium.Env):
+        spec = given.spec
+        if spec is None or spec.entry_point is None:
+            return None
+        return partial(gymnasium.make, spec, disable_env_checker=True)
+    if callable(given):
+        return given
+    raise UserError(
+        f"env {type(given).__name__}: expected an id, a class, a function without arguments, a gymnasium.Env or a "
+        "gymnasium.vector.VectorEnv"
+    )
+
+
+def name_of(given: Any) -> str:
+    """What an environment that is handed over is called."""
+    if isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv):
+        spec = given.spec
+        return spec.id if spec is not None else type(given.unwrapped).__name__
+    return getattr(given, "__name__", type(given).__name__)
+
+
+def plain_kwargs(value: Any) -> str | None:
+    """Arguments of an environment as the JSON of --env-kwargs; None where they are no JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return None

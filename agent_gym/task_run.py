@@ -1,0 +1,84 @@
+"""A task's run put together: data, network and scores around the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from agent_gym.agent_run import hardware
+from agent_gym.nets.summary import summary
+from agent_gym.restore import starting_weights
+from agent_gym.storage.charts import TASK_CHARTS
+from agent_gym.storage.run import Run
+from agent_gym.tasks import load_task, task_class
+from agent_gym.training.callbacks import Callbacks
+from agent_gym.training.device import choose_device
+from agent_gym.training.session import Conclusion, Ending, Session, run_session
+
+
+def make_task(name: str, config: Any, run: Run | None, device: torch.device) -> Any:
+    """The task with its data, and with the weights of `run` if there is one. Raises UserError."""
+    torch.set_num_threads(config.num_threads or 1)
+    torch.manual_seed(config.seed)
+    with starting_weights(config.encoder_from):
+        if run is None:
+            task = task_class(name)(config, device)
+        else:
+            task = load_task(name, config, run.state["agent"].get("model"), device)
+    if config.log_layers:
+        task.watch_layers()
+    return task
+
+
+def train_task(
+    name: str, config: Any, run: Run | None = None, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()
+) -> tuple[Ending, Any]:
+    """Load the data, build the network and train; the ending and the task with its best weights."""
+    device = choose_device(config.device, native=name in ("digits", "series"))
+    task = make_task(name, config, run, device)
+    return run_task(task, name, config, device, run, notes, callbacks), task
+
+
+def run_task(
+    task: Any,
+    name: str,
+    config: Any,
+    device: torch.device,
+    run: Run | None = None,
+    notes: Iterable[str] = (),
+    callbacks: Iterable[Any] = (),
+) -> Ending:
+    """Train a task that is made already."""
+    layers = summary(task.model, task.model.spec.space())
+
+    def conclude() -> Conclusion:
+        metrics = task.test()
+        score = metrics[task.headline]
+        fields = {"task": name, "metrics": metrics}
+        return Conclusion(fields, f"test/{task.headline}", score, task.report(metrics), task.images())
+
+    session = Session(
+        name=name,
+        subject=task.subject,
+        group=name if task.subject == "bundled" else task.subject,
+        charts=TASK_CHARTS,
+        config={"task": name} | asdict(config),
+        trainee=task,
+        evaluate=task.evaluate,
+        conclude=conclude,
+        commands=(
+            ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict; without flags: score again"),
+            ("tensorboard --logdir runs", "curves and pictures"),
+            (f"python train.py --resume {{run}} --epochs {2 * task.epochs}", "train on"),
+        ),
+        headline="train/loss",
+        eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
+        checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
+        notes=(*notes, *task.data.notes, hardware(device), layers),
+        layers=lambda: layers,
+        callbacks=Callbacks(callbacks),
+    )
+    return run_session(session, run, device)
