@@ -17,9 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if sys.path[:1] != [""]:
-        sys.path.insert(
-            0, ""
-        )  # modules of the user's lie in the current folder: --env module:Id, --encoder module:Class
+        sys.path.insert(0, "")  # for modules of the user: --env module:Id, --encoder module:Class
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__ + "\n\n" + "\n".join(f"  {name:<10} {purpose}" for name, (_, purpose) in COMMANDS.items()))
         return 0
