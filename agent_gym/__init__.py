@@ -21,6 +21,9 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
 _HOMES = {
     **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "SB3", "Agent", "load"), "agent"),
     **dict.fromkeys(("evaluate", "make_env"), "functions"),
+    **dict.fromkeys(("Model", "History", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
+    **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),
+    "fit": "fitting",
     "UserError": "ground.errors",
 }
 __all__ = [*sorted(_HOMES)]

@@ -17,7 +17,7 @@ from agent_gym.predicting import Predictor
 from agent_gym.presets import preset
 from agent_gym.saved import Saved, open_saved
 from agent_gym.saved import save as write_saved
-from agent_gym.sources import GivenSource, NamedSource, name_of, plain_kwargs
+from agent_gym.sources import GivenSource, NamedSource, maker_of, name_of, plain_kwargs
 
 
 class Agent:
@@ -52,6 +52,7 @@ class Agent:
                 self.name, settings_class, {k: v for k, v in settings.items() if isinstance(v, str)}
             )
         else:
+            maker_of(env)  # refuses what is no environment
             self._given = env
             settings["env"] = name_of(env)
             label, defaults = settings_class.preset(self.name, "", lambda: _action_space(env), settings)

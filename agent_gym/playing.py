@@ -41,6 +41,16 @@ class Performance:
     checkpoint: str = "best"
 
 
+def require_fit(policy: Any, env: Any) -> None:
+    """Raise UserError where an environment is another one than the policy has learned in."""
+    for what, learned, here in (
+        ("observations", policy.obs_space, env.obs_space),
+        ("actions", policy.action_space, env.action_space),
+    ):
+        if learned != here:
+            raise UserError(f"the policy was trained with {what} {learned}, and {env.id} has {here} now")
+
+
 def score(
     policy: Any, source: Any, episodes: int, *, seed: int = EVAL_SEED, stochastic: bool = False, run=None
 ) -> Score:
@@ -48,8 +58,11 @@ def score(
     torch.set_num_threads(1)
     explore = stochastic or source.samples
     if source.shared:
-        return play(policy, source.training(policy.device, error_log(run)), episodes, seed=seed, explore=explore)
+        env = source.training(policy.device, error_log(run))
+        require_fit(policy, env)
+        return play(policy, env, episodes, seed=seed, explore=explore)
     with closing(source.scoring(min(episodes, MOST_AT_ONCE), policy.device, error_log(run))) as env:
+        require_fit(policy, env)
         return play(policy, env, episodes, seed=seed, explore=explore)
 
 
@@ -67,6 +80,7 @@ def perform(
     env = SyncEnv(taps, source.id, policy.device)
     env.recovery.report = error_log(how.follow)
     try:
+        require_fit(policy, env)
         names = action_names(taps[0], taps[0].action_space, how.action_names)
         stage = Stage(source.id, taps[0].action_space, names, (rows, columns), panel=not how.plain)
         show = Show(policy, env, taps, stage, seed=how.seed, explore=how.stochastic, episodes=how.episodes)

@@ -34,7 +34,8 @@ class Saved(NamedTuple):
 
 def open_saved(path: Path, checkpoint: str = "best", device: torch.device | str = "cpu") -> Saved:
     """The policy in a run directory or in a file that `save` wrote. Raises UserError."""
-    state = open_checkpoint(path, checkpoint, device) if path.is_dir() else load_checkpoint(path, device)
+    is_file = path.is_file() or path.suffix in (".pt", ".pth")
+    state = load_checkpoint(path, device) if is_file else open_checkpoint(path, checkpoint, device)
     stored = dict(state["config"])
     if "task" in stored:
         raise UserError(f"{path} is of the task {stored['task']}, which does not act: agent_gym.Model and fit predict")
