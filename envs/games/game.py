@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from agent_gym.ground.errors import UserError
 
 # The first rows of every state [S, B] int64; a game's own follow.
 TURN, RESULT, MOVES = range(3)  # who is to move, 0 or 1; how it stands; moves that were made
@@ -75,3 +78,18 @@ def square_symmetries(size: int, extra: tuple[int, ...] = ()) -> tuple:
 def name_cell(columns: int, action: int) -> str:
     """Letter and number of a cell: a1 in the upper left corner."""
     return f"{chr(ord('a') + action % columns)}{action // columns + 1}"
+
+
+GAMES: dict[str, Callable[..., Game]] = {}  # by the id of the environment: the rules for its arguments
+
+
+def find_game(env_id: str, env_kwargs: dict, asked_by: str) -> Game:
+    """The rules behind an environment, with those of its arguments that concern them. Raises UserError."""
+    name = env_id.rpartition(":")[2]
+    if name not in GAMES:
+        raise UserError(
+            f"{asked_by} plays two-player games of perfect information whose rules are known, and {env_id} is none: "
+            f"--env takes {', '.join(GAMES)}"
+        )
+    rules = inspect.signature(GAMES[name]).parameters
+    return GAMES[name](**{key: value for key, value in env_kwargs.items() if key in rules})

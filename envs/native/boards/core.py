@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.envs.games.game import FIRST_WON, RESULT, TURN, Game, outcome, over
+from agent_gym.envs.games.game import FIRST_WON, GAMES, RESULT, TURN, Game, outcome, over
 from agent_gym.envs.games.players import Player, make_player
 from agent_gym.envs.native.core import Core
 from agent_gym.ground.errors import UserError
@@ -82,12 +82,13 @@ class BoardTable:
 
 
 def family(make: Callable[..., Game]) -> Callable[..., Core]:
-    """A Core for each choice of a game's own arguments, `opponent` and `side`."""
+    """A Core for each choice of a game's own arguments, `opponent` and `side`; the rules become known too."""
 
     def build(opponent: str = "random", side: str = "random", **rules: object) -> Core:
         return board_core(make(**rules), opponent, side)
 
     known = [*inspect.signature(make).parameters.values(), *inspect.signature(build).parameters.values()]
     named = [p.replace(kind=p.KEYWORD_ONLY) for p in known if p.kind is p.POSITIONAL_OR_KEYWORD]
+    GAMES[make().id] = make
     build.__signature__ = inspect.Signature(named)  # what a line about a wrong argument lists
     return build
