@@ -75,7 +75,7 @@ class AgentRun:
                 ("tensorboard --logdir runs", "curves"),
                 ("python train.py --resume {run} --total-steps {steps}", "train on"),
             ),
-            headline="rollout/episode_return",
+            headline=agent.headline,
             eval_every=config.eval_every,
             checkpoint_every=config.checkpoint_every,
             notes=(*notes, f"{env.backend} environments: {env.choice}", hardware(self.device)),
@@ -110,6 +110,9 @@ class AgentRun:
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """In the course of training: a score and scalars under full tags."""
+        own = self.agent.assess()
+        if own is not None:
+            return own
         result = self.score(20, 20, self.config.seed)
         mean = float(result.returns.mean())
         return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}

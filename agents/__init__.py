@@ -29,6 +29,7 @@ AGENTS = {
     "sac": _own("sac", "SAC", "SACConfig"),
     "td3": _own("td3", "TD3", "TD3Config"),
     "ddpg": _own("td3", "TD3", "DDPGConfig"),
+    "alphazero": _own("alphazero", "AlphaZero", "AlphaZeroConfig"),
     "sb3": Entry("agent_gym.agents.sb3.agent", "SB3", "agent_gym.agents.sb3.config", "SB3Config"),
 }
 

@@ -33,6 +33,8 @@ class Agent(ABC):
     """Kinds of actions that it can choose."""
     learners: dict[str, Learner] = {}
     """What learns, by name."""
+    headline = "rollout/episode_return"
+    """Tag of the scalar that the progress bar shows."""
     history: Any = None
     """What grows too large to be saved whole each time; see storage/segments.py."""
 
@@ -117,6 +119,13 @@ class Agent(ABC):
             names = ("rollout/episode_return", "rollout/episode_length")
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
         return restarts | self.means
+
+    def assess(self) -> tuple[float, dict[str, float]] | None:
+        """The agent's own measure of its strength, higher is better, and scalars under full tags; it picks best.pt.
+
+        None: the return of episodes does.
+        """
+        return None
 
     @property
     def progress(self) -> float:

@@ -34,8 +34,9 @@ class PolicyAndValue(nn.Module):
         self.encoder = make_encoder(obs_space, config)
         self.head = LinearHead(self.encoder.out_dim, num_actions)
         self.value_head = ValueHead(self.encoder.out_dim)
-        nn.init.zeros_(self.head.weight)  # the first search has no preferences
-        nn.init.zeros_(self.value_head.linear.weight)
+        for last in (self.head, self.value_head.linear):  # the first search has no preferences
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, obs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         """obs [T, B, ...] -> logits [T, B, n], value [T, B]."""

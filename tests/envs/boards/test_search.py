@@ -151,9 +151,8 @@ def test_halving_shares_out_all_simulations_and_prefers_better_actions():
     game, worth = connect_four.make(), torch.tensor([-0.9, -0.5, 0.8, 0.1, -0.2, 0.3, -0.7])
 
     def evaluate(state, legal):
-        columns = game.cells(state)[:, 5].ne(0).int()  # the lowest row tells which column was played
-        first = (columns * worth).sum(1) * (columns.sum(1) == 1)
-        return torch.zeros(legal.shape), -first
+        first = worth[(game.cells(state)[:, 5] == 1).int().argmax(1)]  # of the column with the first stone
+        return torch.zeros(legal.shape), torch.where(state[TURN] == 0, first, -first)
 
     state = game.initial(8, CPU)
     found = search(game, state, evaluate, SearchConfig(14, sampled=7), GENERATOR)
