@@ -19,7 +19,7 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
     __path__.append(str(_beside))
 
 _HOMES = {
-    **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "SB3", "Agent", "load"), "agent"),
+    **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "Agent", "load"), "agent"),
     **dict.fromkeys(("evaluate", "make_env"), "functions"),
     **dict.fromkeys(("Model", "History", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
     **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),

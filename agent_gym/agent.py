@@ -254,6 +254,12 @@ class DDPG(Agent):
     name = "ddpg"
 
 
+class AlphaZero(Agent):
+    """Self-play with tree search (Silver et al. 2017): AlphaZero("AgentGym/ConnectFour-v0")."""
+
+    name = "alphazero"
+
+
 class SB3(Agent):
     """An algorithm of Stable-Baselines3: SB3("CartPole-v1", algo="PPO", algo_kwargs={"gamma": 0.98})."""
 

@@ -139,7 +139,7 @@ class AlphaZero(Agent):
 
     policy_class = AlphaZeroPolicy
     policy: AlphaZeroPolicy
-    headline = "eval/elo"
+    headline = "rollout/episode_length"
 
     def __init__(self, config: AlphaZeroConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
