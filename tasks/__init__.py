@@ -55,7 +55,8 @@ def _fixed(spec: Any) -> Any:
     from agent_gym.tasks.tables.columns import Columns
 
     columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout() if spec.columns else {}
-    return replace(spec, shift=0.0, scale=1.0, columns=columns)
+    series = {name: spec.series.get(name) for name in ("names", "form", "steps")}
+    return replace(spec, shift=0.0, scale=1.0, columns=columns, series=series)
 
 
 def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: torch.device | str = "cpu"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,8 @@ class Spec:
     """How the rows of a table become inputs; see tasks.tables.columns."""
     embeddings: tuple[tuple[int, int], ...] = ()
     """Of each of the last inputs, numbers of categories: how many there are, and the length of the vector for each."""
+    series: dict = field(default_factory=dict)
+    """How windows of a series become inputs and outputs become values; see tasks.windows."""
     members: int = 1
     """Networks of equal shape whose mean is the prediction."""
 
@@ -102,6 +104,8 @@ class Predictor(nn.Module):
             self.inputs = CategoryEmbedding(spec.shape[0], spec.embeddings)
             space = spaces.Box(-np.inf, np.inf, (self.inputs.out_dim,), np.float32)
         settings = config.encoder_settings()
+        if spec.sequence and settings.encoder == "auto":
+            settings = replace(settings, encoder="lstm", hidden_sizes=())
         if spec.members > 1:
             self.ensemble = make_ensemble(spec.members, space.shape[0], spec.outputs, settings)
             self.encoder = self.head = None

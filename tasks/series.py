@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from sklearn.linear_model import LinearRegression
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.plain import from_plain
+from agent_gym.nets.learner.learner import Stats
 from agent_gym.nets.settings import MEMORY
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
@@ -19,15 +23,23 @@ from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.cells import numbers
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.task import Dataset, Part, Task
+from agent_gym.tasks.windows import Windows, cut_windows
 
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
+FOR_MEMORY = 1000  # windows to train on, from which on a network with memory is the better one
+STEPS = 50  # that a forecast looks back where there are enough
+RELATIVE_TO = {
+    "none": [],
+    "last": ["values are told by how far they are from the last one seen (--relative)"],
+    "ratio": ["values are told by their ratio to the last one seen, since changes grow with the level (--relative)"],
+}
 
 
-def require_room(config: SeriesConfig, count: int) -> None:
+def require_room(count: int, steps: int, horizon: int) -> None:
     """Refuse windows that take too much memory together. Raises UserError."""
-    if count * config.window * config.horizon > MAX_NUMBERS:
+    if count * steps * horizon > MAX_NUMBERS:
         raise UserError(
-            f"{count:,} windows of --window {config.window} with --horizon {config.horizon} are too many numbers: "
+            f"{count:,} windows of --window {steps} with --horizon {horizon} are too many numbers: "
             f"expected a product up to {MAX_NUMBERS:,}"
         )
 
@@ -46,7 +58,7 @@ def generate(num_series: int, steps: int, seed: int) -> np.ndarray:
 
 
 class Series(Task):
-    """Windows [N, T, 1] with, for a network with memory, the next values after each step [N, T, horizon]."""
+    """Windows [N, T, C] of C series with, for a network with memory, the next values after each step [N, T, H * C]."""
 
     config: SeriesConfig
 
@@ -55,110 +67,168 @@ class Series(Task):
         return Path(self.config.data).stem if self.config.data else "waves"
 
     def load(self) -> tuple[Spec, Dataset]:
-        config = self.config
-        length = config.window + config.horizon
-        shift, scale = 0.0, 1.0
+        config, notes = self.config, []
         if config.data:
-            values = read_series(Path(config.data), config.column, config.quiet)
-            require_room(config, len(values))
-            parts, shift, scale = cut_windows(values, config)
+            names, values, notes = read_series(Path(config.data), config)
+            steps = config.window or max(min(STEPS, len(values) // 6), 1)
+            require_room(len(values), steps, config.horizon * len(names))
+            self.windows, known = cut_windows(values, config, steps)
+            self.shaping = Windows.fit(names, known, self.windows[0], steps, config.relative)
+            notes += RELATIVE_TO[self.shaping.form]
         else:
-            require_room(config, config.num_series)
-            windows = generate(config.num_series, length, config.seed)
-            parts = tuple(windows[rows] for rows in split_rows(config, len(windows)))
-        self.windows = tuple((part - shift) / scale for part in parts)
-        sequence = config.encoder in MEMORY
-        shape = (1,) if sequence else (config.window,)
-        target = config.column or "value"
-        spec = Spec("forecast", shape, config.horizon, sequence=sequence, target=target, shift=shift, scale=scale)
-        shares = " / ".join(f"{len(part):,}" for part in parts)
-        note = f"{shares} windows of {config.window} steps to train / validate / test, {config.horizon} to forecast"
-        return spec, Dataset(*(self.part(windows, sequence) for windows in self.windows), (note,))
+            steps = config.window or STEPS
+            require_room(config.num_series, steps, config.horizon)
+            values = generate(config.num_series, steps + config.horizon, config.seed)[..., None]
+            self.windows = tuple(values[rows] for rows in split_rows(config, len(values)))
+            self.shaping = Windows(("value",), "none", steps, (0.0,), (1.0,), (1.0,))
+            known = np.array([[-1.0], [1.0]])  # waves are told in their own units
+        self.centre, self.spread = known.mean(0), np.where(known.std(0) > 0.0, known.std(0), 1.0)
+        names, enough = self.shaping.names, len(self.windows[0]) >= FOR_MEMORY
+        sequence = config.encoder in MEMORY or (config.encoder == "auto" and enough)
+        self.unit = 1.0  # of what the network puts out
+        if len(names) == 1:
+            change, scale = self.shaping.change[0], self.shaping.scale[0]
+            self.unit = {"none": scale, "last": change, "ratio": change * float(self.centre[0])}[self.shaping.form]
+        single = len(names) == 1  # several columns are told in deviations, since their units differ
+        spec = Spec(
+            "forecast",
+            (len(names),) if sequence else (steps * len(names),),
+            config.horizon * len(names),
+            sequence=sequence,
+            target=", ".join(names),
+            shift=float(self.centre[0]) if single else 0.0,
+            scale=float(self.spread[0]) if single else 1.0,
+            series=asdict(self.shaping),
+        )
+        shares = " / ".join(f"{len(part):,}" for part in self.windows)
+        notes.append(f"{shares} windows of {steps} steps to train / validate / test, {config.horizon} to forecast")
+        return spec, Dataset(*(self.part(windows, sequence) for windows in self.windows), tuple(notes))
+
+    def enough_epochs(self) -> int:
+        return min(max(-(-2200 // self.steps_per_epoch), 20), 400)
 
     def part(self, windows: np.ndarray, sequence: bool) -> Part:
-        """Windows [N, window + horizon] as inputs and targets."""
-        values = torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))
-        steps, horizon = self.config.window, self.config.horizon
-        if not sequence:
-            return Part(values[:, :steps], values[:, steps:])
-        ahead = values[:, 1:].unfold(1, horizon, 1)  # [N, window, horizon]
-        return Part(values[:, :steps, None], ahead.contiguous())
+        """Windows [N, steps + horizon, C] as inputs and targets."""
+        x, y = (
+            torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+            for values in (self.shaping.inputs(windows), self.shaping.targets(windows))
+        )
+        return Part(x, y.flatten(2)) if sequence else Part(x.flatten(1), y[:, -1].flatten(1))
+
+    def standard(self, values: np.ndarray) -> Tensor:
+        """Values [N, H, C] -> [N, H * C] in deviations from the mean of the training part."""
+        return torch.from_numpy((values - self.centre) / self.spread).float().flatten(1)
+
+    def forecast(self, which: int) -> np.ndarray:
+        """The forecasts [N, H, C] after the windows of part `which`."""
+        outputs = self.model.outputs(self.data[which].x)
+        outputs = outputs[:, -1] if self.model.spec.sequence else outputs
+        steps = self.shaping.steps
+        shaped = outputs.double().unflatten(1, (self.config.horizon, len(self.shaping.names))).numpy()
+        return self.shaping.forecasts(shaped, self.windows[which][:, steps - 1])
 
     def judged(self, part: Part) -> tuple[Tensor, Tensor]:
-        """The forecasts after the last step of each window."""
-        outputs, y = super().judged(part)
-        return (outputs[:, -1], y[:, -1]) if self.model.spec.sequence else (outputs, y)
+        """The forecasts after the last step of each window, as values."""
+        which = next(i for i, other in enumerate(self.data[:3]) if other is part)
+        return self.standard(self.forecast(which)), self.standard(self.windows[which][:, self.shaping.steps :])
+
+    def quick_stats(self, outputs: Tensor, y: Tensor) -> Stats:
+        return {"mae": (outputs - y).abs_().mean() * self.unit}
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """naive: the last value goes on; linear: least squares on the window."""
-        spec, steps = self.model.spec, self.config.window
+        spec, steps = self.model.spec, self.shaping.steps
         train, test = self.windows[0], self.windows[2]
-        fitted = LinearRegression().fit(train[:, :steps], train[:, steps:])
-        truth = test[:, steps:] * spec.scale + spec.shift
-        naive = np.repeat(test[:, steps - 1 : steps], self.config.horizon, axis=1)
-        rules = {"naive": naive, "linear": fitted.predict(test[:, :steps])}
-        return {rule: errors(forecast * spec.scale + spec.shift, truth) for rule, forecast in rules.items()}
+        shape = test[:, steps:].shape
+        seen, after = train[:, :steps].reshape(len(train), -1), train[:, steps:].reshape(len(train), -1)
+        linear = LinearRegression().fit(seen, after).predict(test[:, :steps].reshape(len(test), -1)).reshape(shape)
+        rules = {"naive": np.broadcast_to(test[:, steps - 1 : steps], shape), "linear": linear}
+
+        def told(values: np.ndarray) -> np.ndarray:
+            return self.standard(values).double().numpy() * spec.scale + spec.shift
+
+        return {rule: errors(told(values), told(test[:, steps:])) for rule, values in rules.items()}
+
+    def lines(self) -> list[str]:
+        """For several columns the error of each in its own units; the table below them counts in deviations."""
+        if len(self.shaping.names) == 1:
+            return []
+        wrong = self.forecast(2) - self.windows[2][:, self.shaping.steps :]
+        naive = self.windows[2][:, [self.shaping.steps - 1]] - self.windows[2][:, self.shaping.steps :]
+        lines = ["errors in deviations of the training part; each column in its own units:"]
+        for number, name in enumerate(self.shaping.names):
+            own, rule = (np.square(error[..., number]).mean() for error in (wrong, naive))
+            lines.append(f"{name:>12}  mse {own:.5g}, naive {rule:.5g}")
+        return lines
 
     def images(self) -> dict[str, np.ndarray]:
         from agent_gym.tasks.plots import forecast_image
 
-        spec, steps = self.model.spec, self.config.window
-        few = Part(*(t[:5] for t in self.data.test))
-        forecast = self.judged(few)[0].numpy()
-        seen, truth = self.windows[2][:5, :steps], self.windows[2][:5, steps:]
-        return {"test/forecast": forecast_image(*(a * spec.scale + spec.shift for a in (seen, truth, forecast)))}
+        steps = self.shaping.steps
+        forecast, windows = self.forecast(2)[:5], self.windows[2][:5]
+        pictures = {}
+        for number, name in enumerate(self.shaping.names):
+            tag = "test/forecast" if number == 0 else f"test/forecast of {name}"
+            pictures[tag] = forecast_image(
+                windows[:, :steps, number], windows[:, steps:, number], forecast[..., number]
+            )
+        return pictures
 
 
-def read_series(path: Path, column: str, quiet: bool) -> np.ndarray:
-    """A column of a CSV file as float64 [L]. Raises UserError."""
-    frame = read_table(path, quiet=quiet)
+def read_series(path: Path, config: SeriesConfig) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
+    """Names and values float64 [L, C] of the columns of a table, gaps filled, and notes. Raises UserError."""
+    frame = read_table(path, encoding=config.encoding, quiet=config.quiet)
     names = listed(frame.columns)
-    if not column and len(frame.columns) > 1:
+    if not config.column and len(frame.columns) > 1:
         raise UserError(f"--column is missing: expected one of {names}")
-    column = column or frame.columns[0]
-    if column not in frame.columns:
-        raise UserError(f"--column {column!r} is no column of {path}: expected one of {names}")
-    values = numbers(frame, column)
-    if np.isnan(values).any():
-        row = file_row(frame, int(np.isnan(values).argmax()))
-        raise UserError(f"column {column!r}, row {row} is empty: a series has a number in every row")
-    if np.ptp(values) == 0.0:
-        raise UserError(f"column {column!r} holds the one value {values[0]:g} in every row: nothing to forecast")
-    return values
-
-
-def cut_windows(values: np.ndarray, config: SeriesConfig) -> tuple[tuple[np.ndarray, ...], float, float]:
-    """Windows [N, window + horizon] of the first, middle and last stretch of time; mean and std of the first.
-
-    What a later part forecasts, an earlier one has not seen. An empty part is the one before it.
-    """
-    length = config.window + config.horizon
-    windows = np.lib.stride_tricks.sliding_window_view(values, length) if len(values) >= length else values[:0]
-    ends = np.cumsum([1.0 - config.val_split - config.test_split, config.val_split, config.test_split]) * len(values)
-    parts, start = [], 0
-    for end in ends.round().astype(int):
-        part = windows[max(start - config.window, 0) : max(end - length + 1, 0)]
-        parts.append(part if len(part) or not parts else parts[-1])
-        start = end
-    if not len(parts[0]):
-        raise UserError(
-            f"the series has {len(values):,} values, too few for windows of {config.window} steps and a horizon of "
-            f"{config.horizon}: give more, or a smaller --window"
-        )
-    known = values[: round(ends[0])]
-    return tuple(parts), float(known.mean()), float(known.std()) or 1.0
+    column = config.column or frame.columns[0]
+    wanted = [column] if column in frame.columns else [name.strip() for name in column.split(",")]
+    series, notes = [], list(frame.attrs["notes"])
+    for name in wanted:
+        if name not in frame.columns or wanted.count(name) > 1:
+            raise UserError(f"--column {name!r} is no column of {path}: expected one of {names}, each once")
+        values = numbers(frame, name)
+        empty = np.isnan(values)
+        if empty.all():
+            raise UserError(f"column {name!r} of {path} is empty in every row: nothing to forecast")
+        if empty.any():
+            places = np.arange(len(values))
+            values = np.interp(places, places[~empty], values[~empty])
+            first = file_row(frame, int(empty.argmax()))
+            notes.append(
+                f"column {name!r}: {int(empty.sum()):,} empty cells lie on a line between their neighbours (first: row "
+                f"{first})"
+            )
+        if np.ptp(values) == 0.0:
+            raise UserError(f"column {name!r} holds the one value {values[0]:g} in every row: nothing to forecast")
+        series.append(values)
+    return tuple(wanted), np.stack(series, axis=1), notes
 
 
 def predict(model: Predictor, config: SeriesConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The values after the last of a series in a CSV file. Raises UserError."""
+    """The values after the last of the series in a table. Raises UserError."""
     spec = model.spec
-    if spec.outputs != config.horizon or not (spec.sequence or spec.shape == (config.window,)):
+    try:
+        shaping = from_plain(Windows, spec.series)
+    except TypeError as error:
+        raise UserError(f"the checkpoint's windows are damaged ({error}): use another checkpoint") from None
+    count = len(shaping.names)
+    shape = (count,) if spec.sequence else (shaping.steps * count,)
+    if not shaping.sound() or spec.outputs != config.horizon * count or spec.shape != shape:
         raise UserError("the checkpoint's weights are for another --window or --horizon: use another checkpoint")
-    values = read_series(path, config.column, config.quiet)
-    if len(values) < config.window:
-        raise UserError(f"{path} holds {len(values):,} values: a forecast looks back {config.window}")
-    seen = torch.from_numpy((values[-config.window :] - spec.shift) / spec.scale).float()
-    outputs = model.outputs(seen[None, :, None] if spec.sequence else seen[None])
-    forecast = (outputs[:, -1] if spec.sequence else outputs).flatten() * spec.scale + spec.shift
-    steps = np.arange(1, config.horizon + 1)
-    return pd.DataFrame({"step": steps, f"predicted {spec.target}": forecast.numpy()}), {}
+    names, values, notes = read_series(path, config)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if len(names) != count:
+        raise UserError(f"{path} has {len(names)} series where the model has {count}: use another checkpoint")
+    if len(values) < shaping.steps:
+        raise UserError(f"{path} holds {len(values):,} values: a forecast looks back {shaping.steps}")
+    seen = values[None, -shaping.steps :]
+    if shaping.form == "ratio" and seen.min() <= 0.0:
+        raise UserError(f"{path} holds {seen.min():g}, and the model's forecasts are ratios: expected values above 0")
+    x = torch.from_numpy(shaping.inputs(seen)).float()
+    outputs = model.outputs(x if spec.sequence else x.flatten(1))
+    outputs = (outputs[:, -1] if spec.sequence else outputs).unflatten(1, (config.horizon, count)).numpy()
+    forecast = shaping.forecasts(outputs, seen[:, -1])[0]
+    columns = {f"predicted {name}": forecast[:, number] for number, name in enumerate(names)}
+    return pd.DataFrame({"step": np.arange(1, config.horizon + 1), **columns}), {}

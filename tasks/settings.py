@@ -134,19 +134,26 @@ class SeriesConfig(TaskConfig):
     """The next values of a series: generated waves, or a column of a CSV file."""
 
     column: str = ""
-    """Column of --data that holds the series, in order of time."""
+    """Column of --data that holds the series, in order of time; several, between commas, are forecast together."""
+    relative: Literal["auto", "none", "last", "ratio"] = "auto"
+    """What a window's values are relative to: nothing (auto: waves), or its last one, which is subtracted or divides
+    (auto: where changes grow with the level)."""
+    encoding: str = ""
+    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
     horizon: Count = 1
     """Steps to forecast."""
-    window: Count = 50
-    """Steps that a forecast looks back."""
+    window: Annotated[int, NOT_NEGATIVE] = 0
+    """Steps that a forecast looks back; 0: 50, or a sixth of a short series."""
     num_series: Count = 10_000
     """Generated series."""
-    encoder: EncoderName = "lstm"
+    encoder: EncoderName = "auto"
+    """Network between inputs and output; auto: lstm, or mlp for a short series; linear: none, a single layer."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Width of each hidden layer of the mlp; rnn, lstm, gru and transformer read the series itself."""
     recurrent_size: int = 32
     recurrent_layers: int = 2
-    epochs: int = 20
+    epochs: Annotated[int, NOT_NEGATIVE] = 0
+    """Passes over the training part; 0: by its size, 20 to 400."""
     batch_size: int = 64
     learning_rate: float = 5e-3
     schedule: ScheduleName = "cosine"

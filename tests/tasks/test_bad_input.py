@@ -222,8 +222,9 @@ def test_more_labels_than_digits(capsys, tmp_path):
         ({"a": [1.0] * 200, "b": [2.0] * 200}, (), "--column is missing: expected one of 'a', 'b'"),
         ({"a": range(200)}, ("--column", "z"), "--column 'z' is no column"),
         ({"a": [1.0] * 200}, (), "holds the one value 1 in every row"),
-        ({"a": range(20)}, (), "20 values, too few for windows of 50 steps"),
-        ({"a": [0.5, None] * 100, "b": range(200)}, ("--column", "a"), "column 'a', row 3 is empty"),
+        ({"a": range(20)}, ("--window", "50"), "20 values, too few for windows of 50 steps"),
+        ({"a": [None] * 20, "b": range(20)}, ("--column", "a"), "is empty in every row"),
+        ({"a": range(200)}, ("--relative", "ratio"), "--relative ratio needs values above 0, and a goes down to 0"),
         ({"a": [0.5] * 19 + ["x"]}, (), "row 21 holds 'x'"),
     ],
 )
