@@ -103,11 +103,8 @@ class Predictor(nn.Module):
         if spec.embeddings:
             self.inputs = CategoryEmbedding(spec.shape[0], spec.embeddings)
             space = spaces.Box(-np.inf, np.inf, (self.inputs.out_dim,), np.float32)
-        settings = config.encoder_settings()
-        if spec.sequence and settings.encoder == "auto":
-            settings = replace(settings, encoder="lstm", hidden_sizes=())
         if spec.members > 1:
-            self.ensemble = make_ensemble(spec.members, space.shape[0], spec.outputs, settings)
+            self.ensemble = make_ensemble(spec.members, space.shape[0], spec.outputs, config.encoder_settings())
             self.encoder = self.head = None
         else:
             self.encoder, self.ensemble = self.build_encoder(space, config), None
@@ -120,7 +117,10 @@ class Predictor(nn.Module):
 
     def build_encoder(self, space: spaces.Space, config: TaskConfig) -> Encoder:
         """The network in front of the head."""
-        return make_encoder(space, config.encoder_settings())
+        settings = config.encoder_settings()
+        if self.spec.sequence and settings.encoder == "auto":
+            settings = replace(settings, encoder="lstm", hidden_sizes=())
+        return make_encoder(space, settings)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""
