@@ -60,6 +60,9 @@ class Agent:
         for name in ("algo_kwargs", "zoo_kwargs"):
             if isinstance(settings.get(name), dict):
                 settings[name] = json.dumps(settings[name])
+        if isinstance(settings.get("encoder"), type):
+            cls = settings["encoder"]
+            settings["encoder"] = f"{cls.__module__}:{cls.__qualname__}"
         tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         self.config = _checked(settings_class, self.name, defaults | tuples)
         self.run_dir: Path | None = None

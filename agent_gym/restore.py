@@ -22,7 +22,7 @@ def restore_config(kind: str, name: Any, stored: Any) -> Any:
     """The configuration of an "agent" or a "task" from its plain-data form, every value checked. Raises UserError."""
     home = {"agent": agents, "task": tasks}[kind]
     known = agents.AGENTS if kind == "agent" else tasks.TASKS
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or (name not in known and ":" not in name):
         raise UserError(f"the run was made by {short(name)}, which is no {kind} here: expected {', '.join(known)}")
     try:
         config = from_plain(home.config_class(name), stored)

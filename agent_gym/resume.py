@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent_gym.envs.origin import check_origin
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import flag
+from agent_gym.registry import check_modules
 from agent_gym.restore import check_num_envs, restore_config
 from agent_gym.storage.run import Run
 
@@ -34,6 +34,8 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
     try:
         stored = dict(run.state["config"])
         kind = "task" if "task" in stored else "agent"
+        if not given_env:
+            check_modules(stored, path)
         name = stored.pop(kind, None)
         if kind == "task":
             for setting in ("total_steps", "on_env_error"):
@@ -44,8 +46,6 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
             raise UserError(f"--epochs does not fit {name}: expected --total-steps")
         config = restore_config(kind, name, stored | {"run_dir": str(path)} | changes)
         if kind == "agent":
-            if not given_env:
-                check_origin(config.env, path)
             check_num_envs(config, run.state["agent"])
     except BaseException:
         run.close()

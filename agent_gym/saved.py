@@ -10,8 +10,8 @@ import torch
 
 from agent_gym.envs.adapters.space_data import make_space, space_data
 from agent_gym.envs.adapters.spaces import ObsLayout, canonical_action
-from agent_gym.envs.origin import check_origin
 from agent_gym.ground.errors import UserError
+from agent_gym.registry import check_modules
 from agent_gym.restore import restore_config, restore_policy
 from agent_gym.sources import NamedSource
 from agent_gym.storage.checkpoint import load_checkpoint, open_checkpoint, save_checkpoint
@@ -39,9 +39,9 @@ def open_saved(path: Path, checkpoint: str = "best", device: torch.device | str 
     stored = dict(state["config"])
     if "task" in stored:
         raise UserError(f"{path} is of the task {stored['task']}, which does not act: agent_gym.Model and fit predict")
+    check_modules(stored, path)
     name = stored.pop("agent", None)
     config = restore_config("agent", name, stored)
-    check_origin(config.env, path)
     spaces = stored_spaces(state, config)
     obs_space, action_space = ObsLayout(spaces[0]).space, canonical_action(spaces[1])
     policy = restore_policy(name, config, obs_space, action_space, state["agent"].get("model"), device)

@@ -10,6 +10,7 @@ import torch
 
 from agent_gym import tasks
 from agent_gym.ground.errors import UserError
+from agent_gym.registry import check_modules
 from agent_gym.restore import restore_config
 from agent_gym.storage.checkpoint import open_checkpoint
 
@@ -31,6 +32,7 @@ def evaluate_task(args: Any, device: torch.device) -> int:
         raise UserError("--predict OUT.csv needs the rows to predict: add --data NEW.csv")
     checkpoint = open_checkpoint(args.run, args.checkpoint)
     stored = dict(checkpoint["config"])
+    check_modules(stored, args.run)
     name = stored.pop("task", None)
     config = restore_config("task", name, stored)
     torch.set_num_threads(config.num_threads or 1)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import tyro
 
-from agent_gym.agents import AGENTS, config_class, is_agent
-from agent_gym.ground.errors import UserError, nearest
+from agent_gym.agents import AGENTS, config_class
+from agent_gym.ground.errors import UserError
 from agent_gym.messages import reported
 from agent_gym.presets import preset
+from agent_gym.registry import kind_of
 from agent_gym.tasks import TASKS
 from agent_gym.tasks import config_class as task_config
 
@@ -57,14 +58,9 @@ def main(argv: list[str]) -> int:
 
 def parse(name: str, flags: list[str]) -> tuple[str, Any, str]:
     """The agent or task, its settings, and what they come from. Raises UserError."""
-    if name in TASKS:
+    if kind_of(name) == "task":
         config = tyro.cli(task_config(name), args=flags, prog=f"train.py {name}")
         return name, config, "settings: those of the task where you gave no flag"
-    if not is_agent(name):
-        known = (*AGENTS, *TASKS)
-        raise UserError(
-            f"{name!r} is no agent or task: expected one of {', '.join(known)}, or module:Class{nearest(name, known)}"
-        )
     settings_class, defaults, label = config_class(name), config_class(name)(), ""
     if not {"-h", "--help"} & set(flags):
         given = {field: value for field in ("env", "env_kwargs", "algo") if (value := flag_value(flags, field))}
@@ -85,7 +81,7 @@ def flag_value(flags: list[str], name: str) -> str:
 
 def begin(name: str, config: Any, note: str) -> int:
     """Train what the settings describe. Returns the exit code."""
-    if name in TASKS:
+    if kind_of(name) == "task":
         from agent_gym.task_run import make_task, train_task
         from agent_gym.training.device import choose_device
 

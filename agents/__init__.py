@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from agent_gym.ground.errors import UserError, nearest
+from agent_gym.ground.foreign import foreign_class
 
 
 class Entry(NamedTuple):
@@ -34,11 +35,6 @@ AGENTS = {
 }
 
 
-def is_agent(name: str) -> bool:
-    """Whether `name` is an agent of ours or has the form module:Class."""
-    return name in AGENTS or ":" in name
-
-
 def config_class(name: str) -> type:
     """The settings of agent `name`, a frozen dataclass: AgentConfig or a subclass. Raises UserError."""
     if ":" in name:
@@ -52,7 +48,7 @@ def agent_class(name: str) -> type:
     Raises UserError.
     """
     if ":" in name:
-        return foreign_class(name, "config_class", "an agent: a subclass of agent_gym.agents.agent.Agent")
+        return foreign_class(name, "config_class", "an agent (a subclass of agent_gym.agents.agent.Agent)")
     return getattr(import_module(_entry(name).module), AGENTS[name].agent)
 
 
@@ -62,21 +58,6 @@ def _entry(name: str) -> Entry:
             f"{name!r} is no agent: expected one of {', '.join(AGENTS)}, or module:Class{nearest(name, AGENTS)}"
         )
     return AGENTS[name]
-
-
-def foreign_class(name: str, attribute: str, expected: str) -> type:
-    """The class that module:Class names; it must have `attribute`. Raises UserError."""
-    module, _, member = name.partition(":")
-    try:
-        found = getattr(import_module(module), member)
-    except Exception as error:  # whatever a user's module raises
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(
-            f"{name} cannot be imported ({reason}): expected package.module:Class that Python finds"
-        ) from error
-    if not isinstance(found, type) or not hasattr(found, attribute):
-        raise UserError(f"{name} is not {expected} with `{attribute}`")
-    return found
 
 
 def others_for(action_space: object, name: str) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Range, check_ranges
 
-EncoderName = Literal["auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru", "transformer"]
+ENCODERS = ("auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru", "transformer")
 ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
 OptimizerName = Literal["adam", "adamw", "rmsprop", "momentum", "sgd"]
 ScheduleName = Literal["constant", "linear", "cosine"]
@@ -22,8 +22,9 @@ MAX_LAYERS = 64  # of memory on top of each other
 class EncoderSettings:
     """How observations become features."""
 
-    encoder: EncoderName = "auto"
-    """Network between observation and heads: auto takes cnn for images, mlp otherwise; linear hands the inputs on."""
+    encoder: str = "auto"
+    """Network between observation and heads: auto (cnn for images, mlp otherwise), linear (the inputs themselves), mlp,
+    cnn, rnn, lstm, gru, transformer, or your own as module:Class."""
     hidden_sizes: Annotated[tuple[int, ...], Range(1)] = (64, 64)
     """Width of each dense layer; in front of the memory for rnn, lstm, gru and transformer."""
     activation: ActivationName = "tanh"
@@ -53,11 +54,18 @@ class EncoderSettings:
     freeze_encoder: bool = False
     """Keep the weights of --encoder-from as they are."""
 
+    encoder_names: ClassVar[tuple[str, ...]] = ENCODERS
     dropout: ClassVar[float] = 0.0  # a setting of tasks alone
     attend_to: ClassVar[str] = "past"  # the transformer: the steps of its window, or the "inputs" of one step
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        known = self.encoder_names
+        if self.encoder not in known and (":" not in self.encoder or known != ENCODERS):
+            own = ", or module:Class" if known == ENCODERS else ""
+            raise UserError(
+                f"--encoder {self.encoder}: expected one of {', '.join(known)}{own}{nearest(self.encoder, known)}"
+            )
         for filters, kernel, stride, padding in self.conv_layers:
             if min(kernel, stride) < 1 or min(filters, padding) < 0 or (filters == 0 and padding > kernel // 2):
                 raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.foreign import foreign_class
 
 if TYPE_CHECKING:
     import torch
@@ -29,13 +30,17 @@ TASKS = {
 
 
 def config_class(name: str) -> type:
-    """The configuration dataclass of task `name`."""
+    """The configuration dataclass of task `name`, or of module:Class. Raises UserError."""
+    if ":" in name:
+        return task_class(name).config_class
     module, settings, _ = TASKS[name]
     return getattr(import_module(f"{module.rpartition('.')[0]}.settings"), settings)
 
 
 def task_class(name: str) -> type:
-    """The class of task `name`, built as task_class(name)(config, device)."""
+    """The class of task `name`, or of module:Class, built as task_class(name)(config, device). Raises UserError."""
+    if ":" in name:
+        return foreign_class(name, "config_class", "a task (a subclass of agent_gym.tasks.task.Task)")
     module, _, task = TASKS[name]
     return getattr(import_module(module), task)
 
@@ -65,4 +70,4 @@ def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: to
     `weights` is the model of a checkpoint; the data that it was trained on is not needed. Raises UserError.
     """
     model = task_class(name).network.restored(weights, config).to(device)
-    return import_module(TASKS[name][0]).predict(model, config, data)
+    return import_module(task_class(name).__module__).predict(model, config, data)

@@ -10,7 +10,6 @@ from agent_gym.ground.settings import NOT_NEGATIVE, Count, Range
 from agent_gym.nets.settings import (
     MEMORY,
     ActivationName,
-    EncoderName,
     EncoderSettings,
     OptimizerName,
     ScheduleName,
@@ -95,7 +94,7 @@ class HeightsConfig(TableConfig):
     learning_rate: float = 0.01
     schedule: ScheduleName = "cosine"
     optimizer: OptimizerName = "sgd"
-    encoder: EncoderName = "linear"
+    encoder: str = "linear"
     val_split: float = 0.0
     test_split: float = 0.0
 
@@ -146,7 +145,7 @@ class SeriesConfig(TaskConfig):
     """Steps that a forecast looks back; 0: 50, or a sixth of a short series."""
     num_series: Count = 10_000
     """Generated series."""
-    encoder: EncoderName = "auto"
+    encoder: str = "auto"
     """Network between inputs and output; auto: lstm, or mlp for a short series; linear: none, a single layer."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Width of each hidden layer of the mlp; rnn, lstm, gru and transformer read the series itself."""

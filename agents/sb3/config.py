@@ -12,7 +12,7 @@ from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo_preset
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.nets.settings import MEMORY, EncoderName
+from agent_gym.nets.settings import MEMORY
 
 ACTION_SPACES = {  # of the algorithms that do not take all
     **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),
@@ -33,7 +33,7 @@ class SB3Config(AgentConfig):
     """Arguments of the algorithm, as JSON; they win over zoo_kwargs. "lin_0.001" falls linearly to 0."""
     zoo_kwargs: str = "{}"
     """What RL Baselines3 Zoo publishes for this environment, as JSON; filled in by the preset."""
-    encoder: EncoderName = "auto"
+    encoder: str = "auto"
     """auto: Stable-Baselines3's own network; linear, mlp, cnn: ours, as its feature extractor."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where networks live; for Stable-Baselines3 a GPU pays for images and large networks alone."""

@@ -6,6 +6,7 @@ from torch import nn
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.cnn import CNN, is_image
+from agent_gym.nets.encoders.foreign import foreign_encoder
 from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
 from agent_gym.nets.encoders.recurrent import LAYERS, RecurrentEncoder
 from agent_gym.nets.encoders.tokens import ColumnTokens, PatchTokens, TokenEncoder
@@ -38,7 +39,9 @@ def _inputs(space: spaces.Space, config: EncoderSettings) -> nn.Module:
 
 def make_encoder(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """The encoder for observations of `space`; UserError names a space that none takes."""
-    if config.encoder == "transformer" and config.attend_to == "inputs":
+    if ":" in config.encoder:
+        encoder = foreign_encoder(space, config, _inputs(space, config))
+    elif config.encoder == "transformer" and config.attend_to == "inputs":
         encoder = _over_inputs(space, config)
     else:
         encoder = _over_steps(space, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.settings import Count, Range
 from agent_gym.nets.settings import EncoderSettings, ScheduleName
@@ -20,7 +20,8 @@ class TextConfig(TaskConfig):
     """Column to predict."""
     kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
-    encoder: Literal["bow", "rnn", "lstm", "gru", "transformer", "minilm"] = "bow"
+    encoder_names: ClassVar[tuple[str, ...]] = ("bow", "rnn", "lstm", "gru", "transformer", "minilm")
+    encoder: str = "bow"
     """bow: words in any order; rnn, lstm, gru, transformer: tokens in order; minilm: a ready sentence transformer."""
     vocabulary: Annotated[int, Range(2)] = 20_000
     """Most words of bow, or tokens of the others."""
