@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
+from agent_gym.against_person import play_person
 from agent_gym.agents.sb3.config import SB3Config
+from agent_gym.duels import duel, rules_of, text
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
 from agent_gym.ground.errors import UserError
 from agent_gym.messages import reported
@@ -39,6 +41,12 @@ class EvaluateConfig:
     """Print the score as one JSON object and nothing else."""
     watch: bool = False
     """Open a window: space pauses, arrows change the speed, N goes to the next episode, Q quits."""
+    against: Annotated[str, tyro.conf.arg(metavar="RUN|random|greedy|mcts-N")] = ""
+    """A match at a two-player game, with both colours, against another run or a player by name."""
+    play: bool = False
+    """Play against it yourself, in the terminal."""
+    side: Literal["first", "second"] = "first"
+    """Whether you begin."""
     video: Annotated[str, tyro.conf.arg(metavar="FILE.mp4|FILE.gif")] = ""
     """Record to this file; needs no display."""
     web: Annotated[int, tyro.conf.arg(metavar="PORT")] = 0
@@ -85,11 +93,15 @@ def main(argv: list[str]) -> int:
         return evaluate_task(args, device)
     if args.data or args.predict:
         raise UserError(f"--data and --predict are for runs of a task, and {args.run} is none")
+    if (args.against or args.play) and (args.watch or args.video or args.web):
+        raise UserError("--against and --play show no picture: leave out --watch, --video and --web")
     if args.algo or args.run.suffix == ".zip":
         name, policy, source = saved_model(args, device)
     else:
         saved = open_saved(args.run, args.checkpoint, device)
         name, policy, source = saved.name, saved.policy, NamedSource(saved.config)
+        if args.against or args.play:
+            return meet(args, saved)
     run = args.run if args.run.is_dir() else None
     if args.watch or args.video or args.web:
         return show(args, name, policy, source, run)
@@ -98,6 +110,18 @@ def main(argv: list[str]) -> int:
         print(json.dumps({"env": source.id, "agent": name} | result.summary()))
     else:
         print(f"{name} on {source.id}: {result.text()}")
+    return 0
+
+
+def meet(args: EvaluateConfig, saved: Any) -> int:
+    """A match against another player, or a game against a person."""
+    if args.against:
+        result = duel(saved, args.run, args.against, args.episodes or 100, args.seed, args.checkpoint)
+        print(json.dumps(result) if args.json else text(result))
+        return 0
+    game = rules_of(saved, "--play")
+    ended = play_person(game, saved.policy, side=("first", "second").index(args.side), device=saved.policy.device)
+    print({"won": "you won", "lost": "the agent won", "drawn": "a draw", "stopped": "stopped"}[ended])
     return 0
 
 

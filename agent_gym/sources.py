@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -14,9 +15,21 @@ import torch
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.failures import Recovery
+from agent_gym.envs.games import players
+from agent_gym.envs.games.game import Game
+from agent_gym.envs.games.players import Player
 from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
+
+
+def _run_player(game: Game, name: str) -> Player:
+    from agent_gym.duels import run_player  # which opens runs, and so comes here
+
+    return run_player(game, Path(name), "cpu")
+
+
+players.RUN_PLAYERS[:] = [_run_player]
 
 
 class NamedSource:

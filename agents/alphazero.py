@@ -127,7 +127,7 @@ class AlphaZeroPolicy(Policy):
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         found = self.search(self.game.restore(obs), None, legal=mask)
-        return {"value": found.value, "probs": found.policy}
+        return {"value": found.value, "probs": found.policy, "visits": found.visits}
 
     def player(self, network: PolicyAndValue | None = None) -> Player:
         """It as a player of its game who takes the best move, perhaps with another network."""

@@ -44,6 +44,13 @@ class Game:
     name_action: Callable[[int], str]
     touch: Callable[[int, int], int]  # (row, column) of a cell that a person points at -> action
     render: Callable[[np.ndarray], np.ndarray]  # state of one game [S] -> image [H, W, 3] uint8
+    variant: str = ""  # what sets it apart from others of its id, in words
+    shifted: bool = False  # each row of cells lies half a cell further to the right
+
+    @property
+    def rules(self) -> str:
+        """Id and variant: the same for games that are the same."""
+        return f"{self.id} {self.variant}".strip()
 
 
 def over(state: Tensor) -> Tensor:

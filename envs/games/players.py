@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -76,6 +77,15 @@ def mcts_player(game: Game, simulations: int) -> Player:
     return play
 
 
+RUN_PLAYERS: list[Callable[[Game, str], Player]] = []
+"""Who opens run directories, which this room cannot: agent_gym.sources puts a function here."""
+
+
+def is_named(name: str) -> bool:
+    """Whether `name` stands for a player without a file."""
+    return name in ("random", "greedy") or re.fullmatch(r"mcts-\d+", name) is not None
+
+
 def make_player(game: Game, name: str) -> Player:
     """The player that `name` stands for. Raises UserError."""
     if name == "random":
@@ -85,4 +95,8 @@ def make_player(game: Game, name: str) -> Player:
     simulations = re.fullmatch(r"mcts-([1-9]\d*)", name)
     if simulations and int(simulations[1]) <= MOST_SIMULATIONS:
         return mcts_player(game, int(simulations[1]))
-    raise UserError(f"unknown opponent {name!r}: expected {OPPONENTS} (at most {MOST_SIMULATIONS:,})")
+    if RUN_PLAYERS and isinstance(name, str) and Path(name).is_dir():
+        return RUN_PLAYERS[0](game, name)
+    raise UserError(
+        f"unknown opponent {name!r}: expected {OPPONENTS} (at most {MOST_SIMULATIONS:,}), or the directory of a run"
+    )

@@ -223,4 +223,5 @@ def make(size: int = 9, komi: float = 7.5) -> Game:
         name_action=lambda action: "pass" if action == go.points else name_cell(size, action),
         touch=lambda row, column: size * row + column,
         render=go.render,
+        variant=f"{size} by {size}, komi {go.komi:g}",
     )

@@ -115,4 +115,6 @@ def make(size: int = 11) -> Game:
         name_action=lambda action: name_cell(size, action),
         touch=lambda row, column: size * row + column,
         render=rules.render,
+        variant=f"{size} by {size}",
+        shifted=True,
     )

@@ -153,4 +153,5 @@ def make(size: int = 8) -> Game:
         name_action=lambda action: "pass" if action == size * size else name_cell(size, action),
         touch=lambda row, column: size * row + column,
         render=partial(render, size),
+        variant=f"{size} by {size}",
     )
