@@ -100,5 +100,6 @@ def text(result: dict[str, Any]) -> str:
     return (
         f"{result['agent']} against {result['against']} on {result['env']}: {result['wins']} won, "
         f"{result['draws']} drawn, {result['losses']} lost of {result['episodes']}; "
-        f"score {100 * result['score']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; {sides}), Elo difference {points}"
+        f"score {100 * result['score']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}; {sides}), "
+        f"Elo difference {points}"
     )

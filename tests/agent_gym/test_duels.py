@@ -20,7 +20,7 @@ TINY = ["--num-envs", "16", "--simulations", "8", "--match-games", "4", "--match
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "ttt"
-    flags = ["--env", "AgentGym/TicTacToe-v0", "--total-steps", "1024", "--eval-every", "1024", "--quiet"]
+    flags = ["--env", "AgentGym/TicTacToe-v0", "--total-steps", "256", "--eval-every", "256", "--quiet"]
     assert train(["alphazero", *flags, *TINY, "--run-dir", str(path)]) == 0
     return path
 
@@ -77,7 +77,6 @@ def test_a_person_plays_and_wins():
     answers, told = iter(["b2", "z9", "?", "m", "b1", "b3"]), []
     ended = play_person(tictactoe.make(), Lowest(), side=0, ask=lambda question: next(answers), tell=told.append)
     assert ended == "won"
-    assert "the agent plays a1; its value +0.25; a1 62 %, c1 38 %, b1 0 %, d1" not in told
     assert any(line.startswith("the agent plays a1; its value +0.25; a1 62 %, c1 38 %") for line in told)
     assert "'z9' is no legal move here" in "\n".join(told)
     assert "a1 5, c1 3" in told  # the visits, on request
