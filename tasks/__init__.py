@@ -25,6 +25,7 @@ TASKS = {
     "table": ("agent_gym.tasks.table", "TableConfig", "Table"),
     "digits": ("agent_gym.tasks.digits", "DigitsConfig", "Digits"),
     "text": ("agent_gym.tasks.text.classify", "TextConfig", "Text"),
+    "generate": ("agent_gym.tasks.text.generate", "GenerateConfig", "Generate"),
     "series": ("agent_gym.tasks.series", "SeriesConfig", "Series"),
 }
 

@@ -11,7 +11,13 @@ from agent_gym.ground.errors import UserError
 from agent_gym.tasks.predictor import Predictor
 
 METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "loss")
-HEADLINE = {"regression": "mse", "forecast": "mse", "binary": "accuracy", "multiclass": "accuracy"}
+HEADLINE = {
+    "regression": "mse",
+    "forecast": "mse",
+    "binary": "accuracy",
+    "multiclass": "accuracy",
+    "language": "accuracy",
+}
 
 
 def decide(probabilities: np.ndarray, threshold: float) -> np.ndarray:

@@ -23,12 +23,14 @@ DEFAULT_LOSS = {
     "forecast": "mse",
     "binary": "binary_crossentropy",
     "multiclass": "sparse_categorical_crossentropy",
+    "language": "sparse_categorical_crossentropy",
 }
 LOSSES_FOR = {
     "regression": {"mse", "mae"},
     "forecast": {"mse", "mae"},
     "binary": set(LOSSES),
     "multiclass": set(LOSSES) - {"binary_crossentropy"},
+    "language": {"sparse_categorical_crossentropy"},
 }
 
 
@@ -179,17 +181,21 @@ class Task:
             self.best_loss, self.best_step = loss, self.steps
         elif 0 < self.config.early_stopping * self.steps_per_epoch <= self.steps - self.best_step:
             self.total_steps = self.steps
-        scores = score(self.model, outputs, y, self.config.threshold)
+        scores = self.scores(outputs, y)
         return -loss, {"val/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
 
     def judged(self, part: Part) -> tuple[Tensor, Tensor]:
         """Outputs and targets of a part, on the CPU, as the final figures count them."""
         return self.model.outputs(part.x), part.y.cpu()
 
+    def scores(self, outputs: Tensor, y: Tensor) -> dict[str, float]:
+        """Metrics of outputs against targets, both on the CPU."""
+        return score(self.model, outputs, y, self.config.threshold)
+
     def test(self) -> dict[str, float]:
         """Final scores on the test part, each simple rule's beside them as <rule>_<metric>."""
         outputs, y = self.judged(self.data.test)
-        scores = {"loss": self.loss_of(outputs, y).item()} | score(self.model, outputs, y, self.config.threshold)
+        scores = {"loss": self.loss_of(outputs, y).item()} | self.scores(outputs, y)
         for rule, figures in self.baselines().items():
             scores |= {f"{rule}_{name}": value for name, value in figures.items()}
         return scores

@@ -101,3 +101,16 @@ def padding_bias(known: Tensor) -> Tensor:
     """[N, 1, 1, L]: -inf where there is no token."""
     bias = torch.zeros(known.shape, device=known.device).masked_fill_(~known, float("-inf"))
     return bias[:, None, None, :]
+
+
+class TokenStem(Encoder):
+    """A vector for each token of a stream [T, B, 1], for a memory to read."""
+
+    def __init__(self, vocabulary: int, size: int, dropout: float) -> None:
+        super().__init__()
+        self.out_dim = size
+        self.tokens = nn.Embedding(vocabulary, size)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, obs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        return self.drop(self.tokens(obs.squeeze(-1))), state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from agent_gym.ground.settings import Count, Range
+from agent_gym.ground.settings import NOT_NEGATIVE, Count, Range
 from agent_gym.nets.settings import EncoderSettings, ScheduleName
 from agent_gym.tasks.config import TaskConfig
 
@@ -37,6 +37,42 @@ class TextConfig(TaskConfig):
     schedule: ScheduleName = "cosine"
     max_grad_norm: float = 1.0
     dropout: float = 0.3
+
+    def encoder_settings(self) -> EncoderSettings:
+        return replace(self, hidden_sizes=())
+
+
+@dataclass(frozen=True)
+class GenerateConfig(TaskConfig):
+    """A language model: the next character or token of a text, from those before; it goes on with a text of yours."""
+
+    data: str = ""
+    """Text file in UTF-8; empty: the language reference of Python, which every Python carries."""
+    tokens: Annotated[int, NOT_NEGATIVE] = 0
+    """Tokens to learn from the text and to predict, at least 256; 0: characters."""
+    length: Annotated[int, Range(2)] = 128
+    """Characters or tokens in a sequence to train on."""
+    encoder: Literal["rnn", "lstm", "gru", "transformer"] = "lstm"
+    """Memory of what came before."""
+    recurrent_size: int = 256
+    attention_window: int = 128
+    embedding_size: Count = 64
+    """Numbers that stand for a character or token; of the transformer --attention-size."""
+    prompt: str = ""
+    """What samples go on with; empty: a new line."""
+    sample_length: Count = 400
+    """Characters or tokens of a sample."""
+    temperature: Annotated[float, Range(0)] = 0.7
+    """Of samples: 1 draws as the model says, lower prefers what is likely, 0 takes the likeliest."""
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    schedule: ScheduleName = "cosine"
+    max_grad_norm: float = 1.0
+    dropout: float = 0.1
+    val_split: float = 0.05
+    test_split: float = 0.1
+
+    attend_to: ClassVar[str] = "past"
 
     def encoder_settings(self) -> EncoderSettings:
         return replace(self, hidden_sizes=())

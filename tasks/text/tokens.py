@@ -70,6 +70,23 @@ class Tokens:
         text = tokenizer.to_str()
         return cls(text), text
 
+    def text(self, numbers: Sequence[int]) -> str:
+        """The text of tokens that lost nothing."""
+        return self.tokenizer.decode([int(number) for number in numbers], skip_special_tokens=False)
+
+    @classmethod
+    def without_loss(cls, text: str, size: int) -> str:
+        """The JSON of up to `size` tokens, pieces of a text's bytes that give back all of it."""
+        lib = library()
+        tokenizer = lib.Tokenizer(lib.models.BPE())
+        tokenizer.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = lib.decoders.ByteLevel()
+        trainer = lib.trainers.BpeTrainer(
+            vocab_size=size, initial_alphabet=sorted(lib.pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+        )
+        tokenizer.train_from_iterator(text.splitlines(keepends=True), trainer)
+        return tokenizer.to_str()
+
 
 def padded(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
     """Tokens [N, length] int64, 0 behind the end; what is longer is cut."""
