@@ -88,7 +88,7 @@ def test_the_text_is_cut_anew_every_epoch_and_the_same_way_again(book):
 
 def test_a_resumed_run_ends_as_an_unbroken_one(book, tmp_path, capsys):
     flags = ["generate", "--data", str(book), "--quiet", "--recurrent-size", "8", "--length", "16", "--tokens", "280"]
-    flags += ["--schedule", "constant"]
+    flags += ["--schedule", "constant", "--sample-length", "20"]
     assert train.main([*flags, "--epochs", "4", "--run-dir", str(tmp_path / "a")]) == 0
     assert train.main([*flags, "--epochs", "2", "--run-dir", str(tmp_path / "b")]) == 0
     assert train.main(["--resume", str(tmp_path / "b"), "--epochs", "4", "--quiet"]) == 0
