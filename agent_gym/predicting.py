@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agent_gym.envs.adapters.spaces import ObsLayout, action_decoder, map_obs
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.graphs import Replayed
 
 
 class Predictor:
@@ -24,18 +25,25 @@ class Predictor:
         self.layout = ObsLayout(self.obs_space)
         self.generator = torch.Generator(policy.device).manual_seed(seed)
         self.decoders: dict[int, Any] = {}
+        self.start = int(self.action_space.start) if isinstance(self.action_space, spaces.Discrete) else None
         self.first = torch.ones(1, dtype=torch.bool, device=policy.device)
         self.later = torch.zeros(1, dtype=torch.bool, device=policy.device)
         self.empty = policy.initial_state(1)
         leaf = self.layout.leaves[0]
         self.plain = leaf if len(self.layout.leaves) == 1 and leaf.path == () and leaf.dtype == np.float32 else None
         policy.eval()
+        policy.requires_grad_(False)
+        self.quick: Replayed | None = None  # one plain observation, no memory, nothing drawn: what programs ask most
+        if self.plain is not None and not policy.state_dim and getattr(policy.config, "capture", "no") == "auto":
+            self.quick = Replayed(lambda x: policy.act(x, self.empty, self.first)[0])
 
     def predict(self, obs: Any, state: Any, episode_start: Any, deterministic: bool) -> tuple[Any, Any]:
         """See agent_gym.agent.Agent.predict. Raises UserError for an observation of another shape or type."""
         plain = self.plain
         if plain is not None and type(obs) is np.ndarray and obs.shape == plain.raw_shape and obs.dtype == np.float32:
             tensor, batched = torch.from_numpy(obs.reshape(1, *plain.shape)), False
+            if self.quick is not None and deterministic:
+                return self._single(self.quick(tensor)), None
         else:
             tensor, batched = self._tensors(obs)
         count = 1 if not batched else _length(tensor)
@@ -43,14 +51,19 @@ class Predictor:
         action, memory, _ = self.policy.act(
             tensor, memory, reset, explore=not deterministic, generator=None if deterministic else self.generator
         )
+        state = memory.cpu().numpy() if self.policy.state_dim else None
+        return (self._decoded(action, count) if batched else self._single(action)), state
+
+    def _single(self, action: Tensor) -> Any:
+        """One action [1, ...] as the environment takes it."""
+        if self.start is not None:
+            return int(action) + self.start
+        return self._decoded(action, 1)[0]
+
+    def _decoded(self, action: Tensor, count: int) -> Any:
         if count not in self.decoders:
             self.decoders[count] = action_decoder(self.action_space, count)
-        decoded = self.decoders[count](action)
-        state = memory.cpu().numpy() if self.policy.state_dim else None
-        if batched:
-            return decoded, state
-        single = decoded[0]
-        return (int(single) if isinstance(self.action_space, spaces.Discrete) else single), state
+        return self.decoders[count](action)
 
     def inspect(self, obs: Any, state: Any, episode_start: Any) -> dict[str, np.ndarray]:
         """What the policy shows of itself, without the batch's axis for one observation."""

@@ -149,3 +149,41 @@ def _without_lists_of_bool(module: fx.GraphModule) -> list[Callable]:
         module.graph.erase_node(node)
     module.recompile()
     return functions
+
+
+class Replayed:
+    """A function of one tensor without gradients, replayed as a graph once it has shown that this changes nothing.
+
+    The function must do the same operations for every tensor of one shape, and its parameters must stay as they are.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+        self.script: Callable[[Tensor], Tensor] | None = None
+        self.calls, self.good = 0, True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.calls > TRIED and self.good:
+            with torch.inference_mode(), torch.jit.optimized_execution(False):
+                return self.script(x)
+        result = self.function(x)
+        if self.good and self.calls <= TRIED:
+            self._try(x, result)
+        return result
+
+    def _try(self, x: Tensor, result: Tensor) -> None:
+        """Make the graph after a few calls and compare it with what the function gave in some more."""
+        self.calls += 1
+        if self.calls < TRIED // 2:
+            return
+        try:
+            with torch.inference_mode(), torch.jit.optimized_execution(False), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self.script is None:
+                    self.script = torch.jit.trace(self.function, (x,), check_trace=False)
+                self.good = torch.equal(self.script(x), result)
+        except (RuntimeError, TypeError, NotImplementedError):
+            self.good = False
+
+
+TRIED = 20  # calls of a function before it is replayed

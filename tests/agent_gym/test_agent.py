@@ -79,6 +79,14 @@ def test_a_batch_gives_what_its_observations_give(walker):
     assert actions.tolist() == [walker.predict(one)[0] for one in batch]
 
 
+def test_replayed_predictions_are_the_policys_own(walker):
+    policy, reset = walker._saved.policy, torch.ones(1, dtype=torch.bool)
+    for obs in np.random.default_rng(1).uniform(-1, 1, (60, 2)).astype(np.float32):
+        expected = policy.act(torch.from_numpy(obs[None]), policy.initial_state(1), reset)[0]
+        assert walker.predict(obs)[0] == int(expected)
+    assert walker._acting().quick.good
+
+
 def test_lists_and_other_dtypes_are_observations_too(walker):
     assert walker.predict([0.8, 0.0])[0] == walker.predict(np.array([0.8, 0.0]))[0] == 1
 
