@@ -92,34 +92,34 @@ class AgentRun:
         return summary(self.agent.policy.networks(), self.env.obs_space)
 
     @cached_property
-    def scoring_envs(self) -> dict[int, VectorEnv]:
-        """Environments to play scores in, by their number; made once for the whole run."""
+    def scoring_envs(self) -> dict[tuple[int, bool], VectorEnv]:
+        """Environments to play scores in, by their number and whether it is the final one; made once for the run."""
         return {}
 
-    def score(self, episodes: int, num_envs: int, seed: int) -> Score:
+    def score(self, episodes: int, num_envs: int, seed: int, final: bool) -> Score:
         """Play episodes; in the training environments, which then begin anew, where there are no others."""
         policy, source = self.agent.policy, self.source
         if source.shared:
             score = play(policy, self.env, episodes, seed=seed, explore=source.samples)
             self.agent.begin_again()
             return score
-        count = min(episodes, num_envs)
-        if count not in self.scoring_envs:
-            self.scoring_envs[count] = source.scoring(count, self.device, self.failures)
-        return play(policy, self.scoring_envs[count], episodes, seed=seed, explore=source.samples)
+        key = (min(episodes, num_envs), final)
+        if key not in self.scoring_envs:
+            self.scoring_envs[key] = source.scoring(key[0], self.device, self.failures, final=final)
+        return play(policy, self.scoring_envs[key], episodes, seed=seed, explore=source.samples)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """In the course of training: a score and scalars under full tags."""
         own = self.agent.assess()
         if own is not None:
             return own
-        result = self.score(20, 20, self.config.seed)
+        result = self.score(20, 20, self.config.seed, final=False)
         mean = float(result.returns.mean())
         return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
 
     def conclude(self) -> Conclusion:
         """The final evaluation, with the best weights."""
-        result = self.score(self.config.eval_episodes, 25, EVAL_SEED)
+        result = self.score(self.config.eval_episodes, self.source.at_once, EVAL_SEED, final=True)
         fields = {"env": self.source.id, "agent": self.name} | result.summary()
         return Conclusion(fields, "final/episode_return", fields["return_mean"], result.text())
 

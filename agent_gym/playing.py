@@ -21,8 +21,6 @@ from agent_gym.viewing.overlay import Stage
 from agent_gym.viewing.player import Follower, Show, frame_rate, make_tap, parse_grid
 from agent_gym.viewing.window import require_display, watch
 
-MOST_AT_ONCE = 25  # environments of a score
-
 
 @dataclass(frozen=True)
 class Performance:
@@ -61,7 +59,7 @@ def score(
         env = source.training(policy.device, error_log(run))
         require_fit(policy, env)
         return play(policy, env, episodes, seed=seed, explore=explore)
-    with closing(source.scoring(min(episodes, MOST_AT_ONCE), policy.device, error_log(run))) as env:
+    with closing(source.scoring(min(episodes, source.at_once), policy.device, error_log(run))) as env:
         require_fit(policy, env)
         return play(policy, env, episodes, seed=seed, explore=explore)
 
