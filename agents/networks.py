@@ -18,7 +18,8 @@ class ActorCritic(nn.Module):
     """A policy head and a value head on one shared encoder or on one each.
 
     `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns the action distribution over
-    [T, B], the value [T, B] and the state [B, state_dim] after the last step.
+    [T, B], the value [T, B] and the state [B, state_dim] after the last step. `mask` [T, B, n]: the discrete actions
+    that are allowed.
     """
 
     def __init__(
@@ -37,20 +38,20 @@ class ActorCritic(nn.Module):
         self.value_head = ValueHead(self.encoder.out_dim)
         self.state_dim = self.encoder.state_dim * (1 if shared else 2)
 
-    def act(self, obs: object, reset: Tensor) -> Distribution:
+    def act(self, obs: object, reset: Tensor, mask: Tensor | None = None) -> Distribution:
         """The action distribution alone, for a policy without memory."""
         features, _ = self.encoder(obs, reset.new_zeros(reset.shape[1], 0, dtype=torch.float32), reset)
-        return self.head(features)
+        return self.head(features).masked(mask)
 
-    def forward(self, obs: object, state: Tensor, reset: Tensor):
+    def forward(self, obs: object, state: Tensor, reset: Tensor, mask: Tensor | None = None):
         if self.critic_encoder is None:
             features, state = self.encoder(obs, state, reset)
-            return self.head(features), self.value_head(features), state
+            return self.head(features).masked(mask), self.value_head(features), state
         actor_state, critic_state = state.chunk(2, dim=1)
         features, actor_state = self.encoder(obs, actor_state, reset)
         critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
         state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
-        return self.head(features), self.value_head(critic_features), state
+        return self.head(features).masked(mask), self.value_head(critic_features), state
 
 
 class Actor(nn.Module):

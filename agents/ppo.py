@@ -11,6 +11,7 @@ from torch import Tensor
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.returns import gae, standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
+from agent_gym.agents.league import self_play
 from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.ppo import PPOConfig
@@ -26,14 +27,15 @@ def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig
     """The clipped surrogate (equation 7) with value loss and entropy bonus (equation 9).
 
     batch: obs, reset, action, log_prob, value, advantage, returns, each [T, B, ...], and optionally
-    valid [T, B], False where a step carried no action. state: [B, S] before the first step.
+    valid [T, B], False where a step carried no action, and mask [T, B, n], the allowed actions. state: [B, S] before
+    the first step.
     Agrees with Stable-Baselines3's PPO on the same batch. Returns the loss [] and detached stats.
     """
 
     def real(x: Tensor) -> Tensor:
         return x[batch["valid"]] if "valid" in batch else x
 
-    distribution, value, _ = network(batch["obs"], state, batch["reset"])
+    distribution, value, _ = network(batch["obs"], state, batch["reset"], batch.get("mask"))
     log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
     ratio = log_ratio.exp()
     advantage = batch["advantage"]
@@ -76,25 +78,29 @@ class PPOPolicy(Policy):
             self.return_stats = RunningNorm()  # turns values back into units of reward
         self.state_dim = self.network.state_dim
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Distribution, Tensor, Tensor]:
+    def forward(
+        self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None
+    ) -> tuple[Distribution, Tensor, Tensor]:
         """The distribution over [1, B], the value [B] and the next state of one step."""
-        distribution, value, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
+        mask = None if mask is None else mask.unsqueeze(0)
+        distribution, value, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0), mask)
         return distribution, value.squeeze(0), state
 
     @torch.no_grad()
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, noise=None):
         """`noise` [B, in_dim, m]: held exploration noise (gSDE) instead of a fresh draw."""
         if self.state_dim:
-            distribution, _, state = self(obs, state, reset)
+            distribution, _, state = self(obs, state, reset, mask)
         else:
-            distribution = self.network.act(one_step(self.obs_norm(obs)), reset.unsqueeze(0))
+            mask = None if mask is None else mask.unsqueeze(0)
+            distribution = self.network.act(one_step(self.obs_norm(obs)), reset.unsqueeze(0), mask)
         action = (draw(distribution, generator, noise) if explore else distribution.mode()).squeeze(0)
         return self.network.head.to_env(action), state, {"action": action}
 
     @torch.no_grad()
-    def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, generator: torch.Generator, noise: Tensor | None):
+    def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, generator, noise=None):
         """A drawn action as `act` gives it, with "log_prob" and "value" [B] in the extras."""
-        distribution, value, state = self(obs, state, reset)
+        distribution, value, state = self(obs, state, reset, mask)
         raw = draw(distribution, generator, noise)
         extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
         return self.network.head.to_env(extras["action"]), state, extras
@@ -106,7 +112,7 @@ class PPOPolicy(Policy):
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        distribution, value, _ = self(obs, state, reset)
+        distribution, value, _ = self(obs, state, reset, mask)
         scale = self.return_stats.scale if self.config.normalize_returns else 1.0
         return {"value": value / scale, **describe(self.network.head, distribution)}
 
@@ -123,7 +129,9 @@ class PPO(Agent):
     policy: PPOPolicy
 
     def __init__(self, config: PPOConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
+        env = self_play(env, config) if config.self_play else env
         super().__init__(config, env, device)
+        env.learned(self.policy)
         self.network, self.obs_norm = self.policy.network, self.policy.obs_norm
         stats = self.policy.return_stats if config.normalize_returns else None
         self.return_scale = ReturnScale(env.num_envs, config.gamma, stats).to(self.device)
@@ -139,9 +147,9 @@ class PPO(Agent):
     def loss(self, batch: dict, state: Tensor):
         return ppo_loss(self.network, batch, state, self.config, self.clip_coef)
 
-    def _explore(self, noise: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _explore(self, mask: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """A drawn action for the current observations, with as much in the extras as cannot be had later."""
-        here = (self.obs, self.state, self.reset)
+        here = (self.obs, self.state, self.reset, mask)
         if self.evaluates_later:
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
         return self.policy.act_and_value(*here, self.generator, noise)
@@ -164,14 +172,16 @@ class PPO(Agent):
         for t in range(self.config.num_steps):
             if self.held_noise and t % self.config.sde_every == 0:
                 noise = self.network.head.noise(self.env.num_envs, self.generator)
-            action, state, extras = self._explore(noise)
+            mask = self.env.mask
+            action, state, extras = self._explore(mask, noise)
             step = self.env.step(action)
             final_value = step.reward  # stands in where nothing is truncated and nobody reads it
             if step.final_obs is not step.obs and step.truncated.any():
                 final_value = self.policy.value(step.final_obs, state, never)
             fields = {"obs": self.obs, "reset": self.reset, **extras, "final_value": final_value}
             fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
-            self.rollout.add(t, **fields, **({} if step.valid is None else {"valid": step.valid}))
+            optional = {"valid": step.valid, "mask": mask}
+            self.rollout.add(t, **fields, **{name: part for name, part in optional.items() if part is not None})
             self.obs, self.state = step.obs, state
             self.reset = step.terminated | step.truncated
             if step.valid is not None:
@@ -194,6 +204,7 @@ class PPO(Agent):
                 continue
             break
         self.learner.check()
+        self.env.learned(self.policy)
         if config.normalize_obs:
             self.obs_norm.update(self.rollout["obs"])
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
@@ -216,8 +227,11 @@ class PPO(Agent):
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
             reward = self.return_scale.scale(reward)
         batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
+        if "mask" in rollout.fields:
+            batch["mask"] = rollout["mask"]
         if self.evaluates_later:
-            distribution, batch["value"], _ = self.network(batch["obs"], self.first_state, batch["reset"])
+            here = (batch["obs"], self.first_state, batch["reset"], batch.get("mask"))
+            distribution, batch["value"], _ = self.network(*here)
             batch["log_prob"] = distribution.log_prob(batch["action"])
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}

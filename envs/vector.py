@@ -96,6 +96,9 @@ class VectorEnv(ABC):
     def check(self) -> None:  # noqa: B027  most look at every step
         """Raises EnvFailure for what earlier steps could not tell without waiting for a GPU. Call it once a rollout."""
 
+    def learned(self, policy: Any) -> None:  # noqa: B027  most have no opponents that learn
+        """Told of the policy at the start and after each of its updates."""
+
     def state_dict(self) -> dict[str, Any] | None:
         """Everything needed to go on exactly from here; None where the environment cannot be saved."""
         return None

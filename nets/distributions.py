@@ -4,6 +4,8 @@ Lighter than torch.distributions (no argument checks, no broadcasting of paramet
 generator that the caller owns. Values agree with torch.distributions.
 """
 
+from __future__ import annotations
+
 from math import log, pi
 
 import torch
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 LOG_2PI = log(2.0 * pi)
+RULED_OUT = -1e9  # logit of a choice that may not be taken; finite, so that its share of the entropy is 0
 
 
 class Distribution:
@@ -19,6 +22,12 @@ class Distribution:
     def sample(self, generator: Generator | None = None) -> Tensor:
         """One action for each [T, B], without gradient."""
         raise NotImplementedError
+
+    def masked(self, mask: Tensor | None) -> Distribution:
+        """Without the choices where `mask` [..., n] is False; None rules nothing out. For discrete actions alone."""
+        if mask is None:
+            return self
+        raise TypeError(f"a mask is for discrete actions, and this is a {type(self).__name__}")
 
     def mode(self) -> Tensor:
         """The most likely action."""
@@ -42,6 +51,9 @@ class Categorical(Distribution):
     def __init__(self, logits: Tensor):
         self.logits = logits
         self._log_probs: Tensor | None = None
+
+    def masked(self, mask: Tensor | None) -> Categorical:
+        return self if mask is None else type(self)(self.logits.masked_fill(~mask, RULED_OUT))
 
     @property
     def log_probs(self) -> Tensor:

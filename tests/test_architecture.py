@@ -26,7 +26,7 @@ MAY_IMPORT = {  # of the project's rooms, beside itself
 }
 CONTRACT = {
     "agent_gym.envs.vector",
-    *(f"agent_gym.envs.games.{part}" for part in ("game", "search", "players", "match")),
+    *(f"agent_gym.envs.games.{part}" for part in ("game", "search", "players", "match", "table")),
 }
 HOMES = {  # the modules that may import a package, or a part of one
     "stable_baselines3": r"agents/sb3/.*",

@@ -51,6 +51,14 @@ class PPOConfig(OptimizerSettings, AgentConfig):
     """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
     share_encoder: Literal["auto", "yes", "no"] = "auto"
     """One encoder for policy and value; auto: yes for images."""
+    self_play: bool = False
+    """Two-player games: the opponent is itself, as it is or as it was, instead of the environment's."""
+    self_play_ratio: Annotated[float, SHARE] = 0.5
+    """Share of games against earlier selves."""
+    self_play_pool: Count = 10
+    """Earlier selves to draw from, the latest."""
+    self_play_every: Count = 10
+    """Updates between two of them."""
 
 
 @dataclass(frozen=True)
