@@ -13,6 +13,8 @@ import torch
 
 from agent_gym.agents import config_class
 from agent_gym.ground.errors import UserError, nearest
+from agent_gym.ground.settings import check_effects
+from agent_gym.opening import announce, origins
 from agent_gym.predicting import Predictor
 from agent_gym.presets import preset
 from agent_gym.saved import Saved, open_saved
@@ -69,7 +71,9 @@ class Agent:
         """The run directory, once it has learned."""
         self.result: dict | None = None
         """What result.json holds of the latest `learn`."""
-        self._note = f"settings: {label}; those of yours win over them"
+        given = settings.keys() - {"env"}
+        check_effects(self.config, given)
+        self._notes = origins(self.config, given, label, defaults)
         self._saved: Saved | None = None
         self._predictor: Predictor | None = None
 
@@ -90,9 +94,10 @@ class Agent:
             if self.run_dir is None:
                 config = _checked(type(self.config), self.name, {"total_steps": steps}, self.config)
                 config = replace(config, run_dir=str(run_dir or config.run_dir))
+                announce(self.name, config)
                 start = self._start if self._saved is not None else lambda agent: None
                 ending, policy = train_agent(
-                    self.name, config, self._source(config), notes=[self._note], callbacks=callbacks, prepare=start
+                    self.name, config, self._source(config), notes=self._notes, callbacks=callbacks, prepare=start
                 )
             else:
                 if run_dir:
@@ -149,8 +154,8 @@ class Agent:
 
     def evaluate(self, episodes: int = 100, *, stochastic: bool = False, seed: int | None = None) -> dict[str, Any]:
         """Play episodes; a dict with the fields of `evaluate.py --json`."""
+        from agent_gym.ground.settings import EVAL_SEED
         from agent_gym.playing import score
-        from agent_gym.training.evaluation import EVAL_SEED
 
         if episodes < 1:
             raise UserError(f"episodes {episodes}: expected at least 1")
@@ -289,7 +294,7 @@ def load(path: str | Path, env: Any = None, checkpoint: str = "best", device: st
     agent.config = replace(config, env=env) if isinstance(env, str) else config
     agent.config = agent.config if path.is_dir() else replace(agent.config, run_dir="")
     agent._given = None if env is None or isinstance(env, str) else env
-    agent._note, agent.result = f"settings: those of {path}", None
+    agent._notes, agent.result = [f"settings: those of {path}"], None
     agent.run_dir = path if path.is_dir() else None
     agent._hold(saved._replace(config=agent.config))
     if agent.run_dir is not None and (path / "result.json").exists():

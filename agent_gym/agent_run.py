@@ -17,6 +17,8 @@ from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.invocation import after_agent, resume
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.summary import summary
 from agent_gym.restore import starting_weights
@@ -24,7 +26,7 @@ from agent_gym.storage.charts import AGENT_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
-from agent_gym.training.evaluation import EVAL_SEED, Score, play
+from agent_gym.training.evaluation import Score, play
 from agent_gym.training.session import Conclusion, Ending, Session, run_session
 from agent_gym.viewing.clip import Clip
 from agent_gym.viewing.film import film, prepare_headless
@@ -70,15 +72,12 @@ class AgentRun:
             conclude=self.conclude,
             film=self.film,
             video_every=config.video_every,
-            commands=(
-                ("python evaluate.py {run}", "score it again; --watch opens a window, --video out.mp4 records"),
-                ("tensorboard --logdir runs", "curves"),
-                ("python train.py --resume {run} --total-steps {steps}", "train on"),
-            ),
+            commands=lambda run: after_agent(run, agent.steps),
+            resume=resume,
             headline=agent.headline,
             eval_every=config.eval_every,
             checkpoint_every=config.checkpoint_every,
-            notes=(*notes, f"{env.backend} environments: {env.choice}", hardware(self.device)),
+            notes=(*notes, f"auto: {self.choices()}"),
             log_failures=self.failures.open,
             layers=self.layers,
             callbacks=Callbacks(callbacks),
@@ -86,6 +85,19 @@ class AgentRun:
             recoverable=(EnvFailure,),
         )
         return run_session(session, self.run, self.device)
+
+    def choices(self) -> str:
+        """What was left open and became of it."""
+        config, env = self.config, self.env
+        found = [f"backend {env.backend} ({env.choice})"] if config.backend == "auto" else []
+        if config.encoder == "auto":
+            found.append(f"encoder {'cnn' if has_image(env.obs_space) else 'mlp'}")
+        if config.device == "auto":
+            found.append(f"device {self.device}")
+        if not config.num_threads:
+            found.append(threads())
+        count = sum(parameter.numel() for parameter in self.agent.policy.parameters())
+        return f"{', '.join(found)}; {count:,} parameters"
 
     def layers(self) -> str:
         """The networks layer by layer."""
@@ -159,8 +171,9 @@ def refuse_actions(name: str, env: VectorEnv) -> None:
         )
 
 
-def hardware(device: torch.device) -> str:
-    return f"device {device}, {torch.get_num_threads()} thread(s)"
+def threads() -> str:
+    count = torch.get_num_threads()
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def train_agent(

@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import tyro
-
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.presets import table
+from agent_gym.flags import read_flags
 from agent_gym.messages import reported
 from agent_gym.tasks import TASKS
 from agent_gym.tasks import config_class as task_config
@@ -25,7 +24,7 @@ class ListConfig:
 
 @reported
 def main(argv: list[str]) -> int:
-    args = tyro.cli(ListConfig, args=argv, prog="agent-gym list")
+    args = read_flags(ListConfig, argv, prog="agent-gym list")[0]
     found = catalogue()
     if args.json:
         print(json.dumps(found, indent=2))

@@ -12,8 +12,9 @@ import torch
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.storage.run import ERROR_LOG
-from agent_gym.training.evaluation import EVAL_SEED, Score, play
+from agent_gym.training.evaluation import Score, play
 from agent_gym.viewing.browser import serve
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names

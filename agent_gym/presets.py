@@ -1,13 +1,15 @@
-"""The settings that an agent gets for an environment where the user gives none."""
+"""The settings that an agent gets for an environment where the user gives none. Imports torch only where it must."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gymnasium import spaces
-
+from agent_gym.agents.presets import table
 from agent_gym.agents.settings.base import parse_env_kwargs
-from agent_gym.envs.make import find_spec, make_single
+from agent_gym.ground.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 
 def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str, dict]:
@@ -17,11 +19,27 @@ def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str,
     is none of.
     """
     env_id = given.get("env", settings_class().env)
-    find_spec(env_id)
+    if env_id not in table(name).get("env", {}):
+        require_env(env_id)
 
     def action_space() -> spaces.Space:
+        from agent_gym.envs.make import make_single
+
         single = make_single(env_id, parse_env_kwargs(given.get("env_kwargs", "{}")))
         single.close()
         return single.action_space
 
     return settings_class.preset(name, env_id, action_space, given)
+
+
+def require_env(env_id: str) -> None:
+    """Raise UserError, with the nearest ids, where no environment has this id."""
+    import gymnasium
+
+    if env_id in gymnasium.registry:
+        return
+    if not {":", "/"} & set(env_id) and (near := nearest(env_id, sorted(gymnasium.registry))):
+        raise UserError(f"unknown environment {env_id!r}{near}")
+    from agent_gym.envs.make import find_spec  # it knows ours and those that a module registers
+
+    find_spec(env_id)

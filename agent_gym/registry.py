@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from agent_gym.agents import AGENTS
-from agent_gym.envs.origin import check_origin
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.foreign import find_class
 from agent_gym.tasks import TASKS
@@ -37,6 +36,8 @@ def kind_of(name: str) -> str:
 
 def check_modules(stored: Any, run: Path) -> None:
     """Refuse a stored configuration that would run code which came along with it: see envs.origin. Imports nothing."""
+    from agent_gym.envs.origin import check_origin
+
     for setting in ("agent", "task", "env", "encoder"):
         value = stored.get(setting)
         if isinstance(value, str):

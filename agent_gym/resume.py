@@ -47,7 +47,20 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
         config = restore_config(kind, name, stored | {"run_dir": str(path)} | changes)
         if kind == "agent":
             check_num_envs(config, run.state["agent"])
+        refuse_going_back(kind, config, changes, run)
     except BaseException:
         run.close()
         raise
     return Resumed(kind, name, config, run)
+
+
+def refuse_going_back(kind: str, config: Any, changes: dict[str, Any], run: Run) -> None:
+    """Raise UserError for a new end that the run has passed."""
+    done, end = run.state["agent"].get("steps"), END[kind]
+    if end not in changes or not isinstance(done, int):
+        return
+    if kind == "agent" and changes[end] < done:
+        raise UserError(
+            f"--total-steps {changes[end]:,}: {run.path} has {done:,} steps behind it already; expected more, such as "
+            f"--total-steps {2 * done}"
+        )

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import tyro
 
+from agent_gym.flags import read_flags
 from agent_gym.ground.errors import UserError
 from agent_gym.messages import reported
 
-BOOKKEEPING = ("run_dir", "quiet", "summary", "env", "seed", "agent", "task", "num_threads", "device")
+BOOKKEEPING = ("run_dir", "quiet", "verbose", "summary", "env", "seed", "agent", "task", "num_threads", "device")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class RunsConfig:
 
 @reported
 def main(argv: list[str]) -> int:
-    args = tyro.cli(RunsConfig, args=argv, prog="agent-gym runs")
+    args = read_flags(RunsConfig, argv, prog="agent-gym runs")[0]
     rows = find_runs(args.folder)
     order = {
         "score": lambda row: (row["on"], -(row["score"] if row["score"] is not None else float("-inf"))),

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from agent_gym.agent_run import hardware
+from agent_gym.agent_run import threads
+from agent_gym.invocation import after_task, resume
 from agent_gym.nets.summary import summary
 from agent_gym.restore import starting_weights
 from agent_gym.storage.charts import TASK_CHARTS
@@ -69,15 +70,12 @@ def run_task(
         trainee=task,
         evaluate=task.evaluate,
         conclude=conclude,
-        commands=(
-            ("python evaluate.py {run} --data NEW.csv --predict OUT.csv", "predict; without flags: score again"),
-            ("tensorboard --logdir runs", "curves and pictures"),
-            (f"python train.py --resume {{run}} --epochs {2 * task.epochs}", "train on"),
-        ),
+        commands=lambda run: after_task(run, task.epochs),
+        resume=resume,
         headline="train/loss",
         eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
-        notes=(*notes, *task.data.notes, hardware(device), layers),
+        notes=(*notes, *task.data.notes, f"device {device}, {threads()}", layers),
         layers=lambda: layers,
         callbacks=Callbacks(callbacks),
     )

@@ -24,8 +24,8 @@ def is_task(run: Path) -> bool:
     return isinstance(config, dict) and "task" in config
 
 
-def evaluate_task(args: Any, device: torch.device) -> int:
-    """Score a task's model on its own test rows or on new ones, or predict new ones."""
+def evaluate_task(args: Any, device: torch.device) -> dict:
+    """Score a task's model on its own test rows or on new ones, or predict new ones; the score as plain data."""
     if args.watch or args.video:
         raise UserError(f"{args.run} is the run of a task: nothing to watch; --data NEW.csv --predict OUT.csv predicts")
     if args.predict and not args.data:
@@ -50,8 +50,9 @@ def evaluate_task(args: Any, device: torch.device) -> int:
             raise UserError(f"{args.data} has no target to score against: add --predict OUT.csv for the predictions")
         if metrics:
             text += "\n" + "\n".join(f"{key:>12} {value:.5g}" for key, value in metrics.items())
-    print(json.dumps({"task": name, "metrics": metrics}) if args.json else text)
-    return 0
+    if not args.json:
+        print(text)
+    return {"task": name, "metrics": metrics}
 
 
 def write_csv(frame, path: Path) -> None:

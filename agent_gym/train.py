@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import tyro
+from typing import Any, Literal, NamedTuple
 
 from agent_gym.agents import AGENTS, config_class
-from agent_gym.ground.errors import UserError
+from agent_gym.flags import HELP, read_flags, spelled_out
+from agent_gym.ground.settings import check_effects
+from agent_gym.invocation import command
 from agent_gym.messages import reported
+from agent_gym.opening import announce, origins
 from agent_gym.presets import preset
 from agent_gym.registry import kind_of
 from agent_gym.tasks import TASKS
@@ -40,34 +41,49 @@ class ResumeConfig:
     """Print the result only."""
 
 
+class Parsed(NamedTuple):
+    """What a command line asks for."""
+
+    name: str
+    config: Any
+    notes: list[str]
+    """Whose the settings are that differ from the defaults."""
+
+
 @reported
 def main(argv: list[str]) -> int:
     if any(arg.split("=")[0] == "--resume" for arg in argv):
-        return go_on(tyro.cli(ResumeConfig, args=argv))
+        return go_on(read_flags(ResumeConfig, argv, prog=f"{command('train')} --resume RUN")[0])
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
-        print("python train.py NAME --help lists the flags of one; python train.py --resume RUN continues a run.")
+        print(f"{command('train')} NAME --help lists the flags of one, with the values that the run will use;")
+        print(f"{command('train')} --resume RUN continues a run.")
         return 0
     if not argv or argv[0].startswith("-"):
         argv = ["ppo", *argv]
-    name, config, note = parse(argv[0], argv[1:])
-    if config.freeze_encoder and not config.encoder_from:
-        raise UserError("--freeze-encoder keeps what --encoder-from RUN loads: give both")
-    return begin(name, config, note)
+    parsed = parse(argv[0], argv[1:])
+    announce(parsed.name, parsed.config)
+    return begin(*parsed)
 
 
-def parse(name: str, flags: list[str]) -> tuple[str, Any, str]:
-    """The agent or task, its settings, and what they come from. Raises UserError."""
+def parse(name: str, flags: list[str]) -> Parsed:
+    """The agent or task with its settings. Raises UserError, and SystemExit for --help."""
+    known = (*AGENTS, *TASKS)
+    prog, label, values = f"{command('train')} {name}", "", {}
     if kind_of(name) == "task":
-        config = tyro.cli(task_config(name), args=flags, prog=f"train.py {name}")
-        return name, config, "settings: those of the task where you gave no flag"
-    settings_class, defaults, label = config_class(name), config_class(name)(), ""
-    if not {"-h", "--help"} & set(flags):
+        settings_class = task_config(name)
+    else:
+        settings_class = config_class(name)
+        if not set(HELP) & set(flags):
+            spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
         given = {field: value for field in ("env", "env_kwargs", "algo") if (value := flag_value(flags, field))}
-        label, settings = preset(name, settings_class, given)
-        defaults = replace(defaults, **settings)
-    config = tyro.cli(settings_class, default=defaults, args=flags, prog=f"train.py {name}")
-    return name, config, f"settings: {label}; flags of yours win over them"
+        label, values = preset(name, settings_class, given)
+    defaults = replace(settings_class(), **values)
+    if given_env := flag_value(flags, "env"):
+        defaults = replace(defaults, env=given_env)
+    config, given = read_flags(settings_class, flags, prog=prog, default=defaults, first=known)
+    check_effects(config, given)
+    return Parsed(name, config, origins(config, given, label, values))
 
 
 def flag_value(flags: list[str], name: str) -> str:
@@ -79,7 +95,7 @@ def flag_value(flags: list[str], name: str) -> str:
     return ""
 
 
-def begin(name: str, config: Any, note: str) -> int:
+def begin(name: str, config: Any, notes: list[str]) -> int:
     """Train what the settings describe. Returns the exit code."""
     if kind_of(name) == "task":
         from agent_gym.task_run import make_task, train_task
@@ -88,7 +104,7 @@ def begin(name: str, config: Any, note: str) -> int:
         if config.summary:
             task = make_task(name, config, None, choose_device(config.device, native=False))
             return show(task.model, task.model.spec.space())
-        return train_task(name, config, notes=[note])[0].code
+        return train_task(name, config, notes=notes)[0].code
     from agent_gym.agent_run import AgentRun, train_agent
     from agent_gym.sources import NamedSource
 
@@ -96,7 +112,7 @@ def begin(name: str, config: Any, note: str) -> int:
     if config.summary:
         with closing(AgentRun(name, config, source)) as made:
             return show(made.agent.policy.networks(), made.env.obs_space)
-    return train_agent(name, config, source, notes=[note])[0].code
+    return train_agent(name, config, source, notes=notes)[0].code
 
 
 def show(network: Any, space: Any) -> int:
@@ -109,6 +125,8 @@ def show(network: Any, space: Any) -> int:
 
 def go_on(args: ResumeConfig) -> int:
     """Continue a run. Returns the exit code."""
+    if not args.quiet:
+        print(f"going on with {args.resume}", flush=True)
     from agent_gym.agent_run import train_agent
     from agent_gym.resume import reopen
     from agent_gym.sources import NamedSource

@@ -17,7 +17,8 @@ import torch
 
 from agent_gym.agents import agent_class, config_class
 from agent_gym.envs.make import make_env, scoring_backend
-from agent_gym.training.evaluation import EVAL_SEED, play
+from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.training.evaluation import play
 
 ENV = "CartPole-v1"
 TRAINING = {

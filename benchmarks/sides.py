@@ -48,8 +48,9 @@ def native(job: dict, curve: Curve) -> dict:
     """Train a native agent by the project's own loop."""
     from agent_gym.agents import agent_class, config_class
     from agent_gym.envs.make import make_env
+    from agent_gym.ground.settings import EVAL_SEED
     from agent_gym.storage.run import Run
-    from agent_gym.training.evaluation import EVAL_SEED, play
+    from agent_gym.training.evaluation import play
     from agent_gym.training.loop import Meter, train
     from agent_gym.training.progress import Progress
 
@@ -108,8 +109,8 @@ def sb3(job: dict, curve: Curve) -> dict:
     import agent_gym.envs  # noqa: F401 (registers AgentGym/ ids)
     from agent_gym.agents.sb3.agent import make_algorithm, normalized
     from agent_gym.agents.sb3.kwargs import train_scalars
+    from agent_gym.ground.settings import EVAL_SEED
     from agent_gym.storage.run import Run
-    from agent_gym.training.evaluation import EVAL_SEED
     from agent_gym.training.loop import Every
 
     settings = dict(job["settings"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
 from agent_gym.ground.errors import UserError
 
+EVAL_SEED = 20_000  # of the final evaluation and of evaluate.py: not the seed of any training run
 MAX_THREADS = 1024  # more than any machine has, and fewer than a system refuses to start
 
 
@@ -36,6 +38,31 @@ class Range:
         return f"{self.low:g} or more and below {self.high:g}" if self.open_high else f"{self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True)
+class Needs:
+    """A setting has an effect only where another one has, or has not, one of some values."""
+
+    field: str
+    values: tuple = ()
+    but: tuple = ()
+    """Any value but these."""
+
+    def met(self, settings: Any) -> bool:
+        value = getattr(settings, self.field)
+        if self.field == "encoder" and ":" in value:
+            return True  # what a class of the user's takes cannot be known
+        return value in self.values if self.values else value not in self.but
+
+    def __str__(self) -> str:
+        if self.values == (True,):
+            return flag(self.field)
+        if self.values:
+            *others, last = map(str, self.values)
+            return f"{flag(self.field)} {', '.join(others)}{' or ' if others else ''}{last}"
+        others = ", ".join(str(value) for value in self.but if value != "")
+        return f"another {flag(self.field)} than {others}" if others else flag(self.field)
+
+
 POSITIVE = Range(0, open_low=True)
 NOT_NEGATIVE = Range(0)
 SHARE = Range(0, 1)
@@ -56,28 +83,40 @@ def check_ranges(settings: Any) -> None:
 
     A subclass that only changes a default need not repeat the range.
     """
-    ranges = _ranges(type(settings))
+    ranges = _beside(type(settings), Range)
     for field in fields(settings):
         value = getattr(settings, field.name)
         if field.name in ranges and not ranges[field.name].holds(value):
             raise UserError(f"{flag(field.name)} {value}: expected {ranges[field.name]}")
 
 
-_known: dict[type, dict[str, Range]] = {}
+def check_effects(settings: Any, given: Iterable[str]) -> None:
+    """Raise UserError, which names the flag, for a setting of the user's that changes nothing."""
+    needs = _beside(type(settings), Needs)
+    for name in sorted(needs.keys() & set(given)):
+        if not needs[name].met(settings):
+            raise UserError(
+                f"{flag(name)} has no effect with {flag(needs[name].field)} {getattr(settings, needs[name].field)}: "
+                f"it goes with {needs[name]}"
+            )
 
 
-def _ranges(cls: type) -> dict[str, Range]:
-    if cls not in _known:
-        found: dict[str, Range] = {}
+_known: dict[tuple[type, type], dict[str, Any]] = {}
+
+
+def _beside(cls: type, kind: type) -> dict[str, Any]:
+    """What stands beside the fields of a class, by name."""
+    if (cls, kind) not in _known:
+        found: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             own = base.__dict__.get("__annotations__", {})
             hints = get_type_hints(base, include_extras=True) if own else {}
             for name in own:
                 for extra in getattr(hints[name], "__metadata__", ()):
-                    if isinstance(extra, Range):
+                    if isinstance(extra, kind):
                         found[name] = extra
-        _known[cls] = found
-    return _known[cls]
+        _known[cls, kind] = found
+    return _known[cls, kind]
 
 
 @dataclass(frozen=True)
@@ -100,13 +139,15 @@ class RunSettings:
     """Log the gradient norm and the share of dead units of each layer; updates take up to three times as long."""
     track: Literal["none", "mlflow", "wandb"] = "none"
     """Experiment tracker beside TensorBoard, at the server that its own variables name, or in a local file."""
-    experiment: str = ""
+    experiment: Annotated[str, Needs("track", but=("none",))] = ""
     """The tracker's experiment or project; empty: what its own variables say, or agent-gym."""
-    run_name: str = ""
+    run_name: Annotated[str, Needs("track", but=("none",))] = ""
     """The run's name at the tracker; empty: the run directory's."""
-    parent_run: str = ""
+    parent_run: Annotated[str, Needs("track", but=("none",))] = ""
     """Name of the tracker's run that this one is nested under, made if there is none; empty: under none."""
     summary: bool = False
     """Print the network layer by layer and stop."""
+    verbose: bool = False
+    """Print every setting before the run, not only those that differ from the defaults."""
     quiet: bool = False
     """Print the result only."""

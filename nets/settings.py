@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.errors import UserError, nearest
-from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Range, check_ranges
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Needs, Range, check_ranges
 
 ENCODERS = ("auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru", "transformer")
 ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
@@ -14,6 +14,9 @@ OptimizerName = Literal["adam", "adamw", "rmsprop", "momentum", "sgd"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 
 MEMORY = ("rnn", "lstm", "gru", "transformer")  # encoders that remember
+RECURRENT = Needs("encoder", ("rnn", "lstm", "gru"))
+ATTENTION = Needs("encoder", ("transformer",))
+IMAGES = Needs("encoder", but=("linear", "mlp"))
 MAX_WINDOW = 65_536
 MAX_LAYERS = 64  # of memory on top of each other
 
@@ -25,33 +28,33 @@ class EncoderSettings:
     encoder: str = "auto"
     """Network between observation and heads: auto (cnn for images, mlp otherwise), linear (the inputs themselves), mlp,
     cnn, rnn, lstm, gru, transformer, or your own as module:Class."""
-    hidden_sizes: Annotated[tuple[int, ...], Range(1)] = (64, 64)
+    hidden_sizes: Annotated[tuple[int, ...], Needs("encoder", but=("linear",)), Range(1)] = (64, 64)
     """Width of each dense layer; in front of the memory for rnn, lstm, gru and transformer."""
     activation: ActivationName = "tanh"
     """Non-linearity between layers."""
-    layer_norm: bool = False
+    layer_norm: Annotated[bool, Needs("encoder", but=("linear",))] = False
     """Normalise the sums of each dense layer before its activation (Ba et al. 2016), which steadies learned values."""
     orthogonal: bool = True
     """Orthogonal first weights and zero biases; otherwise PyTorch's."""
-    recurrent_size: Annotated[int, Range(1)] = 64
+    recurrent_size: Annotated[int, RECURRENT, Range(1)] = 64
     """Units of each rnn, lstm or gru layer."""
-    recurrent_layers: Annotated[int, Range(1, MAX_LAYERS)] = 1
+    recurrent_layers: Annotated[int, RECURRENT, Range(1, MAX_LAYERS)] = 1
     """Recurrent layers on top of each other."""
-    attention_size: Annotated[int, Range(1)] = 64
+    attention_size: Annotated[int, ATTENTION, Range(1)] = 64
     """Units of each layer of the transformer."""
-    attention_heads: Annotated[int, Range(1)] = 4
+    attention_heads: Annotated[int, ATTENTION, Range(1)] = 4
     """Parts of the units that attend each by itself."""
-    attention_layers: Annotated[int, Range(1, MAX_LAYERS)] = 2
+    attention_layers: Annotated[int, ATTENTION, Range(1, MAX_LAYERS)] = 2
     """Layers of the transformer on top of each other."""
-    attention_window: Annotated[int, Range(1, MAX_WINDOW)] = 32
+    attention_window: Annotated[int, ATTENTION, Range(1, MAX_WINDOW)] = 32
     """Steps that the transformer sees, the present one included."""
-    conv_layers: tuple[tuple[int, int, int, int], ...] = ()
+    conv_layers: Annotated[tuple[tuple[int, int, int, int], ...], IMAGES] = ()
     """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
-    cnn_hidden_sizes: Annotated[tuple[int, ...] | None, Range(1)] = None
+    cnn_hidden_sizes: Annotated[tuple[int, ...] | None, IMAGES, Range(1)] = None
     """Width of each dense layer after the convolutions, no number: no such layer; None: chosen by the image's size."""
     encoder_from: str = ""
     """Run whose encoder's weights are the start of this one's; empty: random."""
-    freeze_encoder: bool = False
+    freeze_encoder: Annotated[bool, Needs("encoder_from", but=("",))] = False
     """Keep the weights of --encoder-from as they are."""
 
     encoder_names: ClassVar[tuple[str, ...]] = ENCODERS
@@ -89,7 +92,7 @@ class OptimizerSettings:
     """Largest global gradient norm; 0: no clipping."""
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
     """Pull of the weights to zero (L2; decoupled for adamw)."""
-    eps: Annotated[float, POSITIVE] = 1e-8
+    eps: Annotated[float, Needs("optimizer", ("adam", "adamw", "rmsprop")), POSITIVE] = 1e-8
     """Added to the optimizer's denominator by adam, adamw and rmsprop."""
     capture: Literal["auto", "no"] = "auto"
     """Replay updates as graphs, which changes no bit and halves small ones; no: run them as they are written."""

@@ -64,7 +64,7 @@ def test_a_failure_stops_the_run_and_a_resumed_one_may_restart(tmp_path, capsys)
     path = tmp_path / "run"
     assert train.main(command(path, "raise")) == 2
     error = capsys.readouterr().err
-    assert f"python train.py --resume {path}" in error and "Traceback" not in error
+    assert f"--resume {path}" in error and "Traceback" not in error
     log = path / "env_errors.log"
     assert "Test/Moody-v0 (number " in error and f"RuntimeError: the motor is on fire; see {log}" in error
     text = log.read_text()

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-EVAL_SEED = 20_000  # of the final evaluation and of evaluate.py: not the seed of any training run
-
 
 class Score(NamedTuple):
     """Undiscounted returns [K] and lengths [K] of K episodes."""

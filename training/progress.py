@@ -7,6 +7,7 @@ import time
 
 from rich.columns import Columns
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -49,23 +50,24 @@ class Progress:
             print(f"{step:>12,} / {self.total:,} steps   {text}   {left:.0f} s left", flush=True)
 
 
-def print_config(title: str, config: dict, notes: list[str]) -> None:
-    """The effective configuration in columns, and a line for each note."""
+def print_opening(config: dict, notes: list[str], *, verbose: bool = False) -> None:
+    """A line for each note, in front of them all settings if that is asked for."""
     console = Console(highlight=False)
-    console.print(f"[bold]{title}[/bold]")
-    cells = [f"{name} = {value}" for name, value in config.items() if value != ""]
-    console.print(Columns(cells, padding=(0, 3)), style="dim")
+    if verbose:
+        cells = [f"{name} = {value}" for name, value in config.items() if value != ""]
+        console.print(Columns(cells, padding=(0, 3)), style="dim")
     for note in notes:
-        console.print(note)
+        console.print(note, soft_wrap=True, markup=False)
 
 
 def print_result(text: str, timing: dict, commands: list[tuple[str, str]]) -> None:
-    """The final score and what to type next."""
+    """The final score and what to type next; no line is broken, so that a log can be searched."""
     console = Console(highlight=False)
-    console.print(f"\n{text}")
+    console.print(f"\n{text}", soft_wrap=True, markup=False)
     console.print(
         f"trained {timing['total_steps']:,} steps in {timing['wall_time']:.1f} s, "
-        f"{timing['steps_per_second']:,.0f} steps/s\n"
+        f"{timing['steps_per_second']:,.0f} steps/s\n",
+        soft_wrap=True,
     )
     for command, purpose in commands:
-        console.print(f"  {command}   [dim]# {purpose}[/dim]", soft_wrap=True)
+        console.print(f"  {escape(command)}   [dim]# {purpose}[/dim]", soft_wrap=True)

@@ -21,7 +21,7 @@ from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
 from agent_gym.training.loop import Every, Meter, Trainee, train
-from agent_gym.training.progress import Progress, print_config, print_result
+from agent_gym.training.progress import Progress, print_opening, print_result
 from agent_gym.training.signals import StopSignal
 from agent_gym.viewing.clip import Clip
 
@@ -59,8 +59,10 @@ class Session:
     """The final evaluation, with the best model loaded."""
     charts: dict
     """For TensorBoard's Custom Scalars; see storage.charts."""
-    commands: tuple[tuple[str, str], ...]
-    """What to type next, and what for; {run} and {steps} stand for the run's path and twice its steps."""
+    commands: Callable[[Path], list[tuple[str, str]]]
+    """What to type next, and what for, of a run directory; the last is to train on."""
+    resume: Callable[[Path], str]
+    """What to type to go on with a run that was stopped."""
     headline: str
     """Tag of the scalar that the progress bar shows."""
     eval_every: int = 0
@@ -151,7 +153,7 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
     trainee, config, path = session.trainee, session.config, run.path
     run.extra = session.extra
     if not config["quiet"]:
-        print_config(f"{session.name} on {session.subject}", config, [*session.notes, f"run directory {path}"])
+        print_opening(config, [*session.notes, f"run directory {path}"], verbose=config["verbose"])
 
     tenth = max(trainee.total_steps // 10, 1)
     progress = Progress(trainee.total_steps, session.headline, quiet=config["quiet"], start=trainee.steps)
@@ -175,10 +177,10 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
             )
         except (*session.recoverable, CallbackFailed):
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
-            print(f"saved at step {trainee.steps:,}; go on with: python train.py --resume {path}", file=sys.stderr)
+            print(f"saved at step {trainee.steps:,}; go on with: {session.resume(path)}", file=sys.stderr)
             raise
     if stop and trainee.steps < trainee.total_steps:
-        print(f"stopped at step {trainee.steps:,} and saved; go on with: python train.py --resume {path}")
+        print(f"stopped at step {trainee.steps:,} and saved; go on with: {session.resume(path)}")
         return Ending(stop.exit_code, path)
 
     trainee.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
@@ -192,8 +194,7 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
     result = timing | conclusion.fields
     run.finish(result, conclusion.tag, conclusion.score, trainee.steps)
     session.callbacks.at("on_end")
-    commands = [(c.format(run=path, steps=2 * trainee.steps), purpose) for c, purpose in session.commands]
-    print_result(conclusion.text, timing, commands)
+    print_result(conclusion.text, timing, session.commands(path))
     return Ending(0, path, result)
 
 

@@ -6,9 +6,10 @@ import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gymnasium import spaces
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 FOLDER = Path(__file__).parent
 
@@ -37,7 +38,7 @@ def find(agent: str, env_id: str, action_space: Callable[[], spaces.Space]) -> t
         return f"preset for {name}", known["env"][name]
     if name.startswith("ALE/") and "atari" in known:
         return "preset for Atari", known["atari"]
-    if "continuous" in known and isinstance(action_space(), spaces.Box):
+    if "continuous" in known and type(action_space()).__name__ == "Box":
         return "defaults for continuous control", known["continuous"]
     if "discrete" in known:
         return "defaults for discrete actions", known["discrete"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from gymnasium import spaces
 
@@ -12,7 +12,8 @@ from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo_preset
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.nets.settings import MEMORY
+from agent_gym.ground.settings import Needs
+from agent_gym.nets.settings import MEMORY, ActivationName
 
 ACTION_SPACES = {  # of the algorithms that do not take all
     **dict.fromkeys(("SAC", "TD3", "DDPG", "TQC", "CrossQ"), spaces.Box),
@@ -20,6 +21,7 @@ ACTION_SPACES = {  # of the algorithms that do not take all
     "ARS": spaces.Box | spaces.Discrete,
     "MaskablePPO": spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary,
 }
+OURS = Needs("encoder", but=("auto",))  # of our networks
 OWN_FLAGS = {"n_envs": "--num-envs", "n_timesteps": "--total-steps"}
 
 
@@ -35,6 +37,12 @@ class SB3Config(AgentConfig):
     """What RL Baselines3 Zoo publishes for this environment, as JSON; filled in by the preset."""
     encoder: str = "auto"
     """auto: Stable-Baselines3's own network; linear, mlp, cnn: ours, as its feature extractor."""
+    hidden_sizes: Annotated[tuple[int, ...], OURS] = (64, 64)
+    activation: Annotated[ActivationName, OURS] = "tanh"
+    layer_norm: Annotated[bool, OURS] = False
+    orthogonal: Annotated[bool, OURS] = True
+    conv_layers: Annotated[tuple[tuple[int, int, int, int], ...], OURS] = ()
+    cnn_hidden_sizes: Annotated[tuple[int, ...] | None, OURS] = None
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where networks live; for Stable-Baselines3 a GPU pays for images and large networks alone."""
     save_replay: bool = True

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
-
-from gymnasium import spaces
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from agent_gym.agents import presets
 from agent_gym.ground.errors import UserError
@@ -15,6 +13,9 @@ from agent_gym.ground.plain import short
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, RunSettings
 from agent_gym.ground.threads import IMAGES, threads_for
 from agent_gym.nets.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
 
 
 def parse_env_kwargs(text: str) -> dict:

@@ -7,8 +7,11 @@ from typing import Annotated
 
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
-from agent_gym.nets.settings import ActivationName, OptimizerSettings
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count, Needs, Range
+from agent_gym.nets.settings import MEMORY, ActivationName, OptimizerSettings
+
+PRIORITIES = Needs("prioritized", (True,))
+REMEMBERS = Needs("encoder", MEMORY)
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,13 @@ class OffPolicyConfig(OptimizerSettings, AgentConfig):
     """Scale observations by their running mean and standard deviation."""
     prioritized: bool = False
     """Draw transitions in proportion to their errors (Schaul et al. 2016)."""
-    priority_alpha: Annotated[float, SHARE] = 0.6
+    priority_alpha: Annotated[float, PRIORITIES, SHARE] = 0.6
     """Exponent of the error in a priority; 0: uniform."""
-    priority_beta: Annotated[float, SHARE] = 0.4
+    priority_beta: Annotated[float, PRIORITIES, SHARE] = 0.4
     """How much of the bias importance weights correct at the start; 1 at the end."""
-    sequence_length: Count = 32
+    sequence_length: Annotated[int, REMEMBERS, Range(1)] = 32
     """Steps in a sequence to learn from, for agents with memory."""
-    burn_in: Annotated[int, NOT_NEGATIVE] = 8
+    burn_in: Annotated[int, REMEMBERS, NOT_NEGATIVE] = 8
     """Steps in front of a sequence that only refresh the memory."""
 
     def __post_init__(self) -> None:

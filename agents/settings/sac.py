@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
-from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, STEP_SHARE
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, STEP_SHARE, Needs
+
+LEARNED = Needs("alpha", (0.0,))
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class SACConfig(OffPolicyConfig):
     """Share of the way that target critics go towards the critics after each update."""
     alpha: Annotated[float, NOT_NEGATIVE] = 0.0
     """Weight of the entropy; 0: learned."""
-    initial_alpha: Annotated[float, POSITIVE] = 1.0
+    initial_alpha: Annotated[float, LEARNED, POSITIVE] = 1.0
     """Where the learned weight starts; 1 pays an agent for staying alive until it has fallen."""
-    target_entropy: float = 0.0
+    target_entropy: Annotated[float, LEARNED] = 0.0
     """Entropy in nats that the learned weight aims at; 0: minus the action dimensions, or most of log n if discrete."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
-from agent_gym.ground.settings import NOT_NEGATIVE, STEP_SHARE, Count
+from agent_gym.ground.settings import NOT_NEGATIVE, STEP_SHARE, Count, Needs
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TD3Config(OffPolicyConfig):
     """Updates of the critics for each of the actor and the targets."""
     target_noise: Annotated[float, NOT_NEGATIVE] = 0.2
     """Standard deviation of the noise on the target's actions, in units of half their range."""
-    target_noise_clip: Annotated[float, NOT_NEGATIVE] = 0.5
+    target_noise_clip: Annotated[float, Needs("target_noise", but=(0.0,)), NOT_NEGATIVE] = 0.5
     """Largest such noise."""
 
 

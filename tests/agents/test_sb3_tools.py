@@ -19,7 +19,8 @@ import evaluate
 import train
 from agent_gym.agents.sb3.saved_model import fits, load_model, normalizer_path
 from agent_gym.envs.make import make_env
-from agent_gym.training.evaluation import EVAL_SEED, play
+from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.training.evaluation import play
 
 SMALL = '{"n_steps": 16, "batch_size": 32, "n_epochs": 2}'
 
