@@ -106,7 +106,7 @@ class Agent(ABC):
         if self.env.state_dict() is None:
             self.begin()
 
-    def record(self, episodes: Episodes) -> dict[str, float]:
+    def episode_scalars(self, episodes: Episodes) -> dict[str, float]:
         """Mean return and length of the latest 100 episodes, under their tags. Raises EnvFailure."""
         self.env.check()
         restarts = {}

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.critic import QNetwork
-from agent_gym.agents.features import both, following
+from agent_gym.agents.features import both_features, next_obs_features
 from agent_gym.agents.off_policy import OffPolicy, batch_mean
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.dqn import DQNConfig
@@ -90,10 +90,10 @@ class DQN(OffPolicy):
     def loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """Loss of the temporal-difference error. Agrees with Stable-Baselines3's DQN and sb3-contrib's QR-DQN."""
         online, target = self.network, self.target.module
-        features, next_features = both(online.encoder, batch)
+        features, next_features = both_features(online.encoder, batch)
         action = batch["action"].unsqueeze(-1)
         with torch.no_grad():
-            next_values = target.values(following(target.encoder, batch))
+            next_values = target.values(next_obs_features(target.encoder, batch))
             means = online.mean(next_features) if self.config.double else self._mean(next_values)
             next_q = self._of(next_values, means.argmax(-1, keepdim=True))
             reward, discount = batch["reward"], batch["discount"]

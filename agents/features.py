@@ -1,4 +1,4 @@
-"""Features of a replayed batch: of the steps to learn from (now), and of those to bootstrap from (next).
+"""Features of a replayed batch: of the steps to learn from, and of those to bootstrap from.
 
 Single transitions are encoded each by itself. Sequences are unrolled once from the stored memory, their burn-in
 without gradient (Kapturowski et al. 2019), and the steps to bootstrap from are found `ahead` in them.
@@ -13,26 +13,26 @@ from torch import Tensor
 from agent_gym.nets.encoders.base import Encoder
 
 
-def now(encoder: Encoder, batch: dict, state: Tensor | None = None) -> Tensor:
+def obs_features(encoder: Encoder, batch: dict, state: Tensor | None = None) -> Tensor:
     """Features [T, n, F] of the observations acted on; state [n, S]: the encoder's memory before the batch."""
     if "next_obs" in batch:
         return _each(encoder, batch["obs"], batch["reward"])
     return _unroll(encoder, batch, state)[: len(batch["reward"])]
 
 
-def following(encoder: Encoder, batch: dict, state: Tensor | None = None) -> Tensor:
+def next_obs_features(encoder: Encoder, batch: dict, state: Tensor | None = None) -> Tensor:
     """Features [T, n, F] of the observations that the returns end with."""
     if "next_obs" in batch:
         return _each(encoder, batch["next_obs"], batch["reward"])
     return _ahead(_unroll(encoder, batch, state), batch["ahead"])
 
 
-def both(encoder: Encoder, batch: dict, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """`now`, and `following` without gradient."""
+def both_features(encoder: Encoder, batch: dict, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """`obs_features`, and `next_obs_features` without gradient."""
     if "next_obs" in batch:
         with torch.no_grad():
-            after = following(encoder, batch)
-        return now(encoder, batch), after
+            after = next_obs_features(encoder, batch)
+        return obs_features(encoder, batch), after
     features = _unroll(encoder, batch, state)
     return features[: len(batch["reward"])], _ahead(features.detach(), batch["ahead"])
 

@@ -123,7 +123,7 @@ class OffPolicy(Agent):
                     self.reset = done | ~step.valid
                     self.steps += int(step.valid.sum())
         valid = torch.stack(valids) if valids else None
-        return self.record(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
+        return self.episode_scalars(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
 
     def update(self) -> Stats:
         config = self.config

@@ -164,7 +164,7 @@ class PPO(Agent):
         episodes = self.episodes.update(self.rollout["reward"], done, valid)
         if valid is not None and not valid.any():  # nothing to learn from: an environment that keeps failing ends this
             return self.collect()
-        return self.record(episodes)
+        return self.episode_scalars(episodes)
 
     def _fill_rollout(self) -> None:
         never = torch.zeros_like(self.reset)
@@ -210,8 +210,9 @@ class PPO(Agent):
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
         means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
         means |= ratio_stats(log_ratio, self.clip_coef)
-        residual = batch["returns"] - batch["value"]
-        means["explained_variance"] = 1.0 - residual.var() / batch["returns"].var()
+        if batch["returns"].numel() > 1:
+            residual = batch["returns"] - batch["value"]
+            means["explained_variance"] = 1.0 - residual.var() / batch["returns"].var()
         means["learning_rate"] = torch.tensor(self.learner.learning_rate)
         return means
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agent_gym.agents.actor_critic import ActorAndCritic, ActorCriticAgent
 from agent_gym.agents.critic import Critic
-from agent_gym.agents.features import following, now
+from agent_gym.agents.features import next_obs_features, obs_features
 from agent_gym.agents.networks import describe
 from agent_gym.agents.off_policy import batch_mean
 from agent_gym.agents.settings.sac import SACConfig
@@ -84,12 +84,12 @@ class SAC(ActorCriticAgent):
         """Half the squared soft Bellman error of every critic (equations 5 and 7). Agrees with Stable-Baselines3's."""
         actor_memory, critic_memory = self.memories(batch)
         with torch.no_grad():
-            policy = self.actor.head(following(self.actor.encoder, batch, actor_memory))
+            policy = self.actor.head(next_obs_features(self.actor.encoder, batch, actor_memory))
             target = self.target.module
-            features = following(target.encoder, batch, critic_memory)
+            features = next_obs_features(target.encoder, batch, critic_memory)
             value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
             target_q = batch["reward"] + batch["discount"] * value
-        q = self.critic.of_action(now(self.critic.encoder, batch, critic_memory), batch["action"])
+        q = self.critic.of_action(obs_features(self.critic.encoder, batch, critic_memory), batch["action"])
         loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
         q_mean = batch_mean(q.detach(), batch, weighted=False).mean()
         return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
@@ -98,9 +98,9 @@ class SAC(ActorCriticAgent):
         """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
         actor_memory, critic_memory = self.memories(batch)
         alpha = self.log_alpha.detach().exp()
-        policy = self.actor.head(now(self.actor.encoder, batch, actor_memory))
+        policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory))
         with torch.no_grad():
-            features = now(self.critic.encoder, batch, critic_memory)
+            features = obs_features(self.critic.encoder, batch, critic_memory)
         value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"))
         policy_loss = -batch_mean(value, batch, weighted=False)
         mean_log_prob = batch_mean(log_prob.detach(), batch, weighted=False)

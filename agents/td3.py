@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.actor_critic import ActorAndCritic, ActorCriticAgent
-from agent_gym.agents.features import following, now
+from agent_gym.agents.features import next_obs_features, obs_features
 from agent_gym.agents.off_policy import batch_mean
 from agent_gym.agents.settings.td3 import TD3Config
 from agent_gym.envs.vector import VectorEnv
@@ -64,11 +64,11 @@ class TD3(ActorCriticAgent):
         actor_memory, critic_memory = self.memories(batch)
         actor, critic = self.target_actor.module, self.target_critic.module
         with torch.no_grad():
-            action = actor.head(following(actor.encoder, batch, actor_memory))
+            action = actor.head(next_obs_features(actor.encoder, batch, actor_memory))
             action = (action + batch["noise"]).clamp(-1.0, 1.0)
-            value = critic(following(critic.encoder, batch, critic_memory), action).amin(0)
+            value = critic(next_obs_features(critic.encoder, batch, critic_memory), action).amin(0)
             target_q = batch["reward"] + batch["discount"] * value
-        q = self.critic.of_action(now(self.critic.encoder, batch, critic_memory), batch["action"])
+        q = self.critic.of_action(obs_features(self.critic.encoder, batch, critic_memory), batch["action"])
         loss = batch_mean((q - target_q).square(), batch).sum()
         q_mean = batch_mean(q.detach(), batch, weighted=False).mean()
         return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
@@ -76,9 +76,9 @@ class TD3(ActorCriticAgent):
     def actor_loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """-E[Q1(s, μ(s))] (algorithm 1)."""
         actor_memory, critic_memory = self.memories(batch)
-        action = self.actor.head(now(self.actor.encoder, batch, actor_memory))
+        action = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory))
         with torch.no_grad():
-            features = now(self.critic.encoder, batch, critic_memory)
+            features = obs_features(self.critic.encoder, batch, critic_memory)
         loss = -batch_mean(self.critic(features, action, first=1)[0], batch, weighted=False)
         return loss, {"policy_loss": loss.detach()}
 

@@ -21,7 +21,7 @@ LIBRARIES = {  # package by module; environments' libraries count once they are 
 GENERATORS = {"generator", "dropout_cuda", "cuda"}  # parts of a trainee's state that fit no other kind of device
 
 
-def surroundings(device: torch.device) -> dict[str, str]:
+def provenance(device: torch.device) -> dict[str, str]:
     """Device, instruction set, threads and the versions of the libraries in use."""
     found = {
         "device": device.type,
@@ -38,7 +38,7 @@ def surroundings(device: torch.device) -> dict[str, str]:
 
 
 def differences(was: object, now: dict[str, str]) -> str:
-    """What has changed between two `surroundings`, in words; "" if nothing."""
+    """What has changed between two `provenance`, in words; "" if nothing."""
     was = was if isinstance(was, dict) else {}
     known = [name for name in ("device", "CPU", "threads", *LIBRARIES.values()) if isinstance(was.get(name), str)]
     return ", ".join(

@@ -15,7 +15,7 @@ import torch
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
-from agent_gym.storage.provenance import differences, replace_generators, surroundings
+from agent_gym.storage.provenance import differences, provenance, replace_generators
 from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
@@ -106,7 +106,7 @@ def run_session(session: Session, run: Run | None, device: torch.device) -> Endi
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
     with closing(Run.create(path, config, session.charts)) as run:
-        run.made_with = surroundings(device)
+        run.made_with = provenance(device)
         return tracked(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
 
 
@@ -123,7 +123,7 @@ def tracked(session: Session, run: Run, clock: dict, meter: Meter, device: torch
 def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter]:
     """Bring the trainee to the checkpoint of `run`; returns its clock and meter. Raises UserError where it cannot."""
     trainee = session.trainee
-    run.made_with, was = surroundings(device), run.state.get("made_with")
+    run.made_with, was = provenance(device), run.state.get("made_with")
     try:
         trainee.begin()
         fresh = trainee.state_dict()

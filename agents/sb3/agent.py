@@ -229,7 +229,7 @@ class SB3(Agent):
             algo._update_current_progress_remaining(algo.num_timesteps, self.total_steps)
             algo._do_one_update(self.callback, None)
         self.steps = algo.num_timesteps
-        return self.record(self.bridge.take_finished())
+        return self.episode_scalars(self.bridge.take_finished())
 
     def update(self) -> Stats:
         algo = self.algorithm

@@ -9,7 +9,7 @@ from streams import VECTOR, Reference, Script, key, make_replay, n_steps, play
 from agent_gym.agents.buffers import free_memory
 from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED, n_step_return
 from agent_gym.agents.buffers.replay import Replay
-from agent_gym.agents.features import both, following, now
+from agent_gym.agents.features import both_features, next_obs_features
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import Step
 from agent_gym.ground.errors import UserError
@@ -271,8 +271,8 @@ def test_unrolled_sequences_have_the_features_of_acting(encoder_name, kind, num_
     assert batch["reward"].shape == batch["valid"].shape == (length, 64) and batch["valid"].any(0).all()
     assert len(tree_leaves(batch["obs"])[0]) == len(batch["reset"]) == length + n
     assert ("burn_in" in batch) == (burn_in > 0)
-    here, there = now(encoder, batch), following(encoder, batch)
-    assert all(torch.equal(a, b) for a, b in zip(both(encoder, batch), (here, there), strict=True))
+    here, there = obs_features(encoder, batch), next_obs_features(encoder, batch)
+    assert all(torch.equal(a, b) for a, b in zip(both_features(encoder, batch), (here, there), strict=True))
     drawn = replay.transitions(slot)
     held = 0
     for i in range(64):

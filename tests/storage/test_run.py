@@ -30,7 +30,7 @@ from agent_gym.storage import tensor_file
 from agent_gym.storage.charts import AGENT_CHARTS, TASK_CHARTS
 from agent_gym.storage.checkpoint import latest_checkpoint
 from agent_gym.storage.lock import RunLock
-from agent_gym.storage.provenance import differences, surroundings
+from agent_gym.storage.provenance import differences, provenance
 from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.viewing.film import Film
 
@@ -316,7 +316,7 @@ def test_another_device_takes_its_own_generators(tmp_path, capsys):
 
 
 def test_what_changes_rounding_is_told(tmp_path, capsys):
-    now = surroundings(torch.device("cpu"))
+    now = provenance(torch.device("cpu"))
     assert {"device": "cpu", "threads": str(torch.get_num_threads()), "torch": torch.__version__}.items() <= now.items()
     assert differences(now, now) == "" and differences(None, now) == ""
     before = now | {"torch": "2.6.0", "mujoco": "3.1", "unknown": "1", 7: "x"}
