@@ -32,7 +32,7 @@ PAIRS = {
         ("rollout/episode_return", "train/approx_kl", "train/entropy"),
     ),
     "a2c": Pair(
-        *("A2C", "CartPole-v1", 100_000, {"learning_rate": 2e-3}, {"num_steps": 1, "num_envs": 1}),
+        *("A2C", "CartPole-v1", 40_000, {"learning_rate": 2e-3}, {"num_steps": 1, "num_envs": 1}),
         ("rollout/episode_return", "train/explained_variance", "train/entropy"),
     ),
     "dqn": Pair(
