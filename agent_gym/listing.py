@@ -33,20 +33,29 @@ def main(argv: list[str]) -> int:
         print(title)
         width = max(map(len, entries), default=0)
         for name, what in entries.items():
-            print(f"  {name:<{width}}  {what if isinstance(what, str) else ', '.join(what)}")
+            print(f"  {name:<{width}}  {what if isinstance(what, str) else scored(what)}")
         print()
     return 0
 
 
+def scored(presets: dict[str, float | None]) -> str:
+    """Environments with the score that their preset has reached, where it was measured."""
+    return ", ".join(env if score is None else f"{env} ({score:g})" for env, score in presets.items())
+
+
 def catalogue() -> dict[str, dict[str, Any]]:
-    """Agents and tasks with a line each, our environments, and the environments that have presets, by agent."""
+    """Agents and tasks with a line each, our environments, and presets with their scores, by agent."""
     from agent_gym.envs.make import NATIVE
 
     return {
         "agents": {name: _first_line(config_class(name)) for name in AGENTS},
         "tasks": {name: _first_line(task_config(name)) for name in TASKS},
         "environments": dict.fromkeys(NATIVE, "native tensor environment"),
-        "presets": {name: list(table(name)["env"]) for name in AGENTS if table(name).get("env")},
+        "presets": {
+            name: {env: table(name).get("score", {}).get(env) for env in table(name)["env"]}
+            for name in AGENTS
+            if table(name).get("env")
+        },
     }
 
 
