@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,20 @@ from agent_gym.agents import agent_class, others_for
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.adapters.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
-from agent_gym.envs.vector import EnvFailure, VectorEnv
+from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.invocation import after_agent, resume
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.summary import summary
 from agent_gym.restore import starting_weights
+from agent_gym.scoring import Scorer
 from agent_gym.storage.charts import AGENT_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
-from agent_gym.training.evaluation import Score, play
-from agent_gym.training.session import Conclusion, Ending, Session, run_session
+from agent_gym.training.evaluation import Watch
+from agent_gym.training.session import Ending, Session, run_session
 from agent_gym.viewing.clip import Clip
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names
@@ -51,6 +50,7 @@ class AgentRun:
         with starting_weights(config.encoder_from), budget:
             refuse_actions(name, self.env)
             self.agent = agent_class(name)(config, self.env, self.device)
+        self.scorer = Scorer(name, config, source, self.agent, self.failures)
         if config.log_layers:
             self.agent.watch_layers()
         if config.video_every:
@@ -68,16 +68,19 @@ class AgentRun:
             charts=AGENT_CHARTS,
             config={"agent": self.name} | self.source.plain(),
             trainee=agent,
-            evaluate=self.evaluate,
-            conclude=self.conclude,
+            evaluate=self.scorer.evaluate,
+            conclude=self.scorer.conclude,
             film=self.film,
             video_every=config.video_every,
-            commands=lambda run: after_agent(run, agent.steps),
+            commands=lambda run: after_agent(run, agent.steps, config.scheduled),
             resume=resume,
             headline=agent.headline,
-            eval_every=config.eval_every,
+            stand_in="rollout/reward_per_step",
+            scored=True,
+            eval_every=config.evaluation_interval(),
             checkpoint_every=config.checkpoint_every,
-            notes=(*notes, f"auto: {self.choices()}"),
+            notes=(*notes, f"auto: {self.choices()}", saving(env)),
+            busy=lambda seconds: slow_step((env, *self.scorer.envs.values()), seconds),
             log_failures=self.failures.open,
             layers=self.layers,
             callbacks=Callbacks(callbacks),
@@ -103,40 +106,8 @@ class AgentRun:
         """The networks layer by layer."""
         return summary(self.agent.policy.networks(), self.env.obs_space)
 
-    @cached_property
-    def scoring_envs(self) -> dict[tuple[int, bool], VectorEnv]:
-        """Environments to play scores in, by their number and whether it is the final one; made once for the run."""
-        return {}
-
-    def score(self, episodes: int, num_envs: int, seed: int, final: bool) -> Score:
-        """Play episodes; in the training environments, which then begin anew, where there are no others."""
-        policy, source = self.agent.policy, self.source
-        if source.shared:
-            score = play(policy, self.env, episodes, seed=seed, explore=source.samples)
-            self.agent.begin_again()
-            return score
-        key = (min(episodes, num_envs), final)
-        if key not in self.scoring_envs:
-            self.scoring_envs[key] = source.scoring(key[0], self.device, self.failures, final=final)
-        return play(policy, self.scoring_envs[key], episodes, seed=seed, explore=source.samples)
-
-    def evaluate(self) -> tuple[float, dict[str, float]]:
-        """In the course of training: a score and scalars under full tags."""
-        own = self.agent.assess()
-        if own is not None:
-            return own
-        result = self.score(20, 20, self.config.seed, final=False)
-        mean = float(result.returns.mean())
-        return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
-
-    def conclude(self) -> Conclusion:
-        """The final evaluation, with the best weights."""
-        result = self.score(self.config.eval_episodes, self.source.at_once, EVAL_SEED, final=True)
-        fields = {"env": self.source.id, "agent": self.name} | result.summary()
-        return Conclusion(fields, "final/episode_return", fields["return_mean"], result.text())
-
-    def film(self, path: Path) -> Clip | None:
-        """Record an episode; None where its environment failed and that is let be."""
+    def film(self, path: Path, watch: Watch) -> Clip | None:
+        """Record an episode; None where its environment failed and that is let be. Raises Interrupted."""
         tap = make_tap(self.source.single)
         filmed = SyncEnv([tap], self.source.id, self.device)
         filmed.recovery.report = self.failures
@@ -145,7 +116,7 @@ class AgentRun:
             stage.subtitle = f"step {self.agent.steps:,}"
             show = Show(self.agent.policy, filmed, [tap], stage, seed=self.config.seed, episodes=1)
             clip = Clip(frame_rate(tap))
-            film(show, path, frame_rate(tap), clip, quiet=True)
+            film(show, path, frame_rate(tap), clip, quiet=True, interrupted=watch.interrupted)
             return clip
         except EnvFailure:
             if self.config.on_env_error == "stop":
@@ -156,7 +127,7 @@ class AgentRun:
 
     def close(self) -> None:
         """Give back the environments, but for those that a program has handed over."""
-        for env in (*self.scoring_envs.values(), *(() if self.source.shared else (self.env,))):
+        for env in (*self.scorer.envs.values(), *(() if self.source.shared else (self.env,))):
             env.close()
 
 
@@ -174,6 +145,11 @@ def refuse_actions(name: str, env: VectorEnv) -> None:
 def threads() -> str:
     count = torch.get_num_threads()
     return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def saving(env: VectorEnv) -> str:
+    """What becomes of running episodes when a run goes on, in words."""
+    return f"checkpoints: when a run goes on, its running episodes are {env.saving or 'begun anew'}"
 
 
 def train_agent(

@@ -56,6 +56,9 @@ class EvaluateConfig:
     fixed action can keep a game from ever starting."""
     checkpoint: Literal["best", "last"] = "best"
     """The best by evaluation during training, or the latest."""
+    eval_max_steps: int = 0
+    """Steps after which an episode is cut and counted; 0: 10 times the longest in training, at least 10,000; never
+    where the environment has a limit of its own."""
     seed: int = EVAL_SEED
     """Seed of the episodes."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"

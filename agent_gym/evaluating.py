@@ -29,6 +29,8 @@ def run(args: EvaluateConfig) -> dict | None:
     """Do what is asked for and print it, or for --json the score as plain data."""
     if args.episodes < 0 or args.seed < 0:
         raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 0 or more")
+    if args.eval_max_steps < 0:
+        raise UserError(f"--eval-max-steps {args.eval_max_steps}: expected 0 or more")
     if not args.run.exists():
         require_run(args.run)
     device = choose_device(args.device, native=False)
@@ -40,18 +42,27 @@ def run(args: EvaluateConfig) -> dict | None:
     if (args.against or args.play) and (args.watch or args.video or args.web):
         raise UserError("--against and --play show no picture: leave out --watch, --video and --web")
     if args.algo or args.run.suffix == ".zip":
-        name, policy, source = saved_model(args, device)
+        (name, policy, source), longest = saved_model(args, device), 0.0
     else:
         saved = open_saved(args.run, args.checkpoint, device)
-        name, policy, source = saved.name, saved.policy, NamedSource(saved.config)
+        name, policy, source, longest = saved.name, saved.policy, NamedSource(saved.config), saved.longest
         if args.against or args.play:
             return meet(args, saved)
     folder = args.run if args.run.is_dir() else None
     if args.watch or args.video or args.web:
         return show(args, name, policy, source, folder)
-    result = score(policy, source, args.episodes or 100, seed=args.seed, stochastic=args.stochastic, run=folder)
+    result = score(
+        policy,
+        source,
+        args.episodes or 100,
+        seed=args.seed,
+        stochastic=args.stochastic,
+        run=folder,
+        max_steps=args.eval_max_steps,
+        longest=longest,
+    )
     if not args.json:
-        print(f"{name} on {source.id}: {result.text()}")
+        print("\n".join([f"{name} on {source.id}: {result.text()}", *result.notes()]))
     return {"env": source.id, "agent": name} | result.summary()
 
 

@@ -39,20 +39,23 @@ def resume(run: Path) -> str:
     return f"{command('train')} --resume {quoted(run)}"
 
 
-def after_agent(run: Path, steps: int) -> list[tuple[str, str]]:
-    """What to type after an agent's run of `steps` steps, and what for."""
+WHOLE = " --schedule-over whole"  # without it schedules that have come to their end stay there
+
+
+def after_agent(run: Path, steps: int, scheduled: bool) -> list[tuple[str, str]]:
+    """What to type after an agent's run of `steps` steps, and what for; `scheduled`: something falls over the run."""
     score = "score it again; --watch opens a window, --video out.mp4 records"
     return [
         (f"{command('evaluate')} {quoted(run)}", score),
         (f"tensorboard --logdir {logdir(run)}", "curves"),
-        (f"{resume(run)} --total-steps {2 * steps}", "train on"),
+        (f"{resume(run)} --total-steps {2 * steps}{WHOLE * scheduled}", "train on"),
     ]
 
 
-def after_task(run: Path, epochs: int) -> list[tuple[str, str]]:
+def after_task(run: Path, epochs: int, scheduled: bool) -> list[tuple[str, str]]:
     """What to type after a task's run of `epochs` epochs, and what for."""
     return [
         (f"{command('evaluate')} {quoted(run)}", "score it again; --data NEW.csv --predict OUT.csv predicts"),
         (f"tensorboard --logdir {logdir(run)}", "curves and pictures"),
-        (f"{resume(run)} --epochs {2 * epochs}", "train on"),
+        (f"{resume(run)} --epochs {2 * epochs}{WHOLE * scheduled}", "train on"),
     ]

@@ -21,6 +21,7 @@ from agent_gym.nets.settings import OptimizerSettings
 from agent_gym.nets.summary import summary
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
+from agent_gym.training.loop import Moment
 from agent_gym.training.session import Conclusion, Session, run_session
 
 CHUNK = 64  # minibatches between two looks at the clock
@@ -181,7 +182,7 @@ class Model:
             charts=TASK_CHARTS,
             config={"task": "model"} | settings.__dict__,
             trainee=trainee,
-            evaluate=trainee.evaluate,
+            evaluate=lambda moment: trainee.evaluate(),
             conclude=trainee.conclude,
             commands=(("tensorboard --logdir runs", "curves"),),
             headline="train/loss",
@@ -309,6 +310,8 @@ class _Fitting:
         self.rows = len(data[0])
         self.steps_per_epoch = -(-self.rows // settings.batch_size)
         self.steps, self.total_steps = 0, self.steps_per_epoch * settings.epochs
+        self.notes: list[str] = []
+        self.interrupted: Callable[[], bool] = lambda: False
         self.curves: dict[str, list[float]] = {}
         self.sums: dict[str, Tensor] = {}
         self.learner = Learner(self.loss, self.model.parameters(), settings)
@@ -321,8 +324,12 @@ class _Fitting:
     def begin(self) -> None:
         """Nothing: the data is there."""
 
-    def restart(self) -> None:
+    def settle(self) -> None:
         """Nothing: `state_dict` is complete."""
+
+    def facts(self) -> dict[str, float]:
+        """Nothing: the model says it all."""
+        return {}
 
     def collect(self) -> dict[str, float]:
         epoch, first = divmod(self.steps, self.steps_per_epoch)
@@ -359,7 +366,7 @@ class _Fitting:
         self.last = {name: part.clone() for name, part in self.model.state_dict().items()}
         return -judged, {f"val/{name}": value for name, value in scores.items()}
 
-    def conclude(self) -> Conclusion:
+    def conclude(self, moment: Moment) -> Conclusion:
         """The last weights stay, as in Keras; best.pt holds the best."""
         self.model.load_state_dict(self.last)
         scores = self.owner._scores(*(self.validation or self.data))

@@ -14,7 +14,7 @@ from agent_gym.envs.failures import ErrorLog
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.storage.run import ERROR_LOG
-from agent_gym.training.evaluation import Score, play
+from agent_gym.training.evaluation import Score, episode_limit, play
 from agent_gym.viewing.browser import serve
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names
@@ -51,18 +51,30 @@ def require_fit(policy: Any, env: Any) -> None:
 
 
 def score(
-    policy: Any, source: Any, episodes: int, *, seed: int = EVAL_SEED, stochastic: bool = False, run=None
+    policy: Any,
+    source: Any,
+    episodes: int,
+    *,
+    seed: int = EVAL_SEED,
+    stochastic: bool = False,
+    run: Path | None = None,
+    max_steps: int = 0,
+    longest: float = 0.0,
 ) -> Score:
-    """The score of `episodes` episodes; `run`: a run directory for tracebacks of environments that fail."""
+    """The score of `episodes` episodes; `run`: a run directory for tracebacks of environments that fail.
+
+    Episodes are cut after `max_steps` (0: see `episode_limit`, `longest` being the longest in training).
+    """
     torch.set_num_threads(1)
-    explore = stochastic or source.samples
+    limit = episode_limit(max_steps, source.step_limit, longest)
+    options = {"seed": seed, "explore": stochastic or source.samples, "max_steps": limit}
     if source.shared:
         env = source.training(policy.device, error_log(run))
         require_fit(policy, env)
-        return play(policy, env, episodes, seed=seed, explore=explore)
+        return play(policy, env, episodes, **options)
     with closing(source.scoring(min(episodes, source.at_once), policy.device, error_log(run))) as env:
         require_fit(policy, env)
-        return play(policy, env, episodes, seed=seed, explore=explore)
+        return play(policy, env, episodes, **options)
 
 
 def perform(

@@ -30,6 +30,8 @@ class Saved(NamedTuple):
     """Of observations and actions, as the environment itself has them."""
     steps: int
     """Environment steps that it has learned from."""
+    longest: float = 0.0
+    """Steps of the longest episode in training, where that is known."""
 
 
 def open_saved(path: Path, checkpoint: str = "best", device: torch.device | str = "cpu") -> Saved:
@@ -45,8 +47,9 @@ def open_saved(path: Path, checkpoint: str = "best", device: torch.device | str 
     spaces = stored_spaces(state, config)
     obs_space, action_space = ObsLayout(spaces[0]).space, canonical_action(spaces[1])
     policy = restore_policy(name, config, obs_space, action_space, state["agent"].get("model"), device)
-    steps = state["agent"].get("steps")
-    return Saved(name, config, policy, spaces, steps if isinstance(steps, int) else 0)
+    steps, longest = (state["agent"].get(key) for key in ("steps", "longest_episode"))
+    steps = steps if isinstance(steps, int) else 0
+    return Saved(name, config, policy, spaces, steps, min(longest, 1e9) if isinstance(longest, float) else 0.0)
 
 
 def stored_spaces(state: dict, config: Any) -> Spaces:
@@ -62,7 +65,7 @@ def stored_spaces(state: dict, config: Any) -> Spaces:
 def save(path: Path, saved: Saved, config: dict) -> None:
     """Write a policy with all that acting needs to one file; `config` is its plain data. Raises UserError."""
     spaces = {"obs": space_data(saved.spaces[0]), "action": space_data(saved.spaces[1])}
-    state = {"model": saved.policy.state_dict(), "steps": saved.steps}
+    state = {"model": saved.policy.state_dict(), "steps": saved.steps, "longest_episode": saved.longest}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

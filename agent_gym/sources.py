@@ -18,7 +18,7 @@ from agent_gym.envs.failures import Recovery
 from agent_gym.envs.games import players
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.games.players import Player
-from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend
+from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend, step_limit
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
 
@@ -43,6 +43,8 @@ class NamedSource:
         self.samples = is_atari(config.env)
         """Scores are played with drawn actions."""
         self.kwargs = config.make_kwargs(self.samples)
+        self.step_limit = step_limit(config.env, self.kwargs)
+        """Steps after which the environments themselves end an episode, where that is known."""
         self.native = native_core(config.env, self.kwargs) is not None
 
     def training(self, device: torch.device, report: Callable) -> VectorEnv:
@@ -86,6 +88,7 @@ class GivenSource:
         self.config, self.id, self.given = config, config.env, given
         self.maker = maker_of(given)
         self.shared = self.maker is None
+        self.step_limit = getattr(getattr(given, "spec", None), "max_episode_steps", None)
         self.vector = given if isinstance(given, gymnasium.vector.VectorEnv) else None
 
     def training(self, device: torch.device, report: Callable) -> VectorEnv:
@@ -96,6 +99,7 @@ class GivenSource:
             env = SyncEnv([self.given], self.id, device, self.maker)
         else:
             env = SyncEnv([self._made() for _ in range(config.num_envs)], self.id, device, self._made)
+        env.keep_record()
         return self._watched(env, report, "handed over")
 
     def scoring(self, num_envs: int, device: torch.device, report: Callable, *, final: bool = True) -> VectorEnv:

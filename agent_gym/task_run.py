@@ -17,6 +17,7 @@ from agent_gym.storage.run import Run
 from agent_gym.tasks import load_task, task_class
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
+from agent_gym.training.loop import Moment
 from agent_gym.training.session import Conclusion, Ending, Session, run_session
 
 
@@ -55,7 +56,7 @@ def run_task(
     """Train a task that is made already."""
     layers = summary(task.model, task.model.spec.space())
 
-    def conclude() -> Conclusion:
+    def conclude(moment: Moment) -> Conclusion:
         metrics = task.test()
         score = metrics[task.headline]
         fields = {"task": name, "metrics": metrics}
@@ -68,12 +69,12 @@ def run_task(
         charts=TASK_CHARTS,
         config={"task": name} | asdict(config),
         trainee=task,
-        evaluate=task.evaluate,
+        evaluate=lambda moment: task.evaluate(),
         conclude=conclude,
-        commands=lambda run: after_task(run, task.epochs),
+        commands=lambda run: after_task(run, task.epochs, config.scheduled),
         resume=resume,
         headline="train/loss",
-        eval_every=task.steps_per_epoch * (config.eval_every or max(1, task.epochs // 100)),
+        eval_every=task.steps_per_epoch * config.evaluation_interval(max(1, task.epochs // 100)),
         checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
         notes=(*notes, *task.data.notes, f"device {device}, {threads()}", layers),
         layers=lambda: layers,

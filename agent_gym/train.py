@@ -33,6 +33,8 @@ class ResumeConfig:
     """Another device; empty: as before."""
     num_threads: int = 0
     """Another number of CPU threads of torch; 0: as before."""
+    schedule_over: Literal["rest", "whole"] = "rest"
+    """With another end: schedules go on over the rest, or are spread over the whole run."""
     on_env_error: Literal["", "stop", "restart"] = ""
     """When an environment fails: stop, or replace it and go on; empty: as before."""
     track: Literal["", "none", "mlflow", "wandb"] = ""

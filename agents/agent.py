@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,21 @@ from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
 from agent_gym.agents.policy import Policy
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
 
 WINDOW = 100
+RATE_STEPS = 1000  # of which a mean reward is taken while no episode ends
+
+
+def warn_of_new_episodes(env: VectorEnv) -> None:
+    """Say that the running episodes are lost."""
+    print(
+        f"warning: {env.id} did not take the same way again from the same seeds and actions: it draws from what no "
+        "seed sets, or its program has changed. New episodes begin; the run goes on, but no longer bit for bit",
+        file=sys.stderr,
+    )
 
 
 class Agent(ABC):
@@ -35,6 +49,8 @@ class Agent(ABC):
     """What learns, by name."""
     headline = "rollout/episode_return"
     """Tag of the scalar that the progress bar shows."""
+    goes_on = True
+    """Whether the episodes of the checkpoint go on, after `load_state_dict`."""
     history: Any = None
     """What grows too large to be saved whole each time; see storage/segments.py."""
 
@@ -49,9 +65,13 @@ class Agent(ABC):
         self.device = torch.device(device)
         self.steps = 0
         self.total_steps = config.total_steps
+        self.course = Course(config.total_steps)
+        self.interrupted: Callable[[], bool] = lambda: False
+        self.notes: list[str] = []
         self.window = torch.zeros(2, 0, dtype=torch.float64)  # returns and lengths of the latest episodes
         self.means_of: Tensor | None = None  # the window that `means` describes
         self.episodes = EpisodeStats(env.num_envs, self.device)
+        self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan}
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.policy = self.make_policy()
 
@@ -80,12 +100,12 @@ class Agent(ABC):
             learner.watch_layers(self.policy.networks())
 
     @abstractmethod
-    def collect(self) -> dict[str, float]:
-        """Gather experience and advance `steps`; returns the scalars of the latest episodes."""
+    def collect(self) -> dict[str, float] | None:
+        """Gather experience and advance `steps`; returns the scalars of the latest episodes, None if interrupted."""
 
     @abstractmethod
-    def update(self) -> Stats:
-        """Learn from it; returns scalars."""
+    def update(self) -> Stats | None:
+        """Learn from it; returns scalars, None if interrupted."""
 
     def begin(self) -> None:
         """Start an episode in every environment, from a seed that the run's seed and the step determine."""
@@ -96,15 +116,15 @@ class Agent(ABC):
         self.state = self.policy.initial_state(self.env.num_envs)
         self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
         self.episodes.clear()
+        self.marks = self.marks | {"reward": 0.0, "steps": 0.0}
 
     def begin_again(self) -> None:
         """After somebody else has played in its environments: new episodes, as after `begin`."""
         self.begin()
 
-    def restart(self) -> None:
-        """At a checkpoint: environments whose state cannot be saved begin anew, in resumed and unbroken runs alike."""
-        if self.env.state_dict() is None:
-            self.begin()
+    def settle(self) -> None:
+        """At a checkpoint, in resumed and unbroken runs alike: no running episode ends for it."""
+        self.env.settle()
 
     def episode_scalars(self, episodes: Episodes) -> dict[str, float]:
         """Mean return and length of the latest 100 episodes, under their tags. Raises EnvFailure."""
@@ -113,12 +133,35 @@ class Agent(ABC):
         if self.config.on_env_error == "restart":
             restarts = {"rollout/env_restarts": float(self.env.recovery.restarts)}
         if len(episodes.episode_return):
+            longest = max(self.marks["longest"], float(episodes.episode_length.max()))
+            self.marks = self.marks | {"longest": longest}
             self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
         if self.means_of is not self.window:
             self.means_of = self.window
             names = ("rollout/episode_return", "rollout/episode_length")
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
-        return restarts | self.means
+        return restarts | (self.means or self._reward_rate())
+
+    def _reward_rate(self) -> dict[str, float]:
+        """While no episode has ended: the mean reward of a step, over the latest 1,000 or more."""
+        reward, steps = self.running().sum(dim=1).tolist()
+        if steps - self.marks["steps"] >= RATE_STEPS:
+            rate = (reward - self.marks["reward"]) / (steps - self.marks["steps"])
+            self.marks = self.marks | {"reward": reward, "steps": steps, "rate": rate}
+        return {} if math.isnan(self.marks["rate"]) else {"rollout/reward_per_step": self.marks["rate"]}
+
+    def running(self) -> Tensor:
+        """Returns and lengths [2, B] of the episodes under way."""
+        return self.episodes.running
+
+    def facts(self) -> dict[str, float]:
+        """What a player wants to know beside the model: the longest episode of the training."""
+        return {"longest_episode": self.marks["longest"]}
+
+    @property
+    def episode_length(self) -> float:
+        """What to expect of an episode: the mean of the latest ones, or how long those under way already are."""
+        return float(self.window[1].mean()) if self.window.numel() else float(self.running()[1].max())
 
     def assess(self) -> tuple[float, dict[str, float]] | None:
         """The agent's own measure of its strength, higher is better, and scalars under full tags; it picks best.pt.
@@ -130,7 +173,7 @@ class Agent(ABC):
     @property
     def progress(self) -> float:
         """The share of the run that is done, 0 to 1."""
-        return min(self.steps / self.total_steps, 1.0)
+        return self.course(self.steps)
 
     def state_dict(self) -> dict:
         """Everything a run needs to go on, as tensors and plain data."""
@@ -142,10 +185,18 @@ class Agent(ABC):
             "episodes": self.episodes.running,
             "env": self.env.state_dict(),
             "env_restarts": self.env.recovery.restarts,
+            "marks": self.marks,
+            "course": self.course.state_dict(),
             "obs": self.obs,
             "state": self.state,
             "reset": self.reset,
         }
+
+    def take_over(self, state: dict) -> None:
+        """Counters and schedules of a saved state."""
+        line = self.course.load_state_dict(state["course"], self.steps, self.config.schedule_over)
+        if line and self.config.scheduled:
+            self.notes.append(line)
 
     def load_state_dict(self, state: dict) -> None:
         self.policy.load_state_dict(state["model"])
@@ -153,8 +204,15 @@ class Agent(ABC):
         self.generator.set_state(state["generator"].cpu())
         self.window = state["window"].cpu()
         self.env.recovery.restarts = max(int(state["env_restarts"]), 0)
+        self.take_over(state)
         self._start_episodes()
-        if state["env"] is not None:
-            self.env.load_state_dict(state["env"])
+        self.marks = {name: float(state["marks"][name]) for name in self.marks}
+        self.goes_on = state["env"] is not None and self.env.load_state_dict(state["env"])
+        if self.goes_on:
             self.episodes.running = state["episodes"]
             self.obs, self.state, self.reset = state["obs"], state["state"], state["reset"]
+        elif state["env"] is not None:
+            warn_of_new_episodes(self.env)
+            self._start_episodes()
+        else:
+            self.marks = self.marks | {"reward": 0.0, "steps": 0.0}

@@ -160,7 +160,7 @@ class AlphaZero(Agent):
         """All games start anew."""
         self.games = self.game.initial(self.config.num_envs, self.device)
 
-    def restart(self) -> None:
+    def settle(self) -> None:
         """Nothing: games are saved as they stand."""
 
     @torch.no_grad()
@@ -226,12 +226,14 @@ class AlphaZero(Agent):
             "resignation": self.resignation.state_dict(),
             "ladder": self.ladder.state_dict(),
             "updates": self.updates,
+            "course": self.course.state_dict(),
             "learner": self.learner.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.policy.load_state_dict(state["model"])
         self.steps, self.updates = state["steps"], state["updates"]
+        self.take_over(state)
         self.generator.set_state(state["generator"].cpu())
         self.window, self.games = state["window"].cpu(), state["games"].to(self.device)
         self.positions.load_state_dict(state["positions"])

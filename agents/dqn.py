@@ -124,12 +124,12 @@ class DQN(OffPolicy):
             del stats["td_error"]
         return stats
 
-    def collect(self) -> dict[str, float]:
+    def collect(self) -> dict[str, float] | None:
         before = self.steps // self.config.target_every
         scalars = super().collect()
         if self.steps // self.config.target_every > before:
             self.target.follow(self.config.tau)
-        return scalars | {"rollout/epsilon": self.epsilon}
+        return None if scalars is None else scalars | {"rollout/epsilon": self.epsilon}
 
     def random_action(self) -> tuple[Tensor, Tensor]:
         shape = (self.env.num_envs,)

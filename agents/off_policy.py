@@ -13,6 +13,7 @@ from torch import Tensor
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.buffers.returns import Episodes
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
@@ -45,6 +46,8 @@ class OffPolicy(Agent):
     def __init__(self, config: OffPolicyConfig, env: VectorEnv, device: torch.device | str) -> None:
         super().__init__(config, env, device)
         self.updates = 0
+        self.collected = 0  # steps of each environment since the last round of updates
+        self.stats: dict[str, list[Tensor]] = {}  # of a round that was interrupted
         self.learners, self.targets = {}, {}
         self.obs_norm = self.policy.obs_norm
 
@@ -101,10 +104,11 @@ class OffPolicy(Agent):
     def learn(self, batch: dict) -> Stats:
         """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged."""
 
-    def collect(self) -> dict[str, float]:
+    def collect(self) -> dict[str, float] | None:
         rewards, dones, valids = [], [], []
         with torch.inference_mode():
-            for _ in range(self.config.train_every):
+            while self.collected < self.config.train_every and not (rewards and self.interrupted()):
+                self.collected += 1
                 action, stored, state = self.explore()
                 if self.steps < self.config.learning_starts:
                     action, stored = self.random_action()
@@ -122,19 +126,27 @@ class OffPolicy(Agent):
                     valids.append(step.valid)
                     self.reset = done | ~step.valid
                     self.steps += int(step.valid.sum())
+        if not rewards:  # a round of updates goes on
+            return self.episode_scalars(Episodes(*self.episodes.running[:, :0]))
         valid = torch.stack(valids) if valids else None
-        return self.episode_scalars(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
+        scalars = self.episode_scalars(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
+        return scalars if self.collected == self.config.train_every else None
 
-    def update(self) -> Stats:
+    def update(self) -> Stats | None:
         config = self.config
         # A function of the step alone, so that the ratio holds for any number of environments and any resume.
         due = int(config.utd * max(self.steps - config.learning_starts, 0) + 1e-6) - self.updates
         if due <= 0:
+            self.collected = 0
             return {}
         for learner in self.learners.values():
             learner.set_progress(self.progress)
-        stats: dict[str, list[Tensor]] = {}
-        for slot, batch in self._batches(due):
+        stats = self.stats
+        batches = self._batches(due)
+        for k in range(due):
+            if k and k % AT_ONCE == 0 and self.interrupted():  # not within batches that are drawn together
+                return None
+            slot, batch = next(batches)
             self.updates += 1
             self._normalize(batch)
             news = self.learn(batch)
@@ -144,6 +156,7 @@ class OffPolicy(Agent):
                 stats.setdefault(name, []).append(value)
         for learner in self.learners.values():
             learner.check()
+        self.collected, self.stats = 0, {}
         means = {name: values[0] if len(values) == 1 else torch.stack(values).mean() for name, values in stats.items()}
         return means | {"learning_rate": torch.tensor(next(iter(self.learners.values())).learning_rate)}
 
@@ -187,6 +200,8 @@ class OffPolicy(Agent):
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
             "updates": self.updates,
+            "collected": self.collected,
+            "stats": {name: torch.stack(values) for name, values in self.stats.items()},
             "learners": {name: learner.state_dict() for name, learner in self.learners.items()},
             "targets": {name: target.vector for name, target in self.targets.items()},
             "replay": self.replay.state_dict(),
@@ -194,11 +209,12 @@ class OffPolicy(Agent):
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        self.updates = state["updates"]
+        self.updates, self.collected = state["updates"], min(max(state["collected"], 0), self.config.train_every)
+        self.stats = {name: list(values.flatten()) for name, values in state["stats"].items()}
         for name, learner in self.learners.items():
             learner.load_state_dict(state["learners"][name])
         for name, target in self.targets.items():
             target.vector.copy_(state["targets"][name])
         self.replay.load_state_dict(state["replay"])
-        if state["env"] is None:  # changes nothing, unless the checkpoint was saved because an environment failed
+        if not self.goes_on:
             self.replay.begin(self.obs)

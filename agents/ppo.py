@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -122,6 +125,9 @@ def draw(distribution: Distribution, generator: torch.Generator | None, noise: T
     return distribution.sample(generator) if noise is None else distribution.sample_with(noise)
 
 
+LONG_UPDATE = 1.0  # seconds: from there on an update can be given up and begun again
+
+
 class PPO(Agent):
     """Collects T steps of B environments, then improves on them for a few epochs."""
 
@@ -142,6 +148,9 @@ class PPO(Agent):
         self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
+        self.filled = 0  # steps of it; more than 0 between calls after an interruption alone
+        self.noise: Tensor | None = None
+        self.update_seconds = 0.0
         self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
 
     def loss(self, batch: dict, state: Tensor):
@@ -154,26 +163,32 @@ class PPO(Agent):
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
         return self.policy.act_and_value(*here, self.generator, noise)
 
-    def collect(self) -> dict[str, float]:
-        self.first_state = self.state.clone()  # a normal tensor: the loss differentiates through what follows from it
+    def collect(self) -> dict[str, float] | None:
+        if self.filled == 0:  # a normal tensor: the loss differentiates through what follows from it
+            self.first_state = self.state.clone()
         with torch.inference_mode():
             self._fill_rollout()
+        if self.filled < self.config.num_steps:
+            return None
+        self.before = (self.steps, self.window, self.marks, self.episodes.running)
         done = self.rollout["terminated"] | self.rollout["truncated"]
         valid = self.rollout.fields.get("valid")
         self.steps += done.numel() if valid is None else int(valid.sum())
         episodes = self.episodes.update(self.rollout["reward"], done, valid)
         if valid is not None and not valid.any():  # nothing to learn from: an environment that keeps failing ends this
+            self.filled = 0
             return self.collect()
         return self.episode_scalars(episodes)
 
     def _fill_rollout(self) -> None:
         never = torch.zeros_like(self.reset)
-        noise = None
-        for t in range(self.config.num_steps):
+        for t in range(self.filled, self.config.num_steps):
+            if self.interrupted():
+                return
             if self.held_noise and t % self.config.sde_every == 0:
-                noise = self.network.head.noise(self.env.num_envs, self.generator)
+                self.noise = self.network.head.noise(self.env.num_envs, self.generator)
             mask = self.env.mask
-            action, state, extras = self._explore(mask, noise)
+            action, state, extras = self._explore(mask, self.noise)
             step = self.env.step(action)
             final_value = step.reward  # stands in where nothing is truncated and nobody reads it
             if step.final_obs is not step.obs and step.truncated.any():
@@ -186,14 +201,19 @@ class PPO(Agent):
             self.reset = step.terminated | step.truncated
             if step.valid is not None:
                 self.reset |= ~step.valid
+            self.filled = t + 1
 
-    def update(self) -> Stats:
-        config = self.config
+    def update(self) -> Stats | None:
+        began, config = time.perf_counter(), self.config
+        undo = self._undo() if self.update_seconds > LONG_UPDATE else None
         self.learner.set_progress(self.progress)
         self.clip_coef.fill_(config.clip_coef * (1.0 - self.progress if config.clip_schedule == "linear" else 1.0))
         batch = self._targets()
         stats: list[Stats] = []
         for _ in range(config.num_epochs):
+            if undo is not None and self.interrupted():
+                undo()
+                return None
             for minibatch, state in minibatches(batch, self.first_state, config.num_minibatches, self.generator):
                 if config.normalize_advantage:
                     minibatch["advantage"] = standardize(minibatch["advantage"], minibatch.get("valid"))
@@ -214,7 +234,25 @@ class PPO(Agent):
             residual = batch["returns"] - batch["value"]
             means["explained_variance"] = 1.0 - residual.var() / batch["returns"].var()
         means["learning_rate"] = torch.tensor(self.learner.learning_rate)
+        self.filled, self.update_seconds = 0, time.perf_counter() - began
         return means
+
+    def _undo(self) -> Callable[[], None]:
+        """What takes back an update that is not finished, and the counting of the rollout before it."""
+        parts = (self.model, self.learner, self.return_scale)
+        states, drawn, counts = (
+            copy.deepcopy([part.state_dict() for part in parts]),
+            self.generator.get_state(),
+            self.before,
+        )
+
+        def undo() -> None:
+            for part, state in zip(parts, states, strict=True):
+                part.load_state_dict(state)
+            self.generator.set_state(drawn)
+            self.steps, self.window, self.marks, self.episodes.running = counts
+
+        return undo
 
     def _too_far(self, log_ratio: Tensor) -> bool:
         return ratio_stats(log_ratio, self.clip_coef)["approx_kl"].item() > 1.5 * self.config.target_kl
@@ -248,10 +286,21 @@ class PPO(Agent):
         return tree_map(lambda x: x[valid].unsqueeze(0), batch)
 
     def state_dict(self) -> dict:
-        own = {"learner": self.learner.state_dict(), "return_scale": self.return_scale.state_dict()}
+        rollout = {}
+        if self.filled:
+            rows = {name: tree_map(lambda x: x[: self.filled], part) for name, part in self.rollout.fields.items()}
+            rollout = {"rows": rows, "first_state": self.first_state, "noise": self.noise}
+        own = {"learner": self.learner.state_dict(), "return_scale": self.return_scale.state_dict(), "rollout": rollout}
         return super().state_dict() | own
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.learner.load_state_dict(state["learner"])
         self.return_scale.load_state_dict(state["return_scale"])
+        self.filled = 0
+        if state["rollout"] and self.goes_on:
+            self.first_state, self.noise = state["rollout"]["first_state"], state["rollout"]["noise"]
+            rows = state["rollout"]["rows"]
+            self.filled = len(rows["reward"])
+            for t in range(self.filled):
+                self.rollout.add(t, **{name: tree_map(lambda x, t=t: x[t], part) for name, part in rows.items()})

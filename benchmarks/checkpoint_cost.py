@@ -51,18 +51,18 @@ def measure(argv: list[str], out: Path) -> int:
     boundaries: list[dict] = []  # where environments begin anew, and where a checkpoint is written too
 
     def timed(agent, run, *args, **kwargs):
-        restart, save_last = agent.restart, run.save_last
+        settle, save_last = agent.settle, run.save_last
 
         def first() -> None:
             begun = time.perf_counter()
-            restart()
+            settle()
             boundaries.append({"begun": begun, "ended": time.perf_counter(), "saved": False})
 
         def last(*state) -> None:
             save_last(*state)
             boundaries[-1] |= {"ended": time.perf_counter(), "saved": True}
 
-        agent.restart, run.save_last = first, last
+        agent.settle, run.save_last = first, last
         loop(agent, run, *args, **kwargs)
 
     session.train = timed

@@ -36,7 +36,7 @@ MODULES = (  # imported before the fork, with what torch imports when it is firs
     ),
     *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
 )
-OF_THE_CLOCK = {"wall_time", "steps_per_second", "seconds"}
+OF_THE_CLOCK = {"wall_time", "evaluation_time", "steps_per_second", "seconds", "date"}
 OF_THE_FOLDER = {"run_dir", "quiet", "events"}  # "events": names and sizes of TensorBoard's files
 AT_THE_START, IN_A_SAVE = 0.15, 0.5  # shares of the kills: while a process still gets going, and while it saves
 

@@ -14,6 +14,10 @@ from agent_gym.envs.vector import EnvFailure
 MOST = 10  # failures of one environment in a row, without a completed step between, before the run stops
 
 
+LARGEST_LOG = 10_000_000  # bytes of a file of failures
+ROOM = 100  # bytes of it for the line that says how many were left out
+
+
 class Trouble(NamedTuple):
     """A failure as a backend tells it; plain data, for it may come from another process."""
 
@@ -28,6 +32,7 @@ class Recovery:
 
     def __init__(self, env_id: str, restart: bool = False, report: Callable[[EnvFailure], None] | None = None):
         self.env_id, self.restart, self.report = env_id, restart, report
+        self.whose = ""  # of which environments: "of the evaluation"
         self.restarts = 0  # environments replaced in the whole run
         self.seed = 0
         self.streaks: dict[int | None, int] = {}  # by row: failures since its last completed step
@@ -49,7 +54,7 @@ class Recovery:
         raise self._tell(trouble, step)
 
     def _tell(self, trouble: Trouble, step: int) -> EnvFailure:
-        failure = EnvFailure(self.env_id, trouble.row, step, trouble.reason, trouble.traceback)
+        failure = EnvFailure(self.env_id, trouble.row, step, trouble.reason, trouble.traceback, self.whose)
         if self.report is not None:
             self.report(failure)
         return failure
@@ -69,11 +74,16 @@ class Recovery:
 
 
 class ErrorLog:
-    """Appends every failure with its traceback to a file, once that is known."""
+    """Appends every failure with its traceback to a file, once that is known.
 
-    def __init__(self, restart: bool) -> None:
-        self.restart, self.told = restart, False
+    The file stays below `limit` bytes; behind that stands how many more there were.
+    """
+
+    def __init__(self, restart: bool, limit: int = LARGEST_LOG) -> None:
+        self.restart, self.told, self.limit = restart, False, limit
         self.path: Path | None = None
+        self.full_at: int | None = None  # where the failures in it end, once it is full
+        self.left_out = 0
 
     def open(self, path: Path) -> None:
         self.path = path
@@ -83,11 +93,21 @@ class ErrorLog:
         if self.path is not None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.write(f"{failure}\n{failure.traceback}\n")
+                self._append(f"{failure}\n{failure.traceback}\n".encode(errors="backslashreplace"))
                 failure.log = str(self.path)
             except OSError as error:  # the failure itself is what counts
                 print(f"warning: {self.path} cannot be written ({error.strerror})", file=sys.stderr)
         if self.restart and not self.told:
             self.told = True
             print(f"warning: {failure}; --on-env-error restart goes on with a new one", file=sys.stderr)
+
+    def _append(self, text: bytes) -> None:
+        with self.path.open("ab") as file:
+            if self.full_at is None and file.tell() + len(text) + ROOM <= self.limit:
+                file.write(text)
+                return
+            if self.full_at is None:
+                self.full_at = file.tell()
+            file.truncate(self.full_at)  # the line about the others is written anew
+            self.left_out += 1
+            file.write(f"{self.left_out:,} more failures would not fit and are left out\n".encode())

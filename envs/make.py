@@ -20,7 +20,7 @@ from gymnasium.wrappers import FrameStackObservation
 
 import agent_gym.envs  # noqa: F401  registers AgentGym/…
 from agent_gym.envs.adapters import atari
-from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv, describe
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.failures import Recovery
@@ -52,7 +52,8 @@ def make_env(
 ) -> VectorEnv:
     """`num_envs` copies of an environment; `choice` of the result says why this backend. Raises UserError.
 
-    `training` allows what helps learning and falsifies scores: see envs.atari. With `on_error` "restart" environments
+    `training` allows what helps learning and falsifies scores (see envs.atari), and makes `state_dict` bring the
+    running episodes back. With `on_error` "restart" environments
     that fail are replaced instead of raising EnvFailure; `report` is told of each failure (see envs.recovery).
     """
     env_kwargs = env_kwargs or {}
@@ -74,6 +75,8 @@ def make_env(
     env = _build(backend, spec, num_envs, env_kwargs, device, seed)
     env.choice = choice
     env.recovery = Recovery(spec.id, on_error == "restart", report)
+    if training and isinstance(env, ArrayVectorEnv):
+        env.keep_record()
     env.frame_stack = 1 if backend == "native" else _frame_stack(make_single(env_id, env_kwargs), env)
     return env
 
@@ -103,6 +106,16 @@ def scoring_backend(env_id: str) -> str:
     """Who plays evaluation episodes: Gymnasium's own environment, or the native one where that is the same."""
     creator = find_spec(env_id).entry_point
     return "native" if getattr(creator, "func", None) is NativeGymEnv else "sync"
+
+
+def step_limit(env_id: str, env_kwargs: dict[str, Any]) -> int | None:
+    """Steps after which the environment ends an episode by itself, as far as its registration says."""
+    spec = find_spec(env_id)
+    if not atari.is_atari(spec):
+        return spec.max_episode_steps
+    options, rest = atari.split_kwargs(spec, env_kwargs)
+    frames = (spec.kwargs | rest).get("max_num_frames_per_episode")
+    return frames // options.frame_skip if frames else None
 
 
 def find_spec(env_id: str) -> EnvSpec:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import gymnasium
@@ -22,12 +24,13 @@ class EnvFailure(UserError):
     """An environment raised, or returned something that is not a valid observation or reward, while running.
 
     Attributes: `env_id`; `index` of the environment in the vector, None where that is not known; `step`, the number
-    of the vector step (0: at reset); `reason`; `traceback`, the text of the environment's own traceback or ""; `log`,
-    where that was written down, or "".
+    of the vector step (0: at reset); `whose` environment it is if not one that is learned from; `reason`;
+    `traceback`, the text of the environment's own traceback or ""; `log`, where that was written down, or "".
     """
 
-    def __init__(self, env_id: str, index: int | None, step: int, reason: str, traceback: str = ""):
-        number = "" if index is None else f" (number {index})"
+    def __init__(self, env_id: str, index: int | None, step: int, reason: str, traceback: str = "", whose: str = ""):
+        number = " ".join(part for part in ("" if index is None else f"number {index}", whose) if part)
+        number = f" ({number})" if number else ""
         when = f"at step {step}" if step else "at reset"
         super().__init__(f"environment {env_id}{number} failed {when}: {reason}")
         self.env_id, self.index, self.step = env_id, index, step
@@ -61,6 +64,16 @@ class Step(NamedTuple):
     valid: Tensor | None = None  # [B] bool
 
 
+def slow_step(envs: Iterable[VectorEnv], seconds: float) -> str:
+    """Which environment has been in one step, or in one reset, for longer than this; "" if none."""
+    now = time.monotonic()
+    for env in envs:
+        since = env.busy_since
+        if since is not None and now - since > seconds:
+            return f"{env.id}: one step of the environment (number {env.steps:,}) takes longer than {seconds:.0f} s"
+    return ""
+
+
 class VectorEnv(ABC):
     """B copies of one environment, stepped together, on tensors of one device.
 
@@ -79,6 +92,8 @@ class VectorEnv(ABC):
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
     recovery: Recovery  # what is done about failures, and how many there were
+    steps: int = 0  # vector steps so far
+    busy_since: float | None = None  # time.monotonic() at the start of the step or reset that is running
 
     @property
     def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
@@ -99,11 +114,22 @@ class VectorEnv(ABC):
     def learned(self, policy: Any) -> None:  # noqa: B027  most have no opponents that learn
         """Told of the policy at the start and after each of its updates."""
 
-    def state_dict(self) -> dict[str, Any] | None:
-        """Everything needed to go on exactly from here; None where the environment cannot be saved."""
+    def begin_again(self, rows: list[int], seed: int) -> Obs | None:
+        """New episodes in these environments alone; all current observations, or None where that cannot be."""
         return None
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    saving: str = ""
+    """How a resumed run gets the running episodes back, in words; "": it begins new ones."""
+
+    def settle(self) -> None:  # noqa: B027  most are always ready
+        """Called at each checkpoint: the environments may prepare to be saved at less cost, cutting no episode."""
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """Everything needed to go on exactly from here; None where the environments cannot be saved."""
+        return None
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Go on from there; False where the environments did not take the same way again: reset them then."""
         raise NotImplementedError(f"the state of {self.id} ({self.backend}) cannot be restored")
 
     def close(self) -> None:  # noqa: B027  most have nothing to give back

@@ -39,6 +39,10 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
+class Interrupted(Exception):
+    """A signal to stop came in the middle of what can be done again: it is given up, and nothing has changed."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """ "; did you mean …?" with the known words nearest to `word`, or nothing."""
     names = {name.lower(): name for name in known}

@@ -86,6 +86,8 @@ def check_ranges(settings: Any) -> None:
     ranges = _beside(type(settings), Range)
     for field in fields(settings):
         value = getattr(settings, field.name)
+        if isinstance(value, str):  # a word in the place of a number
+            continue
         if field.name in ranges and not ranges[field.name].holds(value):
             raise UserError(f"{flag(field.name)} {value}: expected {ranges[field.name]}")
 
@@ -131,10 +133,12 @@ class RunSettings:
     """CPU threads of torch; 0: as many as the networks can use."""
     run_dir: str = ""
     """Directory of the run; empty: runs/<environment or data>/<name>-s<seed>-<time>."""
-    eval_every: Annotated[int, NOT_NEGATIVE] = 0
-    """Steps (tasks: epochs) between evaluations; 0: ten times in the run."""
+    eval_every: Annotated[int | Literal["auto", "never"], NOT_NEGATIVE] = "auto"
+    """Steps (tasks: epochs) between evaluations; auto: ten times in the run (tasks: up to a hundred); 0: never."""
     checkpoint_every: Annotated[int, NOT_NEGATIVE] = 0
     """Steps (tasks: epochs) between checkpoints; 0: ten times in the run."""
+    schedule_over: Literal["rest", "whole"] = "rest"
+    """When a run goes on to another end: schedules go on over the rest, or are spread over the whole run."""
     log_layers: bool = False
     """Log the gradient norm and the share of dead units of each layer; updates take up to three times as long."""
     track: Literal["none", "mlflow", "wandb"] = "none"
@@ -151,3 +155,12 @@ class RunSettings:
     """Print every setting before the run, not only those that differ from the defaults."""
     quiet: bool = False
     """Print the result only."""
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether anything changes over the run by its settings, such as the learning rate."""
+        return any(getattr(self, name, "constant") != "constant" for name in ("schedule", "clip_schedule"))
+
+    def evaluation_interval(self, auto: int | None = None) -> int | None:
+        """Steps (tasks: epochs) between evaluations; 0: none; `auto` where it is left open."""
+        return {"auto": auto, "never": 0}.get(self.eval_every, self.eval_every)

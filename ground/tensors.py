@@ -14,9 +14,10 @@ from agent_gym.ground.plain import short
 def require_like(given: Any, template: Any, name: str = "state") -> None:
     """Raise TypeError, which names the part, unless saved state `given` is built like `template`, the state of now.
 
-    Same keys, types, and shapes; what is empty or None in the template, or a dimension of 0, may have been filled.
+    Same keys, types, and shapes; what is empty or None in the template, or a dimension of 0, may have been filled, and
+    a dict may be missing altogether, which whoever takes the state looks at.
     """
-    if template is None:
+    if template is None or (given is None and isinstance(template, dict)):  # a part that could not be saved
         return
     if isinstance(template, Tensor):
         if not isinstance(given, Tensor) or given.dtype != template.dtype or given.dim() != template.dim():

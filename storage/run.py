@@ -34,6 +34,12 @@ BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which sh
 }
 
 
+CLOCK = {  # what a checkpoint says of the looking, see training.loop.train
+    **dict.fromkeys(("wall_time", "evaluation_time", "evaluation_length", "best", "last"), float),
+    **dict.fromkeys(("evaluation_steps", "best_step", "last_step"), int),
+}
+
+
 class Savable(Protocol):
     """What a checkpoint is of."""
 
@@ -127,8 +133,10 @@ class Run:
     def check(self, state: dict) -> None:
         """Raise DamagedFile unless training can go on from a checkpoint."""
         clock = state.get("clock")
-        numbers = [clock.get(name) for name in ("wall_time", "best")] if isinstance(clock, dict) else [None]
-        if not all(isinstance(number, float) for number in numbers) or not 0.0 <= numbers[0] < math.inf:
+        clock = clock if isinstance(clock, dict) else {}
+        if not all(isinstance(clock.get(name), kind) for name, kind in CLOCK.items()) or not all(
+            0 <= clock[name] < math.inf for name in CLOCK if name not in ("best", "last", "last_step")
+        ):
             raise DamagedFile("it lacks the training's clock")
         self.segments.check(state.get("segments", []))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES
@@ -71,6 +73,9 @@ class Task:
         self.steps_per_epoch = -(-self.rows // self.batch_size)
         self.epochs = config.epochs or self.enough_epochs()
         self.steps, self.total_steps = 0, self.epochs * self.steps_per_epoch
+        self.course = Course(self.total_steps)
+        self.interrupted: Callable[[], bool] = lambda: False
+        self.notes: list[str] = []
         self.best_loss, self.best_step = math.inf, 0
         self.order_of, self.order = -1, torch.empty(0, dtype=torch.int64)
         loss = DEFAULT_LOSS[spec.kind] if config.loss == "auto" else config.loss
@@ -142,7 +147,11 @@ class Task:
     def begin(self) -> None:
         """Nothing: the data is there."""
 
-    def restart(self) -> None:
+    def facts(self) -> dict[str, float]:
+        """Nothing: the model says it all."""
+        return {}
+
+    def settle(self) -> None:
         """Nothing: `state_dict` is complete."""
 
     def watch_layers(self) -> None:
@@ -166,7 +175,7 @@ class Task:
         self.model.train()
         stats = []
         for x, y in self.batches:
-            self.learner.set_progress(self.steps / self.total_steps)
+            self.learner.set_progress(self.course(self.steps))
             stats.append(self.learner.update(self.augment(x), y))
             self.steps += 1
         self.learner.check()
@@ -237,6 +246,7 @@ class Task:
             "learner": self.learner.state_dict(),
             "steps": self.steps,
             "best": [self.best_loss, self.best_step],
+            "course": self.course.state_dict(),
             "dropout": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -248,6 +258,9 @@ class Task:
         self.learner.load_state_dict(state["learner"])
         self.steps = state["steps"]
         self.best_loss, self.best_step = state["best"]
+        line = self.course.load_state_dict(state["course"], self.steps, self.config.schedule_over)
+        if line and self.config.scheduled:
+            self.notes.append(line)
         torch.set_rng_state(state["dropout"].cpu())
         if "dropout_cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["dropout_cuda"].cpu(), self.device)

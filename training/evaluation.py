@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
+from agent_gym.ground.errors import Interrupted, UserError
+from agent_gym.ground.tree import tree_leaves
+
+EQUAL = 5  # episodes that are enough where all are the same
+LONGEST, TIMES = (
+    10_000,
+    10,
+)  # steps of an episode that is cut: at least these, and so many times the longest in training
+
+
+def episode_limit(asked: int, own: int | None, longest: float) -> int:
+    """Steps after which an episode is cut: as asked, else never where the environment has a limit of its own."""
+    return asked or (0 if own else max(LONGEST, TIMES * int(longest)))
 
 
 class Score(NamedTuple):
@@ -13,6 +30,14 @@ class Score(NamedTuple):
 
     returns: np.ndarray
     lengths: np.ndarray
+    cut: int = 0
+    """Episodes that had not ended when they were cut; they count as they were."""
+    failed: int = 0
+    """Episodes that a failure of their environment cut short; they do not count."""
+    repeats: bool = False
+    """The first episodes were the same, step by step, and so no more were played."""
+    steps: int = 0
+    """Steps of all environments that it took."""
 
     def summary(self) -> dict:
         """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
@@ -24,6 +49,7 @@ class Score(NamedTuple):
             "return_iqm": interquartile_mean(self.returns),
             "return_ci95": [lo, hi],
             "length_mean": float(self.lengths.mean()),
+            "episodes_cut": self.cut,
         }
 
     def text(self) -> str:
@@ -33,6 +59,22 @@ class Score(NamedTuple):
             f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
             f"(95 % interval of the mean {lo:.1f} to {hi:.1f})"
         )
+
+    def notes(self) -> list[str]:
+        """What else is to be known of it, a line each."""
+        lines = []
+        if self.cut:
+            lines.append(
+                f"{self.cut} of {len(self.returns)} episodes had not ended after {self.lengths.max():,} steps and were "
+                "cut there; they count as they were (--eval-max-steps)"
+            )
+        if self.failed:
+            lines.append(f"{self.failed} episodes are left out: their environment failed")
+        if self.repeats:
+            lines.append(
+                f"policy and environment are deterministic: {len(self.returns)} equal episodes tell all that more would"
+            )
+        return lines
 
 
 def interquartile_mean(values: np.ndarray) -> float:
@@ -49,33 +91,161 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float
     return float(lo), float(hi)
 
 
+@dataclass
+class Watch:
+    """Who looks on while episodes are played."""
+
+    interrupted: Callable[[], bool] = lambda: False
+    """Asked at every step whether to stop."""
+    tell: Callable[[int, int], None] = lambda finished, episodes: None
+    """Told after every step how many of the episodes are finished."""
+    say: Callable[[str], None] = lambda text: None
+    """Takes a line for the reader, who sees it once."""
+
+
+class Repetition:
+    """Whether the episodes of all environments are the same so far, step by step."""
+
+    def __init__(self, possible: bool, num_envs: int) -> None:
+        self.possible = possible
+        self.running = [0] * num_envs  # a checksum of the episode under way
+        self.seen: list[int] = []  # of the finished ones
+
+    def saw(self, obs: Any, reward: np.ndarray, ends: np.ndarray) -> None:
+        if not self.possible:
+            return
+        parts = [leaf.cpu().numpy() for leaf in tree_leaves(obs)]
+        for b in range(len(self.running)):
+            for part in (reward, *parts):
+                self.running[b] = zlib.crc32(np.ascontiguousarray(part[b]).tobytes(), self.running[b])
+            if ends[b]:
+                self.end(b)
+        all_alike = len(set(self.seen)) <= 1
+        self.possible = all_alike and (bool(self.seen) or len(set(self.running)) == 1)
+
+    def end(self, b: int) -> None:
+        self.seen.append(self.running[b])
+        self.running[b] = 0
+
+    def enough(self) -> bool:
+        return self.possible and len(self.seen) >= EQUAL
+
+
+@dataclass
+class _Tally:
+    """Episodes under way and finished, of each environment."""
+
+    quota: np.ndarray  # [B]
+    returns: np.ndarray = field(init=False)
+    lengths: np.ndarray = field(init=False)
+    finished: list[list[tuple[float, int]]] = field(init=False)
+    cut: int = 0
+
+    def __post_init__(self) -> None:
+        count = len(self.quota)
+        self.returns, self.lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+        self.finished = [[] for _ in range(count)]
+
+    def wanted(self, b: int) -> bool:
+        return len(self.finished[b]) < self.quota[b]
+
+    def open(self) -> list[int]:
+        return [b for b in range(len(self.quota)) if self.wanted(b)]
+
+    def count(self) -> int:
+        return sum(map(len, self.finished))
+
+    def end(self, b: int, *, counts: bool, cut: bool = False) -> None:
+        if counts and self.wanted(b):
+            self.finished[b].append((float(self.returns[b]), int(self.lengths[b])))
+            self.cut += cut
+        self.returns[b], self.lengths[b] = 0.0, 0
+
+    def episodes(self) -> Iterator[tuple[float, int]]:
+        return (episode for one in self.finished for episode in one)
+
+
 @torch.no_grad()
-def play(policy, env, episodes: int, *, seed: int, explore: bool = False) -> Score:
+def play(
+    policy,
+    env,
+    episodes: int,
+    *,
+    seed: int,
+    explore: bool = False,
+    max_steps: int = 0,
+    budget: int = 0,
+    watch: Watch | None = None,
+) -> Score:
     """Play `episodes` episodes with `policy.act` in the vector environment `env`; `explore` draws, from `seed`.
 
     Environment b plays episodes // num_envs of them, the first few one more. An episode that a failure of its
-    environment cut short is not counted; another is played for it.
+    environment cut short is not counted; another is played for it, as often as there are episodes. Episodes are cut
+    after `max_steps` and, all that are running, after `budget` steps of all environments (0: never). Fewer are played
+    where the first ones are the same step by step. Raises Interrupted when `watch` says so, and UserError where not
+    one episode comes to its end for failures.
     """
-    count = env.num_envs
-    quota = np.array([episodes // count + (b < episodes % count) for b in range(count)])
-    returns, lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
-    finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
+    watch, count = watch or Watch(), env.num_envs
+    tally = _Tally(np.array([episodes // count + (b < episodes % count) for b in range(count)]))
     obs, state = env.reset(seed), policy.initial_state(count)
     reset = torch.ones(count, dtype=torch.bool, device=env.device)
     generator = torch.Generator(env.device).manual_seed(seed)
-    while any(len(f) < q for f, q in zip(finished, quota, strict=True)):
+    same = Repetition(not explore and episodes > EQUAL, count)
+    failed = steps = 0
+    while tally.open() and failed < episodes:
+        if watch.interrupted():
+            raise Interrupted
+        watch.tell(tally.count(), episodes)
         action, state, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
         step = env.step(action)
+        steps += count
         obs, reset = step.obs, step.terminated | step.truncated
         real = np.ones(count, dtype=bool)
         if step.valid is not None:
             real = step.valid.cpu().numpy()
             reset = reset | ~step.valid
-        returns += np.where(real, step.reward.double().cpu().numpy(), 0.0)
-        lengths += real
-        for b in np.flatnonzero((step.terminated | step.truncated).cpu().numpy()):
-            if real[b] and len(finished[b]) < quota[b]:
-                finished[b].append((returns[b], lengths[b]))
-            returns[b], lengths[b] = 0.0, 0
-    episodes_played = [episode for f in finished for episode in f]
-    return Score(np.array([r for r, _ in episodes_played]), np.array([n for _, n in episodes_played]))
+        reward = np.where(real, step.reward.double().cpu().numpy(), 0.0)
+        tally.returns += reward
+        tally.lengths += real
+        ends = (step.terminated | step.truncated).cpu().numpy()
+        same.saw(step.final_obs, reward, ends)
+        for b in np.flatnonzero(ends):
+            failed += int(not real[b])
+            tally.end(b, counts=bool(real[b]))
+        over = [b for b in tally.open() if max_steps and tally.lengths[b] >= max_steps]
+        for b in over:
+            tally.end(b, counts=True, cut=True)
+            same.end(b)
+        if over and tally.open():
+            obs, reset = _begin_again(env, over, tally, seed + steps, obs, reset)
+        if budget and steps >= budget:
+            for b in tally.open():
+                tally.end(b, counts=tally.lengths[b] > 0, cut=True)
+            break
+        if same.enough():
+            break
+    return _score(tally, same, failed, steps)
+
+
+def _begin_again(env, rows: list[int], tally: _Tally, seed: int, obs: Any, reset: torch.Tensor):
+    """New episodes in `rows`, whose old ones were cut; where the environment cannot, they play no more."""
+    if (fresh := env.begin_again(rows, seed)) is None:
+        tally.quota[rows] = [len(tally.finished[b]) for b in rows]
+        return obs, reset
+    reset = reset.clone()
+    reset[rows] = True
+    return fresh, reset
+
+
+def _score(tally: _Tally, same: Repetition, failed: int, steps: int) -> Score:
+    played = list(tally.episodes())
+    repeats, cut = same.enough(), tally.cut
+    if repeats:
+        played, cut = played[:EQUAL], min(cut, EQUAL)
+    if not played:
+        raise UserError(
+            f"the environment failed {failed} times in the evaluation and no episode came to its end: there is nothing "
+            "to score"
+        )
+    returns, lengths = (np.array(part) for part in zip(*played, strict=True))
+    return Score(returns, lengths, cut, failed, repeats, steps)

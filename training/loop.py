@@ -1,17 +1,21 @@
-"""The training loop: collect, update, log, evaluate, save."""
+"""The training loop: collect, update, log, save, evaluate."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from agent_gym.ground.errors import Interrupted
 from agent_gym.storage.run import Run
 from agent_gym.storage.segments import History
 from agent_gym.training.callbacks import Callbacks
+from agent_gym.training.evaluation import Watch
 from agent_gym.training.progress import Progress
 from agent_gym.training.signals import StopSignal
 
@@ -27,95 +31,185 @@ class Trainee(Protocol):
     history: History | None
     """What `state_dict` leaves out because it is too large to be written whole each time."""
 
-    def collect(self) -> dict[str, float]:
-        """Gather the next batches and advance `steps`; returns scalars under full tags."""
+    notes: list[str]
+    """Lines for the reader, about a state that was taken over."""
+    interrupted: Callable[[], bool]
+    """Asked in the midst of `collect` and `update` whether to stop there."""
 
-    def update(self) -> dict[str, Tensor]:
-        """Learn from them; returns scalars, logged under train/."""
+    def collect(self) -> dict[str, float] | None:
+        """Gather the next batches and advance `steps`; returns scalars under full tags.
+
+        None where it was interrupted: `state_dict` holds what there is, and the next call goes on with it.
+        """
+
+    def update(self) -> dict[str, Tensor] | None:
+        """Learn from them; returns scalars, logged under train/. None where it was interrupted, as for `collect`."""
+
+    def facts(self) -> dict[str, float]:
+        """Numbers that whoever acts with the model wants to know."""
 
     def begin(self) -> None:
         """Called once before the first `collect` of a new run."""
 
-    def restart(self) -> None:
-        """Called at each checkpoint: bring what cannot be saved into a state that `steps` and the seed determine."""
+    def settle(self) -> None:
+        """Called where a checkpoint is due, written or not: prepare to be saved at less cost."""
 
     def state_dict(self) -> dict: ...
 
     def load_state_dict(self, state: dict) -> None: ...
 
 
+class Intervals(NamedTuple):
+    """Steps between the things that are done now and then; 0: never."""
+
+    evaluate: int
+    checkpoint: int
+    log: int
+    film: int = 0
+
+
 class Every:
-    """Due once in each interval of `every` steps."""
+    """Due once in each interval of `every` steps; never where that is 0."""
 
     def __init__(self, every: int, step: int = 0) -> None:
-        self.every, self.count = every, step // every
+        self.every, self.count = every, step // every if every else 0
 
     def __call__(self, step: int) -> bool:
+        if not self.every:
+            return False
         due = step // self.every > self.count
         self.count = step // self.every
         return due
 
 
+class Moment(NamedTuple):
+    """When the trainee is looked at, and by whom."""
+
+    step: int
+    last: bool
+    """Nothing more is learned after it, unless it says so."""
+    clock: dict
+    """What a checkpoint keeps of the looking; see `train`."""
+    watch: Watch
+
+
+Look = Callable[[Moment], "tuple[float, dict[str, float]] | None"]
+
+
+def new_clock() -> dict:
+    """The clock of a run that begins: see `train`."""
+    numbers = {"wall_time": 0.0, "evaluation_time": 0.0, "evaluation_steps": 0, "evaluation_length": 0.0}
+    return numbers | {"best": -math.inf, "best_step": 0, "last": math.nan, "last_step": -1}
+
+
 def train(
     agent: Trainee,
     run: Run,
-    evaluate: Callable[[], tuple[float, dict[str, float]]],
+    evaluate: Look,
+    record: Callable[[Moment], None],
     progress: Progress,
     stop: StopSignal,
-    record: Callable[[int], None],
     callbacks: Callbacks,
     *,
-    eval_every: int,
-    checkpoint_every: int,
-    log_every: int,
+    every: Intervals,
     pause: float,
     clock: dict,
     meter: Meter,
+    owed: list[str],
 ) -> None:
-    """Train until `agent.total_steps` or until `stop`.
+    """Train until `agent.total_steps` or until `stop`; save first, look then.
 
-    `evaluate()` returns a score (higher is better, it picks best.pt) and scalars under full tags; `record(step)` may
-    film the agent.
-    `pause`: seconds without another last.pt after one; environments begin anew and curves have a point regardless.
-    `clock` carries wall_time (seconds of training without evaluation) and best (score) across a resume, `meter` the
-    scalars that are not logged yet.
+    `evaluate` returns a score (higher is better, it picks best.pt) and scalars under full tags, or None where it was
+    left out; `record` films the agent. Both may be given up in the middle: a checkpoint says in `owed` what is still
+    to be done at its step, and a resumed run begins with that.
+    `pause`: seconds without another last.pt after one; environments settle and curves have a point regardless.
+    `clock` carries seconds of training and of evaluation, the best and the last score with their steps, and what
+    evaluations have played, across a resume; `meter` the scalars that are not logged yet.
     """
-    eval_due, checkpoint_due, log_due = (Every(n, agent.steps) for n in (eval_every, checkpoint_every, log_every))
-    saved = float("-inf")  # when
-    while agent.steps < agent.total_steps and not stop:
+    saved, changed = -math.inf, bool(owed)  # when; is there anything that it does not hold?
+    due = {name: Every(interval, agent.steps) for name, interval in every._asdict().items()}
+
+    def save() -> None:
+        nonlocal saved, changed
+        state = {"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict(), "owed": list(owed)}
+        run.save_last(state, agent.history)
+        saved, changed = time.perf_counter(), False
+        callbacks.at("on_checkpoint")
+
+    while True:
+        while owed and not stop:
+            moment = Moment(
+                agent.steps,
+                agent.steps >= agent.total_steps,
+                clock,
+                Watch(stop.asked, partial(progress.evaluating, "evaluation"), progress.say),
+            )
+            try:
+                look(agent, run, evaluate, progress, callbacks, moment) if owed[0] == "evaluate" else record(moment)
+            except Interrupted:
+                break
+            owed, changed = owed[1:], True
+        if agent.steps >= agent.total_steps or stop:
+            break
         started = time.perf_counter()
-        rollout = agent.collect()
-        callbacks.at("on_rollout", rollout)
-        meter.add(rollout, agent.update())
+        changed = True
+        scalars = agent.collect()
+        if scalars is not None:
+            callbacks.at("on_rollout", scalars)
+        stats = None if scalars is None else agent.update()
         if callbacks.take("stop"):
             agent.total_steps = agent.steps
         finished = agent.steps >= agent.total_steps
         clock["wall_time"] += time.perf_counter() - started
         meter.seconds += time.perf_counter() - started
+        if stats is None:
+            break
+        meter.add(scalars, stats)
 
-        save = checkpoint_due(agent.steps) or finished or callbacks.take("checkpoint")
-        if log_due(agent.steps) or save:
+        owed = [name for name in ("evaluate", "film") if due[name](agent.steps)]
+        if (callbacks.take("evaluation") or (finished and every.evaluate)) and "evaluate" not in owed:
+            owed.insert(0, "evaluate")
+        checkpoint = due["checkpoint"](agent.steps) or finished or callbacks.take("checkpoint")
+        if due["log"](agent.steps) or checkpoint:
             scalars = meter.read(agent.steps)
             run.log(scalars, agent.steps)
             progress.show(agent.steps, scalars)
             callbacks.at("on_update", scalars)
-        if eval_due(agent.steps) or finished or callbacks.take("evaluation"):
-            score, scalars = evaluate()
-            run.log(scalars, agent.steps)
-            callbacks.at("on_evaluation", scalars)
-            if score >= clock["best"]:
-                clock["best"] = score
-                run.save_best({"agent": {"model": agent.model.state_dict(), "steps": agent.steps}})
-            finished = agent.steps >= agent.total_steps  # an evaluation may end the run
-        record(agent.steps)
-        if save or finished or stop:
-            started = time.perf_counter()
-            agent.restart()
-            if finished or stop or started - saved >= pause:
-                run.save_last({"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict()}, agent.history)
-                saved = time.perf_counter()
-                callbacks.at("on_checkpoint")
-            clock["wall_time"] += time.perf_counter() - started
+        started = time.perf_counter()
+        if checkpoint:
+            agent.settle()
+        if finished or ((checkpoint or owed) and started - saved >= pause):
+            save()
+        clock["wall_time"] += time.perf_counter() - started
+    if clock["best"] == -math.inf and agent.steps >= agent.total_steps and not owed:
+        clock["best_step"], changed = agent.steps, True
+        run.save_best(best_state(agent))
+    if changed:
+        save()
+
+
+def look(agent: Trainee, run: Run, evaluate: Look, progress: Progress, callbacks: Callbacks, moment: Moment) -> None:
+    """Evaluate, log the scalars and keep the model where it is the best so far. Raises Interrupted."""
+    clock, started = moment.clock, time.perf_counter()
+    try:
+        found = evaluate(moment)
+    finally:
+        clock["evaluation_time"] += time.perf_counter() - started
+        progress.evaluated()
+    if found is None:
+        return
+    score, scalars = found
+    run.log(scalars, moment.step)
+    callbacks.at("on_evaluation", scalars)
+    clock["last"], clock["last_step"] = score, moment.step
+    if score >= clock["best"]:
+        clock["best"], clock["best_step"] = score, moment.step
+        run.save_best(best_state(agent))
+
+
+def best_state(agent: Trainee) -> dict:
+    """What best.pt holds of a trainee."""
+    return {"agent": {"model": agent.model.state_dict(), "steps": agent.steps, **agent.facts()}}
 
 
 class Meter:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import Interrupted, UserError
 from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.provenance import differences, provenance, replace_generators
@@ -20,11 +23,13 @@ from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
-from agent_gym.training.loop import Every, Meter, Trainee, train
+from agent_gym.training.evaluation import Watch
+from agent_gym.training.loop import Intervals, Look, Meter, Moment, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
 from agent_gym.training.signals import StopSignal
 from agent_gym.viewing.clip import Clip
 
+FINAL = "final evaluation"
 PAUSE = 1.0  # seconds between two checkpoints where the user has not said how often: what a short run would lose
 
 
@@ -53,10 +58,10 @@ class Session:
     """Plain data that rebuilds the run; saved beside every checkpoint."""
     trainee: Trainee
     """Built, but not begun."""
-    evaluate: Callable[[], tuple[float, dict[str, float]]]
+    evaluate: Look
     """The score (higher is better) and scalars under full tags, during training."""
-    conclude: Callable[[], Conclusion]
-    """The final evaluation, with the best model loaded."""
+    conclude: Callable[[Moment], Conclusion]
+    """The final evaluation, with the best model loaded. Raises Interrupted."""
     charts: dict
     """For TensorBoard's Custom Scalars; see storage.charts."""
     commands: Callable[[Path], list[tuple[str, str]]]
@@ -65,16 +70,22 @@ class Session:
     """What to type to go on with a run that was stopped."""
     headline: str
     """Tag of the scalar that the progress bar shows."""
-    eval_every: int = 0
-    """Steps between evaluations; 0: ten times in the run."""
+    stand_in: str = ""
+    """Tag of what is shown in its place while there is none."""
+    eval_every: int | None = None
+    """Steps between evaluations; 0: never, None: ten times in the run."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: ten times in the run, of which none is written within a second of another."""
-    film: Callable[[Path], Clip | None] | None = None
+    film: Callable[[Path, Watch], Clip | None] | None = None
     """Records an episode to a file and gives its beginning for TensorBoard; None if that went wrong and is let be."""
     video_every: int = 0
     """Steps between films; 0: none."""
     notes: tuple[str, ...] = ()
     """Lines for the terminal: backend, device, preset."""
+    scored: bool = False
+    """The score is a mean return, which is compared and printed as one."""
+    busy: Callable[[float], str] = lambda seconds: ""
+    """What has been running for more than so many seconds; "": nothing."""
     log_failures: Callable[[Path], None] = lambda path: None
     """Told the file for failures of environments, before the trainee begins."""
     layers: Callable[[], str] = lambda: ""
@@ -101,27 +112,35 @@ def run_session(session: Session, run: Run | None, device: torch.device) -> Endi
     require_tracker(config["track"])
     if run is not None:
         session.log_failures(run.path / ERROR_LOG)
-        return tracked(session, run, *go_on(session, run, device), device)
+        return tracked(session, run, go_on(session, run, device), device)
     path = Path(config["run_dir"] or default_run_dir(session.group, session.name, config["seed"]))
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
     with closing(Run.create(path, config, session.charts)) as run:
         run.made_with = provenance(device)
-        return tracked(session, run, {"wall_time": 0.0, "best": float("-inf")}, Meter(0), device)
+        return tracked(session, run, Position(new_clock(), Meter(0), []), device)
 
 
-def tracked(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> Ending:
+def tracked(session: Session, run: Run, position: Position, device: torch.device) -> Ending:
     """`train_and_score`, followed by the tracker that --track names."""
     if session.config["track"] != "none":
         run.write_text("model_summary.txt", session.layers() + "\n")
     with Tracking(run.path, session.config) as tracking:
-        ending = train_and_score(session, run, clock, meter, device)
+        ending = train_and_score(session, run, position, device)
         tracking.ending = "stopped" if ending.code else "finished"
     return ending
 
 
-def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter]:
-    """Bring the trainee to the checkpoint of `run`; returns its clock and meter. Raises UserError where it cannot."""
+class Position(NamedTuple):
+    """Where a run is, beside its trainee; see loop.train."""
+
+    clock: dict
+    meter: Meter
+    owed: list[str]
+
+
+def go_on(session: Session, run: Run, device: torch.device) -> Position:
+    """Bring the trainee to the checkpoint of `run`. Raises UserError where it cannot."""
     trainee = session.trainee
     run.made_with, was = provenance(device), run.state.get("made_with")
     try:
@@ -135,6 +154,7 @@ def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter
             raise ValueError("its weights or its steps are no finite numbers")
         if "meter" in run.state:  # not after a failure of an environment
             meter.load_state_dict(run.state["meter"])
+        owed = [name for name in ("evaluate", "film") if name in run.state.get("owed", [])]
     except (UserError, *session.recoverable):
         raise
     except Exception as error:  # whatever a foreign file leads to
@@ -144,51 +164,69 @@ def go_on(session: Session, run: Run, device: torch.device) -> tuple[dict, Meter
         ) from error
     if changed := differences(was, run.made_with):
         print(f"warning: {changed}: the run goes on, but no longer bit for bit", file=sys.stderr)
+    if session.scored and much_worse(clock["last"], clock["best"]):
+        print(
+            f"note: goes on from the last weights, which scored {clock['last']:.1f} (step {clock['last_step']:,}); "
+            f"the best, {clock['best']:.1f}, are of step {clock['best_step']:,} and stay in best.pt until beaten",
+            file=sys.stderr,
+        )
     run.go_on(session.config, trainee.steps)
-    return clock, meter
+    return Position(clock, meter, owed)
 
 
-def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, device: torch.device) -> Ending:
+def much_worse(last: float, best: float) -> bool:
+    """Whether the last score lies below the best by more than a quarter of the larger one's size."""
+    return math.isfinite(best) and best - last > 0.25 * max(abs(best), abs(last))
+
+
+def train_and_score(session: Session, run: Run, position: Position, device: torch.device) -> Ending:
     """Train the trainee as it is, then evaluate, save and print."""
-    trainee, config, path = session.trainee, session.config, run.path
+    trainee, config, path, clock = session.trainee, session.config, run.path, position.clock
     run.extra = session.extra
     if not config["quiet"]:
-        print_opening(config, [*session.notes, f"run directory {path}"], verbose=config["verbose"])
+        print_opening(config, [*session.notes, *trainee.notes, f"run directory {path}"], verbose=config["verbose"])
 
-    tenth = max(trainee.total_steps // 10, 1)
-    progress = Progress(trainee.total_steps, session.headline, quiet=config["quiet"], start=trainee.steps)
-    with StopSignal() as stop, progress:
+    again = f"go on with: {session.resume(path)}"
+    progress = Progress(
+        trainee.total_steps, session.headline, stand_in=session.stand_in, quiet=config["quiet"], start=trainee.steps
+    )
+    with StopSignal(session.busy) as stop, progress:
+        trainee.interrupted = stop.asked
         try:
             session.callbacks.begin(trainee, run)
             train(
                 trainee,
                 run,
                 session.evaluate,
+                recorder(session, run),
                 progress,
                 stop,
-                recorder(session, run),
                 session.callbacks,
-                eval_every=session.eval_every or tenth,
-                checkpoint_every=session.checkpoint_every or tenth,
-                log_every=max(trainee.total_steps // 200, 1),
+                every=intervals(session),
                 pause=0.0 if session.checkpoint_every else PAUSE,
                 clock=clock,
-                meter=meter,
+                meter=position.meter,
+                owed=position.owed,
             )
         except (*session.recoverable, CallbackFailed):
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
-            print(f"saved at step {trainee.steps:,}; go on with: {session.resume(path)}", file=sys.stderr)
+            print(f"saved at step {trainee.steps:,}; {again}", file=sys.stderr)
             raise
-    if stop and trainee.steps < trainee.total_steps:
-        print(f"stopped at step {trainee.steps:,} and saved; go on with: {session.resume(path)}")
+        done = trainee.steps >= trainee.total_steps
+        conclusion = conclude(session, run, clock, progress, stop, device) if done else None
+    if conclusion is None:
+        where = "in the evaluation at the end" if done else f"at step {trainee.steps:,}"
+        print(f"stopped {where} and saved; {again}")
         return Ending(stop.exit_code, path)
 
-    trainee.model.load_state_dict(open_checkpoint(path, "best", device)["agent"]["model"])
-    conclusion = session.conclude()
     timing = {
         "wall_time": clock["wall_time"],
+        "evaluation_time": clock["evaluation_time"],
         "total_steps": trainee.steps,
         "steps_per_second": trainee.steps / max(clock["wall_time"], 1e-9),
+        "best_step": clock["best_step"],
+        "seed": config["seed"],
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     run.log_images(conclusion.images, trainee.steps)
     result = timing | conclusion.fields
@@ -198,16 +236,44 @@ def train_and_score(session: Session, run: Run, clock: dict, meter: Meter, devic
     return Ending(0, path, result)
 
 
-def recorder(session: Session, run: Run) -> Callable[[int], None]:
-    """Films the trainee into videos/ and TensorBoard whenever that is due."""
-    if not session.video_every:
-        return lambda step: None
-    due = Every(session.video_every, session.trainee.steps)
+def intervals(session: Session) -> Intervals:
+    """What the flags leave open: ten times in the run."""
+    total = session.trainee.total_steps
+    tenth = max(total // 10, 1)
+    return Intervals(
+        evaluate=tenth if session.eval_every is None else session.eval_every,
+        checkpoint=session.checkpoint_every or tenth,
+        log=max(total // 200, 1),
+        film=session.video_every,
+    )
 
-    def record(step: int) -> None:
-        if due(step):
-            clip = session.film(run.make_folder("videos") / f"step-{step}.mp4")
-            if clip is not None:
-                run.log_gif("video/episode", *clip.gif(), step)
+
+def conclude(
+    session: Session, run: Run, clock: dict, progress: Progress, stop: StopSignal, device: torch.device
+) -> Conclusion | None:
+    """The final evaluation of the best model; None where a signal ends it."""
+    session.trainee.model.load_state_dict(open_checkpoint(run.path, "best", device)["agent"]["model"])
+    started = time.perf_counter()
+    moment = Moment(
+        session.trainee.steps, True, clock, Watch(stop.asked, partial(progress.evaluating, FINAL), progress.say)
+    )
+    try:
+        if stop:
+            raise Interrupted
+        return session.conclude(moment)
+    except Interrupted:
+        return None
+    finally:
+        clock["evaluation_time"] += time.perf_counter() - started
+        progress.evaluated()
+
+
+def recorder(session: Session, run: Run) -> Callable[[Moment], None]:
+    """Films the trainee into videos/ and TensorBoard."""
+
+    def record(moment: Moment) -> None:
+        clip = session.film(run.make_folder("videos") / f"step-{moment.step}.mp4", moment.watch)
+        if clip is not None:
+            run.log_gif("video/episode", *clip.gif(), moment.step)
 
     return record

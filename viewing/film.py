@@ -6,6 +6,7 @@ import math
 import os
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from ctypes.util import find_library
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageChops
 
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import Interrupted, UserError
 from agent_gym.viewing.clip import Clip
 from agent_gym.viewing.filming import FilmProgress
 from agent_gym.viewing.player import Show
@@ -117,10 +118,23 @@ def is_whole_mp4(path: Path) -> bool:
     return position == size and b"moov" in kinds
 
 
-def film(show: Show, path: Path, fps: float, clip: Clip | None = None, *, quiet: bool = False) -> None:
-    """Write the whole show to `path`, and its beginning to `clip`; unless quiet say how far. Raises UserError."""
+def film(
+    show: Show,
+    path: Path,
+    fps: float,
+    clip: Clip | None = None,
+    *,
+    quiet: bool = False,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
+    """Write the whole show to `path`, and its beginning to `clip`; unless quiet say how far.
+
+    Raises UserError, and Interrupted once `interrupted` says so; then there is no file.
+    """
     with Film(path, fps) as reel, nullcontext() if quiet else FilmProgress(show) as progress:
         for picture in show.pictures():
+            if interrupted():
+                raise Interrupted
             reel.add(picture)
             if clip is not None:
                 clip.add(show.stage)

@@ -20,7 +20,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
-from agent_gym.agents.agent import Agent
+from agent_gym.agents.agent import Agent, warn_of_new_episodes
 from agent_gym.agents.sb3.bridge import BridgeMethods, zero_based
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.kwargs import algorithm_kwargs, train_scalars
@@ -199,6 +199,7 @@ class SB3(Agent):
             )
         super().__init__(config, env, device)
         self.algorithm, self.normalizer = self.policy.algorithm, self.policy.normalizer
+        self.algorithm._update_current_progress_remaining = self._remaining
 
     def make_policy(self) -> SB3Policy:
         return make_policy(self.env.obs_space, self.env.action_space, self.config, self.bridge, str(self.device))
@@ -209,6 +210,17 @@ class SB3(Agent):
         algo._last_obs = None  # asks _setup_learn to reset the environments
         left = max(self.total_steps - algo.num_timesteps, 1)
         _, self.callback = algo._setup_learn(left, reset_num_timesteps=False)
+
+    def settle(self) -> None:
+        """Nothing: Stable-Baselines3 cannot leave out the steps of environments that wait for the others."""
+
+    def _begin_with_these_statistics(self) -> None:
+        if self.normalizer is not None:
+            self.normalizer.training = False
+        self.bridge.resets, self.algorithm._last_obs = 0, None
+        self.begin()
+        if self.normalizer is not None:
+            self.normalizer.training = True
 
     def collect(self) -> dict[str, float]:
         algo = self.algorithm
@@ -251,7 +263,20 @@ class SB3(Agent):
     def state_dict(self) -> dict:
         own = algorithm_state(self.algorithm, self.normalizer, with_replay=self.config.save_replay)
         own_env = {"bridge": self.bridge.state_dict(), "env_restarts": self.env.recovery.restarts}
-        return {"algorithm": own, "window": self.window, **own_env}
+        return {
+            "algorithm": own,
+            "window": self.window,
+            "marks": self.marks,
+            "course": self.course.state_dict(),
+            **own_env,
+        }
+
+    def running(self) -> torch.Tensor:
+        return torch.from_numpy(self.bridge.running)
+
+    def _remaining(self, steps: int, total: int) -> None:
+        """In place of the algorithm's own: a resumed run has another course."""
+        self.algorithm._current_progress_remaining = 1.0 - self.course(steps)
 
     def load_state_dict(self, state: dict) -> None:
         algo = self.algorithm
@@ -259,15 +284,13 @@ class SB3(Agent):
         self.env.recovery.restarts = max(int(state["env_restarts"]), 0)
         self.begin()
         load_algorithm_state(algo, self.normalizer, state["algorithm"])
-        if state["bridge"]["env"] is None:  # the episodes under way are lost: begin anew with these statistics
-            if self.normalizer is not None:
-                self.normalizer.training = False
-            self.bridge.resets, algo._last_obs = 0, None
-            self.begin()
-            if self.normalizer is not None:
-                self.normalizer.training = True
-        self.bridge.load_state_dict(state["bridge"])
+        if not self.bridge.load_state_dict(state["bridge"]):
+            if state["bridge"]["env"] is not None:
+                warn_of_new_episodes(self.env)
+            self._begin_with_these_statistics()
         self.window, self.steps = state["window"].cpu(), algo.num_timesteps
+        self.marks = {name: float(state["marks"][name]) for name in self.marks}
+        self.take_over(state)
 
 
 def algorithm_settings(config: SB3Config) -> dict:

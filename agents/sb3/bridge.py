@@ -109,11 +109,13 @@ class BridgeMethods:
         counts = {"seed_sequence": list(self.seed_sequence), "resets": self.resets}
         return counts | {"running": torch.from_numpy(self.running.copy()), "env": self.env.state_dict()}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict) -> bool:
+        """False where the running episodes are lost."""
         self.seed_sequence, self.resets = tuple(state["seed_sequence"]), state["resets"]
-        if state["env"] is not None:
-            self.env.load_state_dict(state["env"])
-            self.running = state["running"].cpu().numpy().copy()
+        if state["env"] is None or not self.env.load_state_dict(state["env"]):
+            return False
+        self.running = state["running"].cpu().numpy().copy()
+        return True
 
     def close(self) -> None:
         self.env.close()

@@ -78,6 +78,11 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
 
     eval_episodes: Count = 100
     """Episodes of the final evaluation."""
+    periodic_eval_episodes: Annotated[int, NOT_NEGATIVE] = 0
+    """Episodes of each one before; 0: 20, or as many as a tenth of the training steps allows."""
+    eval_max_steps: Annotated[int, NOT_NEGATIVE] = 0
+    """Steps after which an episode of an evaluation is cut and counted; 0: 10 times the longest in training, at least
+    10,000; never where the environment has a limit of its own."""
     video_every: Annotated[int, NOT_NEGATIVE] = 0
     """Environment steps between recorded evaluation episodes, in videos/ and TensorBoard; 0: none."""
     atari: AtariFlags = AtariFlags()

@@ -37,6 +37,11 @@ class DQNConfig(OffPolicyConfig):
     exploration_final: Annotated[float, SHARE] = 0.05
     """Chance of a random action in the end."""
 
+    @property
+    def scheduled(self) -> bool:
+        """Exploration is."""
+        return True
+
 
 @dataclass(frozen=True)
 class QRDQNConfig(DQNConfig):

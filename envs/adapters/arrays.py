@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -15,17 +16,12 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
 from agent_gym.envs.adapters.bounds import Bounds, finite, from_library
+from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
 from agent_gym.envs.failures import Recovery, Trouble
-from agent_gym.envs.vector import Obs, Step, VectorEnv
+from agent_gym.envs.vector import Obs, Step
 
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
-
-
-def env_seeds(seed: int, num_envs: int) -> list[int]:
-    """A distinct 31-bit seed for each environment, scattered so that neighbouring run seeds share none in practice."""
-    base = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    return [(base + i) % 2**31 for i in range(num_envs)]
 
 
 def describe(error: BaseException) -> str:
@@ -56,18 +52,23 @@ def step_envs(
     out: Batch,
     first: int,
     begin: Callable[[int], None] | None = None,
+    seeds: Sequence[int] | None = None,
+    chosen: Sequence[bool] | None = None,
 ) -> tuple[bool, list[Trouble]]:
     """Step each environment, reset those whose episode ends, and fill `out`; whether any ended, and what failed.
 
     Rows of `out.final_obs` are written where an episode ended and nowhere else. Troubles count environments from
     `first`; the rows of one hold anything, but for a failed reset, which leaves all but `obs` right. `begin(i)` is
-    called before each step.
+    called before each step. `seeds`: of the episodes that follow; None: the environments go on drawing as they do.
+    Only the `chosen` ones are stepped, if that is given.
     """
     obs, reward, terminated, truncated, final_obs = out[:5]
     put = layout.put
     ended = False
     troubles: list[Trouble] = []
     for i, (env, action) in enumerate(zip(envs, actions, strict=True)):
+        if chosen is not None and not chosen[i]:
+            continue
         complete = False
         if begin is not None:
             begin(i)
@@ -79,7 +80,7 @@ def step_envs(
                 ended = True
                 put(final_obs, i, next_obs)
                 complete = True
-                next_obs, _ = env.reset()
+                next_obs, _ = env.reset() if seeds is None else env.reset(seed=int(seeds[i]))
             put(obs, i, next_obs)
         except FAULTS as error:
             terminated[i], truncated[i] = (end, limit) if complete else (False, False)
@@ -106,14 +107,12 @@ def discard(env: gymnasium.Env) -> None:
         env.close()
 
 
-class ArrayVectorEnv(VectorEnv):
+class ArrayVectorEnv(RecordedEnv):
     """A vector environment on arrays: checks what comes, replaces what failed, hands it out as tensors.
 
     A failed step is handed out as `valid` False, reward 0 and truncated, `final_obs` being the last good observation
     and `obs` the first of the new environment. Only with `recovery.restart` there is a `valid` in every step.
     """
-
-    whole = False  # one object that can only be replaced as a whole
 
     def __init__(
         self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str, spec: EnvSpec | None
@@ -125,20 +124,15 @@ class ArrayVectorEnv(VectorEnv):
         self.decode = action_decoder(action_space, num_envs)
         self.bounds = Bounds(self.layout, from_library(spec))
         self.recovery = Recovery(env_id)
+        self.action_shape, self.action_dtype = tuple(action_space.shape), np.dtype(action_space.dtype)
+        self.seeds = np.full(num_envs, -1, np.int64)  # of the episodes to come; -1: the environment draws on
+        self.replaced: dict[int, int] = {}  # rows of the latest step that are new environments, and their seeds
         self.steps = 0
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
 
     @property
     def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
         return self.raw
-
-    @abstractmethod
-    def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
-        """Start all episodes anew and fill `obs`."""
-
-    @abstractmethod
-    def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
-        """Act; the batch is of fresh arrays."""
 
     @abstractmethod
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
@@ -151,10 +145,19 @@ class ArrayVectorEnv(VectorEnv):
 
     def reset(self, seed: int) -> Obs:
         self.recovery.seed = seed
-        obs = self.layout.empty(self.num_envs)
-        self._start(self._reset(env_seeds(seed, self.num_envs), obs), range(self.num_envs), obs, 0)
+        obs = self._begin(env_seeds(seed, self.num_envs), 0)
+        if self.record is not None:
+            self._record_start(seed, obs)
         self.last = obs
         return self._to_device(obs)
+
+    def _begin(self, seeds: list[int], step: int) -> Arrays:
+        """Start all episodes anew with these seeds; the first observations."""
+        self.intact, self.replaced, self.busy_since = False, dict(enumerate(seeds)), time.monotonic()
+        obs = self.layout.empty(self.num_envs)
+        self._start(self._reset(seeds, obs), range(self.num_envs), obs, step)
+        self.intact, self.busy_since = True, None
+        return obs
 
     def _start(self, troubles: list[Trouble], rows: Iterable[int], obs: Arrays, step: int) -> None:
         """Look at the first observations of `rows`, and replace until all are good."""
@@ -169,15 +172,26 @@ class ArrayVectorEnv(VectorEnv):
             for one in troubles:
                 self.recovery.take(one, step)
             rows = self._lost(troubles)
-            troubles = self._replace(rows, self.recovery.new_seeds(len(rows)), obs)
+            seeds = self.recovery.new_seeds(len(rows))
+            self.replaced |= dict(zip(rows, seeds, strict=True))
+            troubles = self._replace(rows, seeds, obs)
 
     def step(self, action: Tensor) -> Step:
         self.steps += 1
-        batch, troubles = self._step(self.decode(action))
+        self.intact, self.busy_since = False, time.monotonic()
+        decoded = self.decode(action)
+        batch, troubles = self._step(decoded if self.record is None else decoded.copy())
+        self.busy_since = None
+        self.replaced = {}
         if troubles or not self._good(batch):
             batch = self._recover(batch, troubles)
         elif self.recovery.streaks:
             self.recovery.completed()
+        if self.record is not None:
+            self._record_step(decoded, batch)
+            if self.drain is not None and self.drain.open:
+                batch = self._hold_back(batch)
+        self.intact = True
         self.last = batch.obs
         return self._to_step(batch)
 
@@ -203,7 +217,9 @@ class ArrayVectorEnv(VectorEnv):
             final[broken] = last[broken]
         valid = np.ones(self.num_envs, np.bool_) if batch.valid is None else batch.valid
         batch.reward[broken], batch.terminated[broken], batch.truncated[broken], valid[broken] = 0.0, False, True, False
-        self._start(self._replace(lost, self.recovery.new_seeds(len(lost)), batch.obs), lost, batch.obs, self.steps)
+        seeds = self.recovery.new_seeds(len(lost))
+        self.replaced = dict(zip(lost, seeds, strict=True))
+        self._start(self._replace(lost, seeds, batch.obs), lost, batch.obs, self.steps)
         return batch._replace(final_obs=final_obs, valid=valid)
 
     def _broken(self, troubles: Iterable[Trouble]) -> list[int]:

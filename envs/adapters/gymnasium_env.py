@@ -10,9 +10,19 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, discard, reset_envs, step_envs, trouble
+from agent_gym.envs.adapters.arrays import (
+    FAULTS,
+    ArrayVectorEnv,
+    Batch,
+    discard,
+    env_seeds,
+    reset_envs,
+    step_envs,
+    trouble,
+)
 from agent_gym.envs.adapters.spaces import Arrays
 from agent_gym.envs.failures import Trouble
+from agent_gym.envs.vector import Obs
 from agent_gym.ground.errors import UserError
 
 
@@ -49,13 +59,31 @@ class SyncEnv(ArrayVectorEnv):
         obs, final_obs = self.layout.empty(count), self.layout.empty(count)
         flags = np.empty((2, count), np.bool_)
         out = Batch(obs, np.empty(count, np.float32), flags[0], flags[1], final_obs)
-        ended, troubles = step_envs(self.envs, self.layout, action, out, 0)
+        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, seeds=self._seeds())
         if not ended:
             return out._replace(final_obs=obs), troubles
         going_on = ~(flags[0] | flags[1])
         for final, current in zip(final_obs, obs, strict=True):
             final[going_on] = current[going_on]
         return out, troubles
+
+    def _seeds(self) -> np.ndarray | None:
+        return None if self.record is None else self.seeds
+
+    def _step_some(self, action: np.ndarray, chosen: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        obs, flags = self.layout.empty(self.num_envs), np.zeros((2, self.num_envs), np.bool_)
+        out = Batch(obs, np.empty(self.num_envs, np.float32), flags[0], flags[1], obs)
+        return out, step_envs(self.envs, self.layout, action, out, 0, chosen=chosen)[1]
+
+    def begin_again(self, rows: list[int], seed: int) -> Obs:
+        obs = [array.copy() for array in self.last]
+        troubles = []
+        for row, own in zip(rows, env_seeds(seed, len(rows)), strict=True):
+            part = [array[row : row + 1] for array in obs]
+            troubles += reset_envs([self.envs[row]], self.layout, [own], part, row)
+        self._start(troubles, rows, obs, self.steps)
+        self.last = obs
+        return self._to_device(obs)
 
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         troubles = []

@@ -23,7 +23,7 @@ from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, discar
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
 from agent_gym.envs.failures import Trouble
 
-RESET, STEP, REPLACE, CLOSE = range(4)
+RESET, STEP, STEP_CHOSEN, REPLACE, CLOSE = range(5)
 PATIENCE = 0.5  # seconds between looks of a worker at whether the main process still lives
 ALARM = 0.1  # seconds between looks of the main process at whether a worker still lives
 
@@ -43,8 +43,8 @@ class Shared:
             "action": [array((num_envs, *action_space.shape), action_space.dtype)],
             "reward": [array((num_envs,), np.float32)],
             "flags": [array((2, num_envs), np.bool_)],  # terminated, truncated
-            "seed": [array((num_envs,), np.int64)],
-            "chosen": [array((num_envs,), np.bool_)],  # to be replaced
+            "seed": [array((num_envs,), np.int64)],  # of the next episode; -1: none
+            "chosen": [array((num_envs,), np.bool_)],  # to be replaced, or stepped alone
             "at": [array((num_workers,), np.int64)],  # the environment that is being stepped
             "command": [array((2,), np.int64)],  # what to do; number of the command
             "done": [array((num_workers,), np.int64)],  # number of the last command carried out
@@ -75,8 +75,11 @@ class Worker:
         self.envs: list[gymnasium.Env | None] = [None] * len(rows)
 
     def carry_out(self, task: int) -> list[Trouble]:
-        if task == STEP:
-            return step_envs(self.envs, self.layout, self.action.copy(), self.out, self.rows.start, self._begin)[1]
+        if task in (STEP, STEP_CHOSEN):
+            chosen = self.chosen if task == STEP_CHOSEN else None
+            seeds = None if (self.seed < 0).any() else self.seed
+            step = self.envs, self.layout, self.action.copy(), self.out, self.rows.start, self._begin, seeds, chosen
+            return step_envs(*step)[1]
         if task == REPLACE:
             for i in np.flatnonzero(self.chosen).tolist():
                 if self.envs[i] is not None:
@@ -185,7 +188,20 @@ class WorkerEnv(ArrayVectorEnv):
     def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
         self._finish_pending()
         self.arrays["action"][0][:] = action
+        self.arrays["seed"][0][:] = self.seeds
         troubles = self._run(STEP)
+        return self._batch(), troubles
+
+    def _step_some(self, action: np.ndarray, chosen: np.ndarray) -> tuple[Batch, list[Trouble]]:
+        self._finish_pending()
+        self.arrays["action"][0][:] = action
+        self.arrays["chosen"][0][:] = chosen
+        self.arrays["seed"][0][:] = -1
+        troubles = self._run(STEP_CHOSEN)
+        return self._batch()._replace(final_obs=[array.copy() for array in self.arrays["obs"]]), troubles
+
+    def _batch(self) -> Batch:
+        """What the workers left, as fresh arrays."""
         obs = final_obs = [array.copy() for array in self.arrays["obs"]]
         terminated, truncated = self.arrays["flags"][0].copy()
         done = terminated | truncated
@@ -193,7 +209,7 @@ class WorkerEnv(ArrayVectorEnv):
             final_obs = [array.copy() for array in obs]
             for final, ended in zip(final_obs, self.arrays["final_obs"], strict=True):
                 final[done] = ended[done]
-        return Batch(obs, self.arrays["reward"][0].copy(), terminated, truncated, final_obs), troubles
+        return Batch(obs, self.arrays["reward"][0].copy(), terminated, truncated, final_obs)
 
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         for i in self.dead:

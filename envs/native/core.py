@@ -75,6 +75,7 @@ class NativeVectorEnv(VectorEnv):
     """
 
     backend = "native"
+    saving = "saved as they are"
 
     def __init__(self, core: Core, num_envs: int, device: torch.device | str = "cpu", seed: int = 0):
         self.core, self.id, self.num_envs, self.device = core, core.id, num_envs, torch.device(device)
@@ -179,16 +180,26 @@ class NativeVectorEnv(VectorEnv):
             self.intact = False
             self.recovery.stop(Trouble(*fault), self.steps)  # the Core is at fault: another start mends nothing
 
+    def begin_again(self, rows: list[int], seed: int) -> Obs:
+        generator = torch.Generator(self.device).manual_seed(seed)
+        index = torch.tensor(rows, device=self.device)
+        fresh = self.core.initial(len(rows), generator, self.device)
+        self.state = self.state.index_copy(-1, index, fresh)
+        self.time = self.time.index_fill(0, index, 0)
+        self.last = self.core.observe(self.state)
+        return self.last
+
     def state_dict(self) -> dict[str, Any] | None:
         """None after a failure: there is nothing good to go on from."""
         if not self.intact:
             return None
         return {"state": self.state.clone(), "time": self.time.clone(), "generator": self.generator.get_state()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
         self.state, self.time = (state[key].to(self.device, copy=True) for key in ("state", "time"))
         self.generator.set_state(state["generator"].cpu())
         self.last = self.core.observe(self.state)
+        return True
 
     def observe(self) -> Obs:
         """The current observations, for going on after `load_state_dict`."""

@@ -22,7 +22,8 @@ NARROW = {"hidden_sizes": (8,), "batch_size": 8, "buffer_size": 500}
 def make_agent(name: str, env_id: str = "CartPole-v1", backend: str = "auto", **settings):
     config = config_class(name)(env=env_id, **NARROW | settings)
     torch.manual_seed(config.seed)
-    return agent_class(name)(config, make_env(env_id, config.num_envs, backend=backend, seed=config.seed))
+    env = make_env(env_id, config.num_envs, backend=backend, seed=config.seed, training=True)
+    return agent_class(name)(config, env)
 
 
 # How many updates
@@ -293,7 +294,7 @@ def test_a_resumed_agent_goes_on_exactly(case, backend, tmp_path):
         while agent.steps < stop:
             agent.collect()
             agent.update()
-        agent.restart()
+        agent.settle()
         (state, segment), end = save(agent, tmp_path, end)
         again.history.extend(segment)
     again.load_state_dict(state)

@@ -101,13 +101,17 @@ def test_saved_state_goes_on_exactly(algo, tmp_path):
     env_id, settings = CASES[algo]
     backend = "native" if env_id == "CartPole-v1" else "sync"
     agent = make_agent(algo, env_id, settings, backend=backend, total_steps=160)
+    if backend == "sync":
+        agent.env.keep_record()
     agent.begin()
     advance(agent, 64)
-    agent.restart()
+    agent.settle()
     torch.save(agent.state_dict(), tmp_path / "state.pt")
     advance(agent, 160)
 
     resumed = make_agent(algo, env_id, settings, backend=backend, total_steps=160)
+    if backend == "sync":
+        resumed.env.keep_record()
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.steps >= 64
     advance(resumed, 160)

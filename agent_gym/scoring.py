@@ -1,0 +1,133 @@
+"""Scores of an agent in the course of its training and at its end: what is played, and what is said of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.training.evaluation import Score, Watch, bootstrap_interval, episode_limit, play
+from agent_gym.training.loop import Moment
+from agent_gym.training.periodic import FEWEST, SPARING, note, plan
+from agent_gym.training.session import Conclusion
+
+SAMPLED = 20  # episodes with sampled actions where those of the training tell another story
+
+
+@dataclass
+class Scorer:
+    """Plays an agent in environments that are made once for the whole run, or in its own where there are no others."""
+
+    name: str
+    config: Any
+    source: Any
+    agent: Any
+    report: Callable[[Any], None]
+    """Told of every failure of an environment."""
+    envs: dict[tuple[int, bool], VectorEnv] = field(default_factory=dict)
+    """By their number and whether they are for the final score."""
+
+    def score(
+        self, episodes: int, rows: int, seed: int, watch: Watch, *, explore: bool, budget: int = 0, final: bool = True
+    ) -> Score:
+        """Raises Interrupted and UserError, see `play`. The agent's training draws nothing from what is played."""
+        agent, longest = self.agent, self.agent.facts()["longest_episode"]
+        limit = episode_limit(self.config.eval_max_steps, self.source.step_limit, longest)
+        env = agent.env if self.source.shared else self._env(min(rows, episodes), final)
+        drawn = torch.get_rng_state()  # Stable-Baselines3 draws from the global generator
+        options = {"seed": seed, "explore": explore, "max_steps": limit, "budget": budget, "watch": watch}
+        try:
+            return play(agent.policy, env, episodes, **options)
+        finally:
+            torch.set_rng_state(drawn)
+            if self.source.shared:
+                agent.begin_again()
+
+    def _env(self, rows: int, final: bool) -> VectorEnv:
+        key = (rows, final)
+        if key not in self.envs:
+            self.envs[key] = self.source.scoring(rows, self.agent.device, self.report, final=final)
+            self.envs[key].recovery.whose = "of the evaluation"
+        return self.envs[key]
+
+    def evaluate(self, moment: Moment) -> tuple[float, dict[str, float]] | None:
+        """In the course of training; None where it is left out."""
+        config, agent = self.config, self.agent
+        if (own := agent.assess()) is not None:
+            return own
+        planned = plan(
+            moment.clock,
+            moment.step,
+            agent.episode_length,
+            config.periodic_eval_episodes,
+            always=config.periodic_eval_episodes > 0 or config.eval_every != "auto",
+            last=moment.last,
+        )
+        if planned is None or (planned.budget and planned.episodes < 2 * FEWEST):
+            moment.watch.say(SPARING)
+        if planned is None:
+            return None
+        try:
+            result = self.score(
+                planned.episodes,
+                planned.rows,
+                config.seed,
+                moment.watch,
+                explore=self.source.samples,
+                budget=planned.budget,
+                final=False,
+            )
+        except UserError as error:  # nothing came to its end; the training itself may go on
+            moment.watch.say(f"no score at step {moment.step:,}: {error}")
+            return None
+        note(moment.clock, result)
+        mean = float(result.returns.mean())
+        return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
+
+    def conclude(self, moment: Moment) -> Conclusion:
+        """The final evaluation."""
+        config, clock = self.config, moment.clock
+        result = self.score(
+            config.eval_episodes, self.source.at_once, EVAL_SEED, moment.watch, explore=self.source.samples
+        )
+        fields = {"env": self.source.id, "agent": self.name} | result.summary()
+        last = clock["last"] if clock["last_step"] == moment.step else self.training_mean()
+        fields["last_return_mean"] = None if math.isnan(last) else last
+        lines = [result.text(), *result.notes()]
+        if clock["best_step"] != moment.step:
+            told = "" if math.isnan(last) else f", last {last:.1f}"
+            lines.insert(1, f"best (step {clock['best_step']:,}) {fields['return_mean']:.1f}{told}")
+        if (sampled := self.sampled(result, moment.watch)) is not None:
+            lo, hi = bootstrap_interval(sampled.returns)
+            fields |= {"sampled_return_mean": float(sampled.returns.mean()), "sampled_return_ci95": [lo, hi]}
+            lines.append(
+                f"with sampled actions, as in training: {sampled.returns.mean():.1f} (95 % interval {lo:.1f} to "
+                f"{hi:.1f}); evaluate.py --stochastic plays so"
+            )
+        return Conclusion(fields, "final/episode_return", fields["return_mean"], "\n".join(lines))
+
+    def training_mean(self) -> float:
+        """The mean return of the latest episodes in training; NaN without any."""
+        window = self.agent.window
+        return float(window[0].mean()) if window.numel() else math.nan
+
+    def sampled(self, greedy: Score, watch: Watch) -> Score | None:
+        """The score with sampled actions where it is another one than `greedy`, beyond both intervals."""
+        window = self.agent.window[0].numpy()
+        if self.source.samples or len(window) < FEWEST or not apart(window, greedy.returns):
+            return None
+        episodes = min(SAMPLED, self.config.eval_episodes)
+        score = self.score(episodes, self.source.at_once, EVAL_SEED, watch, explore=True)
+        return score if apart(score.returns, greedy.returns) else None
+
+
+def apart(returns: Any, others: Any) -> bool:
+    """Whether the 95 % intervals of two means do not touch."""
+    (a, b), (c, d) = bootstrap_interval(returns), bootstrap_interval(others)
+    return b < c or d < a
