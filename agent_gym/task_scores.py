@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from agent_gym.ground.errors import UserError
 from agent_gym.registry import check_modules
 from agent_gym.restore import restore_config
 from agent_gym.storage.checkpoint import open_checkpoint
+
+FOR_AGENTS = ("episodes", "web", "grid", "plain", "action_names", "drawing", "stochastic", "seed")
+FOR_AGENTS += ("env", "env_kwargs", "algo", "trust")
 
 
 def is_task(run: Path) -> bool:
@@ -28,6 +32,10 @@ def evaluate_task(args: Any, device: torch.device) -> dict:
     """Score a task's model on its own test rows or on new ones, or predict new ones; the score as plain data."""
     if args.watch or args.video:
         raise UserError(f"{args.run} is the run of a task: nothing to watch; --data NEW.csv --predict OUT.csv predicts")
+    defaults = {field.name: field.default for field in fields(args)}
+    if idle := [name for name in FOR_AGENTS if getattr(args, name) != defaults[name]]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        raise UserError(f"{args.run} is the run of a task, and {flags} is for agents that play: leave it out")
     if args.predict and not args.data:
         raise UserError("--predict OUT.csv needs the rows to predict: add --data NEW.csv")
     checkpoint = open_checkpoint(args.run, args.checkpoint)

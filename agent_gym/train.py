@@ -103,6 +103,10 @@ def begin(name: str, config: Any, notes: list[str]) -> int:
         from agent_gym.task_run import make_task, train_task
         from agent_gym.training.device import choose_device
 
+        if getattr(config, "explore", False):
+            from agent_gym.exploring import explore
+
+            return explore(name, config)
         if config.summary:
             task = make_task(name, config, None, choose_device(config.device, native=False))
             return show(task.model, task.model.spec.space())

@@ -14,7 +14,7 @@ from agent_gym.tasks.scores import confusion
 HANGUL_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
 
 
-def _written(words: list[str]) -> tuple[list[str], list[str]]:
+def written(words: list[str]) -> tuple[list[str], list[str]]:
     """Words as a picture can show them, and the fonts for them: without a font for it Hangul is romanised."""
     found = [font for font in HANGUL_FONTS if font in font_manager.get_font_names()]
     if found or not any("\uac00" <= character <= "\ud7a3" for word in words for character in word):
@@ -27,7 +27,8 @@ def _romanised(character: str) -> str:
     return unicodedata.name(character).split()[-1].lower() if "\uac00" <= character <= "\ud7a3" else character
 
 
-def _pixels(figure: Figure) -> np.ndarray:
+def pixels(figure: Figure) -> np.ndarray:
+    """A figure as uint8 [H, W, 3]."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -51,7 +52,7 @@ def confusion_image(
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    return _pixels(figure)
+    return pixels(figure)
 
 
 def forecast_image(series: np.ndarray, truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
@@ -66,14 +67,14 @@ def forecast_image(series: np.ndarray, truth: np.ndarray, forecast: np.ndarray) 
         axes.plot(after, predicted, "x", color="tab:red", markersize=8, label="forecast")
         axes.grid(alpha=0.3)
     figure.axes[0].legend(loc="upper left")
-    return _pixels(figure)
+    return pixels(figure)
 
 
 def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[str]) -> np.ndarray:
     """Where each query looks: weights [heads, T, S] of each layer, a row of pictures a layer and a picture a head."""
     rows, columns = len(weights), len(weights[0])
-    queries, fonts = _written(queries)
-    keys, _ = _written(keys)
+    queries, fonts = written(queries)
+    keys, _ = written(keys)
     side = float(np.clip(0.16 * max(len(queries), len(keys)), 2.2, 6.0))
     figure = Figure(figsize=(side * columns, side * rows), layout="constrained")
     for layer, line in enumerate(figure.subplots(rows, columns, squeeze=False)):
@@ -89,4 +90,4 @@ def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[st
             axes.tick_params(labelsize=6)
     figure.supxlabel("looked at", fontsize=8)
     figure.supylabel("looks", fontsize=8)
-    return _pixels(figure)
+    return pixels(figure)

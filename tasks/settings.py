@@ -37,6 +37,8 @@ class TableConfig(TaskConfig):
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     scaler: Literal["standard", "minmax", "none"] = "standard"
     """How numbers are scaled, from the training part: mean 0 and deviation 1, the range 0 to 1, or not."""
+    explore: bool = False
+    """Show what the columns hold and how they go with the target, as text and pictures, and stop."""
     members: Annotated[int, Range(1, MAX_MEMBERS)] = 1
     """Networks that learn side by side from other first weights; their mean predicts."""
     batch_size: int = 64

@@ -20,9 +20,10 @@ from agent_gym.tasks.scores import decide, score
 from agent_gym.tasks.settings import TableConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.columns import Columns
+from agent_gym.tasks.tables.explore import describe, report
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
-from agent_gym.tasks.tables.kinds import find_kinds
-from agent_gym.tasks.tables.target import known_target, read_target
+from agent_gym.tasks.tables.kinds import Kinds, find_kinds
+from agent_gym.tasks.tables.target import Target, known_target, read_target
 from agent_gym.tasks.task import Dataset, Part, Task
 
 
@@ -44,7 +45,8 @@ class Table(Task):
     def subject(self) -> str:
         return Path(self.config.data).stem if self.config.data else super().subject
 
-    def load(self) -> tuple[Spec, Dataset]:
+    def known_rows(self) -> tuple[pd.DataFrame, Kinds, Target, list[str]]:
+        """The rows that have a target, what their columns are, the target, and notes. Raises UserError."""
         config, frame = self.config, self.frame()
         if not config.target:
             raise UserError(f"--target is missing: expected one of {listed(frame.columns)}")
@@ -55,7 +57,20 @@ class Table(Task):
             first = file_row(frame, int(unknown.argmax()))
             notes.append(f"{int(unknown.sum()):,} rows left out: no {config.target!r} (first: row {first})")
             frame = frame[~unknown]
-        kind, classes, target, decimal, more = read_target(frame, config.target, config.kind)
+        target = read_target(frame, config.target, config.kind)
+        return frame, kinds, target, [*notes, *target.notes]
+
+    def explored(self) -> tuple[str, dict[str, np.ndarray]]:
+        """What the columns hold, as text and as pictures by name."""
+        from agent_gym.tasks.tables.pictures import table_pictures
+
+        frame, kinds, target, notes = self.known_rows()
+        columns = describe(frame, kinds, self.config.target, target)
+        return report(columns, len(frame), notes), table_pictures(columns)
+
+    def load(self) -> tuple[Spec, Dataset]:
+        config = self.config
+        frame, kinds, (kind, classes, target, decimal, _), notes = self.known_rows()
         rows = split_rows(config, len(frame), target if classes else None)
         columns = Columns.fit(frame, kinds, rows[0], config.scaler, decimal)
         shift, scale = 0.0, 1.0
@@ -76,7 +91,6 @@ class Table(Task):
         x, y = torch.from_numpy(columns.encode(frame)), targets(spec, target)
         what = f"{len(classes)} classes" if classes else "a number"
         shares = " / ".join(f"{len(part):,}" for part in rows)
-        notes += more
         notes.append(f"{config.target!r} is {what}; {shares} rows to train / validate / test, {columns.width} inputs")
         return spec, Dataset(*(Part(x[part], y[part]) for part in rows), tuple(notes))
 

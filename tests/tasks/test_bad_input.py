@@ -169,6 +169,11 @@ def test_watching_a_task(capsys, trained):
     assert "nothing to watch" in refused(capsys, evaluate.main, trained, "--watch")
 
 
+@pytest.mark.parametrize("flags", [("--web", "8080"), ("--grid", "2x2"), ("--episodes", "3"), ("--stochastic",)])
+def test_flags_that_do_nothing_for_a_task(capsys, trained, flags):
+    assert f"{flags[0]} is for agents that play" in refused(capsys, evaluate.main, trained, *flags)
+
+
 def test_steps_for_a_task(capsys, trained):
     line = refused(capsys, train.main, "--resume", trained, "--total-steps", "10")
     assert "expected --epochs" in line
