@@ -17,6 +17,7 @@ from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.heads import PolicyHead
 from agent_gym.nets.learner.learner import Stats
+from agent_gym.nets.normalisation import ReturnStats
 
 
 class ActorAndCritic(Policy):
@@ -31,6 +32,7 @@ class ActorAndCritic(Policy):
         self.critic = Critic(obs_space, action_space, config, self.num_critics)
         self.state_dims = (self.network.state_dim, self.critic.state_dim)
         self.state_dim = sum(self.state_dims)
+        self.return_stats = ReturnStats()
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.size = 1 if self.discrete else self.network.head.size
 
@@ -68,10 +70,10 @@ class ActorAndCritic(Policy):
 
     @torch.no_grad()
     def values(self, obs: Any, state: Tensor, reset: Tensor, action: Tensor | None) -> Tensor:
-        """The smallest of the critics' values: [B] of actions [1, B, m], or [B, n] of all discrete ones."""
+        """The smallest of the critics, in units of reward: [B] of actions [1, B, m], or [B, n] of discrete ones."""
         memory = state.split(self.state_dims, dim=1)[1]
         features, _ = self.critic.encoder(one_step(self.obs_norm(obs)), memory, reset.unsqueeze(0))
-        return self.critic(features, action).amin(0)[0]
+        return self.return_stats.in_reward(self.critic(features, action).amin(0)[0])
 
 
 class ActorCriticAgent(OffPolicy):

@@ -16,6 +16,7 @@ from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.normalisation import ReturnStats
 from agent_gym.nets.target import TargetNetwork
 
 TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
@@ -43,6 +44,7 @@ class DQNPolicy(Policy):
         super().__init__(obs_space, action_space, config)
         self.network = QNetwork(obs_space, action_space, config, config.dueling, config.quantiles)
         self.state_dim = self.network.state_dim
+        self.return_stats = ReturnStats()
 
     def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         """Q [B, n] and the next state of one step."""
@@ -62,7 +64,7 @@ class DQNPolicy(Policy):
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        q, _ = self(obs, state, reset)
+        q = self.return_stats.in_reward(self(obs, state, reset)[0])
         return {"value": q.amax(-1), "q": q}
 
 

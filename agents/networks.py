@@ -90,5 +90,5 @@ def describe(head: PolicyHead, distribution: Distribution) -> dict[str, Tensor]:
         case SquashedGaussian():
             mean = distribution.mode()[0]
             slope, log_std = 1.0 - mean.square(), distribution.gaussian.log_std
-    std = log_std.exp().expand(1, *mean.shape)[0] * slope.to(mean.device) * head.scale
+    std = log_std.exp().expand(1, *mean.shape)[0] * slope.to(mean.device) * head.slope(mean)
     return {"mean": head.to_env(mean).flatten(1), "std": std}

@@ -15,13 +15,16 @@ from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.agents.buffers.returns import Episodes
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
-from agent_gym.envs.vector import VectorEnv
+from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.normalisation import ReturnScale
 from agent_gym.nets.target import TargetNetwork
 
 AT_ONCE = 8  # minibatches drawn together
+TOGETHER = 64  # steps of each environment whose rewards are measured together
+SELDOM = 8  # steps from which one observation is measured, once learning has begun
 LARGEST_SHARE = 0.9  # of a sequence's priority: the largest error, the rest their mean (Kapturowski et al. 2019)
 
 
@@ -50,6 +53,9 @@ class OffPolicy(Agent):
         self.stats: dict[str, list[Tensor]] = {}  # of a round that was interrupted
         self.learners, self.targets = {}, {}
         self.obs_norm = self.policy.obs_norm
+        only_odd, stats = config.normalize_returns != "yes", self.policy.return_stats
+        self.return_scale = ReturnScale(env.num_envs, config.gamma, stats, only_odd=only_odd).to(self.device)
+        self.unmeasured: list[tuple[Tensor, Tensor]] = []  # rewards and ends [T, B] that it has not taken in
 
     @cached_property
     def replay(self) -> Replay:
@@ -90,6 +96,10 @@ class OffPolicy(Agent):
 
     def begin(self) -> None:
         super().begin()
+        self._measure()
+        self.return_scale.begin()
+        self.obs_norm.start(self.obs)
+        self.obs = self.obs_norm.single(self.obs)
         self.replay.begin(self.obs)
 
     @abstractmethod
@@ -112,9 +122,9 @@ class OffPolicy(Agent):
                 action, stored, state = self.explore()
                 if self.steps < self.config.learning_starts:
                     action, stored = self.random_action()
-                step = self.env.step(action)
+                step = self._single(self.env.step(action))
                 self.replay.add(stored, step, self.state if self.state_dim else None)
-                if self.config.normalize_obs:
+                if self.config.normalize_obs or self.steps < self.config.learning_starts or self._sometimes():
                     self.obs_norm.update(step.final_obs)
                 done = step.terminated | step.truncated
                 rewards.append(step.reward)
@@ -129,8 +139,33 @@ class OffPolicy(Agent):
         if not rewards:  # a round of updates goes on
             return self.episode_scalars(Episodes(*self.episodes.running[:, :0]))
         valid = torch.stack(valids) if valids else None
-        scalars = self.episode_scalars(self.episodes.update(torch.stack(rewards), torch.stack(dones), valid))
+        reward, done = torch.stack(rewards), torch.stack(dones)
+        if self.config.normalize_returns != "no":
+            self.unmeasured.append((reward, done))
+            enough = sum(len(part) for part, _ in self.unmeasured) >= TOGETHER
+            starting = self.updates == 0 and self.steps >= self.config.learning_starts
+            if (enough or starting) and self.collected == self.config.train_every:
+                self._measure()
+        scalars = self.episode_scalars(self.episodes.update(reward, done, valid))
         return scalars if self.collected == self.config.train_every else None
+
+    def _sometimes(self) -> bool:
+        """In one of SELDOM steps."""
+        return self.steps // self.env.num_envs % SELDOM == 0
+
+    def _measure(self) -> None:
+        """Let `return_scale` take in what has been collected since the last time."""
+        if self.unmeasured:
+            self.return_scale.update(*(torch.cat(parts) for parts in zip(*self.unmeasured, strict=True)))
+            self.unmeasured = []
+        self.replay.transform = self.return_scale.transform if self.return_scale.changes else None
+
+    def _single(self, step: Step) -> Step:
+        """The step with observations as they are stored."""
+        obs = final_obs = self.obs_norm.single(step.obs)
+        if step.final_obs is not step.obs:
+            final_obs = self.obs_norm.single(step.final_obs)
+        return step._replace(obs=obs, final_obs=final_obs)
 
     def update(self) -> Stats | None:
         config = self.config
@@ -185,9 +220,8 @@ class OffPolicy(Agent):
             yield slot, batch if weight is None else batch | {"weight": weight.expand_as(batch["reward"])}
 
     def _normalize(self, batch: dict) -> None:
-        if self.config.normalize_obs:
-            for part in (batch, batch.get("burn_in", {})):
-                part |= {name: self.obs_norm(part[name]) for name in ("obs", "next_obs") if name in part}
+        for part in (batch, batch.get("burn_in", {})):
+            part |= {name: self.obs_norm(part[name]) for name in ("obs", "next_obs") if name in part}
 
     def _prioritize(self, slot: Tensor, batch: dict, td_error: Tensor) -> None:
         error = td_error.abs()
@@ -205,7 +239,15 @@ class OffPolicy(Agent):
             "learners": {name: learner.state_dict() for name, learner in self.learners.items()},
             "targets": {name: target.vector for name, target in self.targets.items()},
             "replay": self.replay.state_dict(),
+            "return_scale": self.return_scale.state_dict(),
+            "unmeasured": self._unmeasured(),
         }
+
+    def _unmeasured(self) -> list[Tensor]:
+        """Rewards and ends [T, B], T perhaps 0."""
+        nothing = self.reset.new_zeros(0, self.env.num_envs)
+        parts = [(nothing.float(), nothing), *self.unmeasured]
+        return [torch.cat(part) for part in zip(*parts, strict=True)]
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
@@ -216,5 +258,10 @@ class OffPolicy(Agent):
         for name, target in self.targets.items():
             target.vector.copy_(state["targets"][name])
         self.replay.load_state_dict(state["replay"])
+        self.return_scale.load_state_dict(state["return_scale"])
+        self.unmeasured = []
+        self._measure()  # for the transform
+        self.unmeasured = [tuple(state["unmeasured"])] if len(state["unmeasured"][0]) else []
         if not self.goes_on:
+            self.obs = self.obs_norm.single(self.obs)
             self.replay.begin(self.obs)

@@ -33,8 +33,9 @@ class Policy(nn.Module):
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: AgentConfig) -> None:
         super().__init__()
         self.obs_space, self.action_space, self.config = obs_space, action_space, config
-        normalized = getattr(config, "normalize_obs", False)
-        self.obs_norm: nn.Module = ObsNorm(obs_space) if normalized else nn.Identity()
+        self.obs_norm: nn.Module = nn.Identity()
+        if hasattr(config, "normalize_obs"):  # the networks are of this library
+            self.obs_norm = ObsNorm(obs_space, always=config.normalize_obs, cells=config.cells)
 
     @abstractmethod
     def act(

@@ -21,9 +21,9 @@ from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.distributions import Distribution
-from agent_gym.nets.encoders.make import has_image, is_image
+from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.normalisation import ReturnScale, RunningNorm
+from agent_gym.nets.normalisation import ReturnScale, ReturnStats
 
 
 def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
@@ -68,7 +68,7 @@ class PPOPolicy(Policy):
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: PPOConfig) -> None:
         super().__init__(obs_space, action_space, config)
-        shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and is_image(obs_space))
+        shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and has_image(obs_space))
         self.network = ActorCritic(
             obs_space,
             action_space,
@@ -78,7 +78,7 @@ class PPOPolicy(Policy):
             state_dependent=config.sde_every > 0,
         )
         if config.normalize_returns:
-            self.return_stats = RunningNorm()  # turns values back into units of reward
+            self.return_stats = ReturnStats()  # turns values back into units of reward
         self.state_dim = self.network.state_dim
 
     def forward(
@@ -116,8 +116,9 @@ class PPOPolicy(Policy):
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         distribution, value, _ = self(obs, state, reset, mask)
-        scale = self.return_stats.scale if self.config.normalize_returns else 1.0
-        return {"value": value / scale, **describe(self.network.head, distribution)}
+        if self.config.normalize_returns:
+            value = self.return_stats.in_reward(value)
+        return {"value": value, **describe(self.network.head, distribution)}
 
 
 def draw(distribution: Distribution, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
@@ -162,6 +163,11 @@ class PPO(Agent):
         if self.evaluates_later:
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
         return self.policy.act_and_value(*here, self.generator, noise)
+
+    def begin(self) -> None:
+        super().begin()
+        self.obs_norm.start(self.obs)
+        self.return_scale.begin()
 
     def collect(self) -> dict[str, float] | None:
         if self.filled == 0:  # a normal tensor: the loss differentiates through what follows from it
@@ -225,8 +231,7 @@ class PPO(Agent):
             break
         self.learner.check()
         self.env.learned(self.policy)
-        if config.normalize_obs:
-            self.obs_norm.update(self.rollout["obs"])
+        self.obs_norm.update(self.rollout["obs"])
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
         means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
         means |= ratio_stats(log_ratio, self.clip_coef)
@@ -264,7 +269,7 @@ class PPO(Agent):
         reward = rollout["reward"]
         if config.normalize_returns:
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
-            reward = self.return_scale.scale(reward)
+            reward = self.return_scale.transform(reward, rollout["terminated"])
         batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
         if "mask" in rollout.fields:
             batch["mask"] = rollout["mask"]

@@ -40,6 +40,15 @@ class EnvFailure(UserError):
         return super().__str__() + (f"; see {self.log}" if self.log else "")
 
 
+def check_action(action: Tensor, env_id: str) -> None:
+    """Raises UserError where an action holds NaN or infinity: no environment is to blame for that."""
+    if action.is_floating_point() and not torch.isfinite(action).all():
+        raise UserError(
+            f"the agent's own action for {env_id} holds NaN or infinity, so its network has diverged: lower "
+            "--learning-rate, set --max-grad-norm, or look at the size of observations and rewards"
+        )
+
+
 class Step(NamedTuple):
     """What one action of each of B environments led to.
 
@@ -91,6 +100,7 @@ class VectorEnv(ABC):
     game: Game | None = None  # the rules, if it is a two-player game and its opponent is a part of the environment
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
+    outside: int = 0  # observations a little outside their space that were let pass
     recovery: Recovery  # what is done about failures, and how many there were
     steps: int = 0  # vector steps so far
     busy_since: float | None = None  # time.monotonic() at the start of the step or reset that is running

@@ -1,7 +1,10 @@
 """What stands on an encoder's features: policies for every action space, values, plain outputs."""
 
+import math
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor, nn
 
@@ -18,6 +21,9 @@ from agent_gym.nets.distributions import (
 from agent_gym.nets.encoders.base import orthogonal_init
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
+HUGE = 1e15  # no environment means bounds beyond this: they are the largest float, or another word for none
+CONFINED = 1.0 - 2.0**-20  # the largest action whose artanh is taken: 7.3
+SOFTPLUS_AT_1 = math.log(math.e - 1.0)  # where softplus is 1
 IMPOSSIBLE = -1e9  # logit of a choice that does not exist; finite, so that its share of the entropy is 0
 
 
@@ -79,7 +85,14 @@ class MultiBinaryHead(PolicyHead):
 
 
 class BoxHead(PolicyHead):
-    """Box: bounded dimensions live in [-1, 1] inside the agent and are rescaled for the environment."""
+    """Box: bounded dimensions live in [-1, 1] inside the agent and are rescaled for the environment.
+
+    What the other dimensions take is a function of u, which is the agent's action itself or, where a policy is
+    confined to (-1, 1), its artanh: u where there is no bound, and a softplus of u above the only bound (below an
+    upper one), one unit from it at u = 0. The unit is 1 or a tenth of the bound. Bounds beyond HUGE count as none.
+    """
+
+    confined = False  # the agent's actions lie in [-1, 1] in every dimension
 
     def __init__(self, space: spaces.Box):
         super().__init__()
@@ -87,29 +100,47 @@ class BoxHead(PolicyHead):
             raise UserError(f"action space {space} is not supported; expected a Box of floats")
         self.shape = space.shape
         self.size = int(np.prod(space.shape))
-        low, high = (bound.astype(np.float32).ravel() for bound in (space.low, space.high))
-        bounded = np.isfinite(low) & np.isfinite(high)
-        low_or_0, high_or_0 = np.where(bounded, low, 0.0), np.where(bounded, high, 0.0)
-        self._buffer("low", low)
-        self._buffer("high", high)
-        self._buffer("scale", np.where(bounded, (high_or_0 - low_or_0) / 2.0, 1.0))
-        self._buffer("centre", (high_or_0 + low_or_0) / 2.0)
-
-    def refuse_unbounded(self, policy: str) -> None:
-        """Raises UserError unless every dimension has finite bounds."""
-        if not (torch.isfinite(self.low) & torch.isfinite(self.high)).all():
-            raise UserError(
-                f"actions from {self.low.tolist()} to {self.high.tolist()} are not supported; {policy} needs "
-                "finite bounds"
-            )
+        low, high = (bound.astype(np.float64).ravel() for bound in (space.low, space.high))
+        below, above = np.abs(low) < HUGE, np.abs(high) < HUGE  # which bounds there are
+        bounded, half = below & above, below ^ above
+        low, high = np.where(below, low, 0.0), np.where(above, high, 0.0)
+        self._buffer("low", np.where(below, low, -np.inf))
+        self._buffer("high", np.where(above, high, np.inf))
+        unit = np.where(half, np.maximum(1.0, 0.1 * np.abs(low + high)), 1.0)
+        self._buffer("scale", np.where(bounded, (high - low) / 2.0, np.where(half & above, -unit, unit)))
+        self._buffer("centre", np.where(bounded, (high + low) / 2.0, low + high))
+        self.register_buffer("bounded", torch.from_numpy(bounded), persistent=False)
+        self.register_buffer("one_sided", torch.from_numpy(half), persistent=False)
+        self.curved = bool(half.any()) or (self.confined and not bounded.all())
 
     def _buffer(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32), persistent=False)
 
     def to_env(self, action: Tensor) -> Tensor:
+        if self.curved:
+            action = self._curve(action)
         # Clamped last, so that rounding cannot leave the bounds.
         action = torch.addcmul(self.centre, action, self.scale).clamp(self.low, self.high)
         return action if len(self.shape) == 1 else action.reshape(-1, *self.shape)
+
+    def slope(self, action: Tensor) -> Tensor:
+        """How much the environment's action [B, m] changes with the agent's [B, m]."""
+        if not self.curved:
+            return self.scale.expand_as(action)
+        u, slope = self._free(action), torch.ones_like(action)
+        if self.confined:
+            slope = (1.0 - action.square()).clamp(min=1e-6).reciprocal()
+        slope = torch.where(self.one_sided, slope * torch.sigmoid(u + SOFTPLUS_AT_1), slope)
+        return torch.where(self.bounded, 1.0, slope) * self.scale.abs()
+
+    def _free(self, action: Tensor) -> Tensor:
+        """u of the agent's action."""
+        return torch.atanh(action.clamp(-CONFINED, CONFINED)) if self.confined else action
+
+    def _curve(self, action: Tensor) -> Tensor:
+        u = self._free(action)
+        u = torch.where(self.one_sided, F.softplus(u + SOFTPLUS_AT_1), u)
+        return torch.where(self.bounded, action, u)
 
 
 class GaussianHead(BoxHead):
@@ -144,13 +175,13 @@ class StateDependentHead(BoxHead):
 
 
 class SquashedGaussianHead(BoxHead):
-    """Box with bounds: a SquashedGaussian, mean and log_std from the features (Haarnoja 2018)."""
+    """Box: a SquashedGaussian, mean and log_std from the features (Haarnoja 2018); a plain one where unbounded."""
 
+    confined = True
     LOG_STD_RANGE = (-20.0, 2.0)
 
     def __init__(self, space: spaces.Box, in_dim: int):
         super().__init__(space)
-        self.refuse_unbounded("a squashed policy")
         self.linear = nn.Linear(in_dim, 2 * self.size)
 
     def forward(self, features: Tensor) -> SquashedGaussian:
@@ -159,11 +190,12 @@ class SquashedGaussianHead(BoxHead):
 
 
 class DeterministicHead(BoxHead):
-    """Box with bounds: features [T, B, in_dim] -> the action itself, [T, B, m] in [-1, 1] (Lillicrap 2016)."""
+    """Box: features [T, B, in_dim] -> the action itself, [T, B, m] in [-1, 1] (Lillicrap 2016)."""
+
+    confined = True
 
     def __init__(self, space: spaces.Box, in_dim: int):
         super().__init__(space)
-        self.refuse_unbounded("a deterministic policy")
         self.linear = nn.Linear(in_dim, self.size)
 
     def forward(self, features: Tensor) -> Tensor:

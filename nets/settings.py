@@ -11,6 +11,7 @@ from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Needs, Range, chec
 ENCODERS = ("auto", "linear", "mlp", "cnn", "rnn", "lstm", "gru", "transformer")
 ActivationName = Literal["tanh", "relu", "sigmoid", "leaky_relu", "elu", "silu", "gelu", "softplus"]
 OptimizerName = Literal["adam", "adamw", "rmsprop", "momentum", "sgd"]
+CellsName = Literal["auto", "codes", "brightness"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 
 MEMORY = ("rnn", "lstm", "gru", "transformer")  # encoders that remember
@@ -52,6 +53,8 @@ class EncoderSettings:
     """Convolutions as filters, kernel, stride, padding; 0 filters: max pooling; empty: chosen by the image's size."""
     cnn_hidden_sizes: Annotated[tuple[int, ...] | None, IMAGES, Range(1)] = None
     """Width of each dense layer after the convolutions, no number: no such layer; None: chosen by the image's size."""
+    cells: CellsName = "auto"
+    """What numbers in grids and images are: auto takes small grids of whole numbers for codes, learned one by one."""
     encoder_from: str = ""
     """Run whose encoder's weights are the start of this one's; empty: random."""
     freeze_encoder: Annotated[bool, Needs("encoder_from", but=("",))] = False

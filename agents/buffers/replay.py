@@ -8,6 +8,7 @@ the newest frame is stored: an episode starts with the older frames of its first
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -17,7 +18,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.buffers.free_memory import require_room
-from agent_gym.agents.buffers.n_step import BARE, START, TRUNCATED, n_step_return
+from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED, n_step_return
 from agent_gym.agents.buffers.sum_tree import SumTree
 from agent_gym.envs.vector import Step
 from agent_gym.ground.tree import tree_leaves, tree_map
@@ -30,8 +31,9 @@ def _leaf_spaces(space: spaces.Space) -> Any:
 
 
 def _stored(space: spaces.Space, stacked: bool) -> tuple[tuple[int, ...], torch.dtype]:
-    """Shape and type of an entry: of a stack one frame."""
-    return space.shape[1 if stacked else 0 :], torch.from_numpy(np.empty(0, space.dtype)).dtype
+    """Shape and type of an entry: of a stack one frame, and float32 where the environment gives float64."""
+    dtype = np.float32 if space.dtype == np.float64 else space.dtype
+    return space.shape[1 if stacked else 0 :], torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def _like(mask: Tensor, leaf: Tensor) -> Tensor:
@@ -62,6 +64,7 @@ class Replay:
     ) -> None:
         self.device, self.num_envs = torch.device(device), num_envs
         self.n_step, self.gamma, self.stack = n_step, gamma, frame_stack
+        self.transform: Callable[[Tensor, Tensor], Tensor] | None = None  # of rewards to learn from, with real ends
         self.rows = max(capacity // num_envs, 1)  # transitions kept of each environment
         leaves = _leaf_spaces(obs_space)
         self.stacked = tree_map(lambda leaf: frame_stack > 1 and leaf.dtype == np.uint8, leaves)
@@ -239,7 +242,7 @@ class Replay:
         steps = place + self.window  # [n_step + 1, n]
         index = base + steps % self.length
         reward, flags = (self._at(self.fields[name], index) for name in ("reward", "flags"))
-        reward, discount, ahead = n_step_return(reward, flags, self.n_step, self.gamma)
+        reward, discount, ahead = self._returns(reward, flags)
         if self.n_step == 1:
             obs = self.read_obs(base, steps, index)
         else:
@@ -247,6 +250,11 @@ class Replay:
         action = self._at(self.fields["action"], index[:1])
         obs, next_obs = (tree_map(lambda x, k=k: x[k : k + 1], obs) for k in (0, 1))
         return {"obs": obs, "action": action, "next_obs": next_obs, "reward": reward, "discount": discount}
+
+    def _returns(self, reward: Tensor, flags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.transform is not None:
+            reward = self.transform(reward, flags & TERMINATED != 0)
+        return n_step_return(reward, flags, self.n_step, self.gamma)
 
     def sequences(self, slot: Tensor, burn_in: int, length: int) -> dict:
         """Stretches of the streams around transitions, for agents with memory (Kapturowski et al. 2019).
@@ -269,7 +277,7 @@ class Replay:
         if burn_in:
             batch["burn_in"] = {"obs": tree_map(lambda x: x[:burn_in], obs), "reset": reset[:burn_in]}
             obs, reset, flags, index = (tree_map(lambda x: x[burn_in:], part) for part in (obs, reset, flags, index))
-        reward, discount, ahead = n_step_return(self.fields["reward"][index], flags, self.n_step, self.gamma)
+        reward, discount, ahead = self._returns(self.fields["reward"][index], flags)
         batch |= {"obs": obs, "reset": reset, "action": self.fields["action"][index[:length]]}
         valid = flags[:length] & BARE == 0
         return batch | {"reward": reward, "discount": discount, "ahead": ahead, "valid": valid}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
@@ -38,6 +38,8 @@ class OffPolicyConfig(OptimizerSettings, AgentConfig):
     """Steps of reward in a target before it bootstraps."""
     normalize_obs: bool = False
     """Scale observations by their running mean and standard deviation."""
+    normalize_returns: Literal["auto", "yes", "no"] = "auto"
+    """Scale rewards by the running deviation of the discounted return; auto: where their size is unusual."""
     prioritized: bool = False
     """Draw transitions in proportion to their errors (Schaul et al. 2016)."""
     priority_alpha: Annotated[float, PRIORITIES, SHARE] = 0.6

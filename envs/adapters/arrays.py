@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 import time
 import traceback
 from abc import abstractmethod
@@ -12,20 +14,31 @@ from typing import NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from torch import Tensor
 
-from agent_gym.envs.adapters.bounds import Bounds, finite, from_library
+from agent_gym.envs.adapters.bounds import Bounds, finite
+from agent_gym.envs.adapters.checks import (
+    NUMBERS,
+    PartError,
+    check_step,
+    first_of,
+    number,
+    reset_trouble,
+    space_trouble,
+)
 from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
 from agent_gym.envs.failures import Recovery, Trouble
-from agent_gym.envs.vector import Obs, Step
+from agent_gym.envs.vector import Obs, Step, check_action
+from agent_gym.ground.errors import UserError
 
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
 
 
 def describe(error: BaseException) -> str:
     """An exception in one line."""
+    if isinstance(error, PartError):
+        return str(error)
     return f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
 
 
@@ -54,13 +67,15 @@ def step_envs(
     begin: Callable[[int], None] | None = None,
     seeds: Sequence[int] | None = None,
     chosen: Sequence[bool] | None = None,
+    looking: bool = False,
 ) -> tuple[bool, list[Trouble]]:
     """Step each environment, reset those whose episode ends, and fill `out`; whether any ended, and what failed.
 
     Rows of `out.final_obs` are written where an episode ended and nowhere else. Troubles count environments from
     `first`; the rows of one hold anything, but for a failed reset, which leaves all but `obs` right. `begin(i)` is
     called before each step. `seeds`: of the episodes that follow; None: the environments go on drawing as they do.
-    Only the `chosen` ones are stepped, if that is given.
+    Only the `chosen` ones are stepped, if that is given. `looking`
+    asks for a look at every part of what a step returns.
     """
     obs, reward, terminated, truncated, final_obs = out[:5]
     put = layout.put
@@ -73,14 +88,18 @@ def step_envs(
         if begin is not None:
             begin(i)
         try:
-            next_obs, reward[i], end, limit, _ = env.step(action)
+            result = env.step(action)
+            if looking:
+                check_step(result)
+            next_obs, gained, end, limit, _ = result
+            reward[i] = gained if type(gained) in NUMBERS else number(gained)
             terminated[i] = end
             truncated[i] = limit
             if end or limit:
                 ended = True
                 put(final_obs, i, next_obs)
                 complete = True
-                next_obs, _ = env.reset() if seeds is None else env.reset(seed=int(seeds[i]))
+                next_obs = first_of(env.reset() if seeds is None else env.reset(seed=int(seeds[i])))
             put(obs, i, next_obs)
         except FAULTS as error:
             terminated[i], truncated[i] = (end, limit) if complete else (False, False)
@@ -95,10 +114,26 @@ def reset_envs(
     troubles = []
     for i, (env, seed) in enumerate(zip(envs, seeds, strict=True)):
         try:
-            layout.put(obs, i, env.reset(seed=seed)[0])
+            layout.put(obs, i, first_of(env.reset(seed=seed)))
         except FAULTS as error:
-            troubles.append(trouble(first + i, error, True))
+            told = trouble(first + i, error, True)
+            troubles.append(told._replace(reason=reset_trouble(error) or told.reason))
     return troubles
+
+
+def spaces_of(env: gymnasium.Env, env_id: str) -> tuple[gymnasium.Space, gymnasium.Space]:
+    """Its observation and action space. Raises UserError."""
+    for name in ("observation_space", "action_space"):
+        wrong = space_trouble(getattr(env, name, None), name)
+        if wrong:
+            raise UserError(f"{env_id}: {wrong}")
+    return env.observation_space, env.action_space
+
+
+@functools.cache
+def tell_outside(env_id: str, what: str) -> None:
+    """Tell once of observations outside their space that are let pass."""
+    print(f"warning: {env_id}: {what}; let pass and counted, --strict-obs stops there", file=sys.stderr)
 
 
 def discard(env: gymnasium.Env) -> None:
@@ -114,25 +149,30 @@ class ArrayVectorEnv(RecordedEnv):
     and `obs` the first of the new environment. Only with `recovery.restart` there is a `valid` in every step.
     """
 
-    def __init__(
-        self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str, spec: EnvSpec | None
-    ):
+    def __init__(self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str):
         self.id, self.num_envs, self.device = env_id, num_envs, torch.device(device)
         self.raw = (obs_space, action_space)
         self.layout = ObsLayout(obs_space)
         self.obs_space, self.action_space = self.layout.space, canonical_action(action_space)
         self.decode = action_decoder(action_space, num_envs)
-        self.bounds = Bounds(self.layout, from_library(spec))
+        self.checks_actions = isinstance(action_space, gymnasium.spaces.Box)
+        self.bounds = Bounds(self.layout)
         self.recovery = Recovery(env_id)
         self.action_shape, self.action_dtype = tuple(action_space.shape), np.dtype(action_space.dtype)
         self.seeds = np.full(num_envs, -1, np.int64)  # of the episodes to come; -1: the environment draws on
         self.replaced: dict[int, int] = {}  # rows of the latest step that are new environments, and their seeds
         self.steps = 0
+        self.told_outside = False
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
 
     @property
     def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
         return self.raw
+
+    @property
+    def outside(self) -> int:
+        """Observations a little outside their space that were let pass."""
+        return self.bounds.outside
 
     @abstractmethod
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
@@ -178,11 +218,16 @@ class ArrayVectorEnv(RecordedEnv):
 
     def step(self, action: Tensor) -> Step:
         self.steps += 1
+        if self.checks_actions:
+            check_action(action, self.id)
         self.intact, self.busy_since = False, time.monotonic()
         decoded = self.decode(action)
         batch, troubles = self._step(decoded if self.record is None else decoded.copy())
         self.busy_since = None
         self.replaced = {}
+        if self.bounds.outside and not self.told_outside:
+            self.told_outside = True
+            tell_outside(self.id, self.bounds.first)
         if troubles or not self._good(batch):
             batch = self._recover(batch, troubles)
         elif self.recovery.streaks:

@@ -19,6 +19,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from agent_gym.envs.family import Family, register
 from agent_gym.ground.errors import UserError
 
 FRAMES_PER_SECOND = 60
@@ -39,11 +40,6 @@ class AtariOptions:
     stack: int = 4
 
 
-def is_atari(spec: EnvSpec) -> bool:
-    """Whether a game shows its screen; those that show their memory are vectors like any other."""
-    return "ale_py" in str(spec.entry_point) and spec.kwargs.get("obs_type", "rgb") != "ram"
-
-
 def split_kwargs(spec: EnvSpec, env_kwargs: dict[str, Any]) -> tuple[AtariOptions, dict[str, Any]]:
     """The options among `env_kwargs`, and the arguments of ale-py's environment. Raises UserError."""
     for name, flag in RENAMED.items():
@@ -54,66 +50,6 @@ def split_kwargs(spec: EnvSpec, env_kwargs: dict[str, Any]) -> tuple[AtariOption
     own = {name: value for name, value in env_kwargs.items() if name in AtariOptions.__dataclass_fields__}
     rest = {name: value for name, value in env_kwargs.items() if name not in own}
     return AtariOptions(**own), rest
-
-
-def make_atari(spec: EnvSpec, env_kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
-    """One game behind the preprocessing; the fields of AtariOptions may stand among `env_kwargs`."""
-    options, rest = split_kwargs(spec, env_kwargs)
-    game = gymnasium.make(
-        spec,
-        disable_env_checker=True,
-        obs_type="grayscale",
-        frameskip=1,
-        repeat_action_probability=options.sticky_actions,
-        full_action_space=options.full_action_space,
-        **rest,
-        **({"render_mode": render_mode} if render_mode else {}),
-    )
-    return Preprocessing(game, options)
-
-
-def make_vector(spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]) -> Any:
-    """ale-py's own vector environment with the same options; None where it lacks an argument."""
-    options, rest = split_kwargs(spec, env_kwargs)
-    if rest:
-        return None
-    from ale_py.vector_env import AtariVectorEnv
-
-    return AtariVectorEnv(
-        spec.kwargs["game"],
-        num_envs,
-        frameskip=options.frame_skip,
-        repeat_action_probability=options.sticky_actions,
-        full_action_space=options.full_action_space,
-        episodic_life=options.life_loss_ends and options.training,
-        reward_clipping=options.training,
-        noop_max=options.noop_max,
-        img_height=options.screen_size,
-        img_width=options.screen_size,
-        stack_num=options.stack,
-        max_num_frames_per_episode=spec.kwargs["max_num_frames_per_episode"],
-        use_fire_reset=False,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
-
-
-def envpool_kwargs(spec: EnvSpec, env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The same options in EnvPool's words."""
-    options, rest = split_kwargs(spec, env_kwargs)
-    return {
-        "frame_skip": options.frame_skip,
-        "repeat_action_probability": options.sticky_actions,
-        "full_action_space": options.full_action_space,
-        "episodic_life": options.life_loss_ends and options.training,
-        "reward_clip": options.training,
-        "noop_max": max(options.noop_max, 1),  # it draws from 1 to noop_max
-        "img_height": options.screen_size,
-        "img_width": options.screen_size,
-        "stack_num": options.stack,
-        "max_episode_steps": spec.kwargs["max_num_frames_per_episode"] // options.frame_skip,
-        "use_fire_reset": False,
-        **rest,
-    }
 
 
 @functools.cache
@@ -178,3 +114,94 @@ class Preprocessing(gymnasium.Wrapper):
         small = self.rows @ torch.from_numpy(screen).float() @ self.columns
         self.frames = np.concatenate((self.frames[1:], small.round_().byte().numpy()[None]))
         return self.frames
+
+
+class Atari(Family):
+    """Games of ale-py that show their screen; those that show their memory are vectors like any other."""
+
+    name = "atari"
+    package, extra = "ale_py", "atari"
+    samples = True
+    why_gymnasium = "ale-py steps games in its own threads"
+
+    def claims(self, spec: EnvSpec) -> bool:
+        return "ale_py" in str(spec.entry_point) and spec.kwargs.get("obs_type", "rgb") != "ram"
+
+    def announces(self, name: str) -> bool:
+        return name.startswith("ALE/")
+
+    def for_training(self, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**env_kwargs, "training": True}
+
+    def own_kwargs(self, spec: EnvSpec, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+        return split_kwargs(spec, env_kwargs)[1]
+
+    def make(self, spec: EnvSpec, env_kwargs: dict[str, Any], **options: Any) -> gymnasium.Env:
+        """One game behind the preprocessing; the fields of AtariOptions may stand among `env_kwargs`."""
+        shown, rest = split_kwargs(spec, env_kwargs)
+        limit = options.pop("max_episode_steps", None)
+        game = super().make(
+            spec,
+            rest,
+            obs_type="grayscale",
+            frameskip=1,
+            repeat_action_probability=shown.sticky_actions,
+            full_action_space=shown.full_action_space,
+            **options,
+        )
+        env = Preprocessing(game, shown)
+        return env if limit is None else gymnasium.wrappers.TimeLimit(env, limit)
+
+    def make_vector(
+        self, spec: EnvSpec, num_envs: int, env_kwargs: dict[str, Any]
+    ) -> gymnasium.vector.VectorEnv | None:
+        """ale-py's own vector environment with the same options; None where it lacks an argument."""
+        options, rest = split_kwargs(spec, env_kwargs)
+        if rest:
+            return None
+        from ale_py.vector_env import AtariVectorEnv
+
+        return AtariVectorEnv(
+            spec.kwargs["game"],
+            num_envs,
+            frameskip=options.frame_skip,
+            repeat_action_probability=options.sticky_actions,
+            full_action_space=options.full_action_space,
+            episodic_life=options.life_loss_ends and options.training,
+            reward_clipping=options.training,
+            noop_max=options.noop_max,
+            img_height=options.screen_size,
+            img_width=options.screen_size,
+            stack_num=options.stack,
+            max_num_frames_per_episode=spec.kwargs["max_num_frames_per_episode"],
+            use_fire_reset=False,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )
+
+    def envpool_kwargs(self, spec: EnvSpec, env_kwargs: dict[str, Any]) -> dict[str, Any]:
+        options, rest = split_kwargs(spec, env_kwargs)
+        return {
+            "frame_skip": options.frame_skip,
+            "repeat_action_probability": options.sticky_actions,
+            "full_action_space": options.full_action_space,
+            "episodic_life": options.life_loss_ends and options.training,
+            "reward_clip": options.training,
+            "noop_max": max(options.noop_max, 1),  # it draws from 1 to noop_max
+            "img_height": options.screen_size,
+            "img_width": options.screen_size,
+            "stack_num": options.stack,
+            "max_episode_steps": spec.kwargs["max_num_frames_per_episode"] // options.frame_skip,
+            "use_fire_reset": False,
+            **rest,
+        }
+
+    def step_limit(self, spec: EnvSpec, env_kwargs: dict[str, Any]) -> int | None:
+        options, rest = split_kwargs(spec, env_kwargs)
+        frames = (spec.kwargs | rest).get("max_num_frames_per_episode")
+        return frames // options.frame_skip if frames else None
+
+    def frames(self, layer: gymnasium.Env) -> int:
+        return layer.options.stack if isinstance(layer, Preprocessing) else 0
+
+
+register(Atari())

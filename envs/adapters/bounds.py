@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import site
 from collections.abc import Callable, Collection
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, first_nonfinite
 
@@ -16,43 +13,44 @@ ROUNDING = 1e-3  # of a bound's scale: what float32 and careless bounds are allo
 WILD = 10.0  # of a bound's scale: beyond this no environment is right, whoever wrote it
 
 
-def from_library(spec: EnvSpec | None) -> bool:
-    """Whether the environment comes with an installed package, so that its user cannot mend its bounds."""
-    if spec is None or spec.entry_point is None:
-        return False
-    creator = spec.entry_point
-    name = creator if isinstance(creator, str) else getattr(creator, "__module__", "")
-    try:
-        found = importlib.util.find_spec(name.split(":")[0].split(".")[0])
-    except (ImportError, ValueError):  # a module without a file, such as __main__
-        return False
-    origin = (found.origin or "") if found else ""
-    return any(origin.startswith(folder) for folder in (*site.getsitepackages(), site.getusersitepackages()))
-
-
 class Bounds:
-    """The bounds of every leaf, widened a little for rounding.
+    """The bounds of every leaf, widened for rounding, and those of floats by ten times their width unless `strict`.
 
-    With `lenient` those of floats are widened by ten times their width: several of Gymnasium's own environments leave
-    theirs (LunarLander in 1 of 200 steps, BipedalWalker in 1 of 1,500), and nobody is helped by stopping them.
+    Many environments leave their own bounds a little (LunarLander in 1 of 200 steps), and nobody is helped by stopping
+    them; what leaves them by far is something else than was promised. `outside` counts the observations tolerated.
     """
 
-    def __init__(self, layout: ObsLayout, lenient: bool):
-        self.leaves = layout.leaves
-        self.limits = [limits(leaf.space, WILD if lenient else ROUNDING) for leaf in layout.leaves]
-        self.checks = [quick_check(limit) for limit in self.limits]
+    def __init__(self, layout: ObsLayout, strict: bool = False):
+        self.leaves, self.strict = layout.leaves, strict
+        self.exact = [limits(leaf.space, ROUNDING) for leaf in layout.leaves]
+        self.limits = self.exact if strict else [limits(leaf.space, WILD) for leaf in layout.leaves]
+        self.checks = [quick_check(limit) for limit in self.exact]
+        self.outside = 0
+        self.first = ""  # what was tolerated first
 
     def hold(self, arrays: Arrays) -> bool:
         """Whether all observations are finite and within bounds; arrays [B, ...], one a leaf."""
         for array, check in zip(arrays, self.checks, strict=True):
             if check is not None and not check(array):
-                return False
+                return not self.strict and self._tolerable(arrays)
+        return True
+
+    def _tolerable(self, arrays: Arrays) -> bool:
+        """Whether no observation is outside its space by far; counts those that are a little."""
+        if self.faults(arrays):
+            return False
+        found = self._beyond(arrays, self.exact)
+        self.outside += len(found)
+        self.first = self.first or next(iter(found.values()))
         return True
 
     def faults(self, arrays: Arrays, skip: Collection[int] = ()) -> dict[int, str]:
         """What is wrong, by row [B], but for the rows in `skip`."""
+        return self._beyond(arrays, self.limits, skip)
+
+    def _beyond(self, arrays: Arrays, limits: list, skip: Collection[int] = ()) -> dict[int, str]:
         found: dict[int, str] = {}
-        for array, leaf, limit in zip(arrays, self.leaves, self.limits, strict=True):
+        for array, leaf, limit in zip(arrays, self.leaves, limits, strict=True):
             if limit is None:
                 continue
             outside = ~((array >= limit[0]) & (array <= limit[1]))

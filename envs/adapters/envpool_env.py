@@ -62,7 +62,7 @@ class EnvPoolEnv(ArrayVectorEnv):
             ) from error
         with _quiet():
             spaces = spec.gymnasium_observation_space, spec.gymnasium_action_space
-        super().__init__(env_id, *spaces, num_envs, device, like.spec)
+        super().__init__(env_id, *spaces, num_envs, device)
         pool_spaces = self.obs_space, self.action_space
         self.obs_space, self.action_space = canonical(like.observation_space), canonical_action(like.action_space)
         for mine, theirs in zip(pool_spaces, (self.obs_space, self.action_space), strict=True):

@@ -17,9 +17,11 @@ from agent_gym.envs.adapters.arrays import (
     discard,
     env_seeds,
     reset_envs,
+    spaces_of,
     step_envs,
     trouble,
 )
+from agent_gym.envs.adapters.checks import first_of
 from agent_gym.envs.adapters.spaces import Arrays
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
@@ -38,8 +40,9 @@ class SyncEnv(ArrayVectorEnv):
         device: torch.device | str = "cpu",
         make: Callable[[], gymnasium.Env] | None = None,
     ):
-        spec, spaces = envs[0].spec, (envs[0].observation_space, envs[0].action_space)
-        super().__init__(env_id or (spec.id if spec else type(envs[0]).__name__), *spaces, len(envs), device, spec)
+        spec = envs[0].spec
+        name = env_id or (spec.id if spec else type(envs[0].unwrapped).__name__)
+        super().__init__(name, *spaces_of(envs[0], name), len(envs), device)
         self.envs, self.make = list(envs), make
         self.masked = all(env.has_wrapper_attr("action_masks") for env in self.envs)
 
@@ -59,7 +62,8 @@ class SyncEnv(ArrayVectorEnv):
         obs, final_obs = self.layout.empty(count), self.layout.empty(count)
         flags = np.empty((2, count), np.bool_)
         out = Batch(obs, np.empty(count, np.float32), flags[0], flags[1], final_obs)
-        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, seeds=self._seeds())
+        looking = self.steps == 1
+        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, seeds=self._seeds(), looking=looking)
         if not ended:
             return out._replace(final_obs=obs), troubles
         going_on = ~(flags[0] | flags[1])
@@ -91,7 +95,7 @@ class SyncEnv(ArrayVectorEnv):
             discard(self.envs[row])
             try:
                 self.envs[row] = self.make()
-                self.layout.put(obs, row, self.envs[row].reset(seed=seed)[0])
+                self.layout.put(obs, row, first_of(self.envs[row].reset(seed=seed)))
             except FAULTS as error:
                 troubles.append(trouble(row, error, True))
         return troubles
@@ -121,12 +125,12 @@ class VectorAdapter(ArrayVectorEnv):
     ):
         spec, spaces = envs.spec, (envs.single_observation_space, envs.single_action_space)
         name = env_id or (spec.id if spec else type(envs.unwrapped).__name__)
-        super().__init__(name, *spaces, envs.num_envs, device, spec)
+        super().__init__(name, *spaces, envs.num_envs, device)
         mode = envs.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
             raise UserError(
-                f"{self.id}: the vector environment's metadata['autoreset_mode'] is {mode!r}, expected a "
-                "gymnasium.vector.AutoresetMode"
+                f"{self.id}: its vector environment's metadata['autoreset_mode'] is {mode!r}, expected a "
+                "gymnasium.vector.AutoresetMode; --backend sync and async take single environments and need none"
             )
         self.envs, self.backend, self.mode, self.make = envs, backend, mode, make
         self.swallowed = np.zeros(self.num_envs, np.bool_)  # [B] the next action of these will be swallowed by a reset

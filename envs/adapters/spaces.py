@@ -14,13 +14,16 @@ from agent_gym.envs.vector import Obs
 from agent_gym.ground.errors import UserError
 
 Arrays = Sequence[np.ndarray]
+LARGEST_CODE = 2**15
+FINE = 1e5  # up to here float32's steps are below 0.008
 
 
 def canonical(space: spaces.Space) -> spaces.Space:
     """The space as the rest of the project sees it.
 
-    Tuple becomes Dict with keys "0", "1", …; Box becomes float32 with at least one dimension, except uint8 of two or
-    more dimensions (an image), which stays; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays.
+    Tuple becomes Dict with keys "0", "1", …; a Box gets at least one dimension and is float32, or float64 where that
+    might be too coarse, uint8 if it has more dimensions than one (an image), or int32 if it is a grid of other small
+    whole numbers; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays.
     Raises UserError for the rest (Text, Graph, Sequence, OneOf, …).
     """
     match space:
@@ -31,11 +34,7 @@ def canonical(space: spaces.Space) -> spaces.Space:
         case spaces.Box():
             if space.dtype == np.uint8 and len(space.shape) >= 2:
                 return space
-            if space.dtype == np.float32 and space.shape:
-                return space
-            shape = space.shape or (1,)
-            low, high = (np.asarray(bound, np.float32).reshape(shape) for bound in (space.low, space.high))
-            return spaces.Box(low, high, dtype=np.float32)
+            return _box(space, np.int32 if _is_grid(space) else np.float64 if _is_wide(space) else np.float32)
         case spaces.MultiDiscrete():
             return spaces.MultiDiscrete(space.nvec.reshape(-1), start=space.start.reshape(-1))
         case spaces.MultiBinary():
@@ -48,6 +47,26 @@ def canonical(space: spaces.Space) -> spaces.Space:
     )
 
 
+def _is_grid(space: spaces.Box) -> bool:
+    """Small whole numbers, none negative, in 2 to 4 dimensions: codes or a picture, for the networks to tell."""
+    whole = space.dtype.kind in "iu" and 2 <= len(space.shape) <= 4
+    return whole and bool((space.low >= 0).all() and 1 < space.high.max() < LARGEST_CODE)
+
+
+def _is_wide(space: spaces.Box) -> bool:
+    """float64 with values that float32 may be too coarse for."""
+    return space.dtype == np.float64 and bool((np.maximum(-space.low, space.high) > FINE).any())
+
+
+def _box(space: spaces.Box, dtype: type) -> spaces.Box:
+    """The Box in this dtype, of one dimension at least."""
+    if space.dtype == dtype and space.shape:
+        return space
+    with np.errstate(over="ignore"):  # a bound that float32 cannot hold is none
+        low, high = (np.asarray(bound, dtype).reshape(space.shape or (1,)) for bound in (space.low, space.high))
+    return spaces.Box(low, high, dtype=dtype)
+
+
 def canonical_action(space: spaces.Space) -> spaces.Space:
     """`canonical` for actions. Raises UserError for nested and for integer Box spaces."""
     nested = isinstance(space, spaces.Dict | spaces.Tuple)
@@ -56,7 +75,7 @@ def canonical_action(space: spaces.Space) -> spaces.Space:
             f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary or a "
             "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapped id to --env"
         )
-    return canonical(space)
+    return _box(space, np.float32) if isinstance(space, spaces.Box) else canonical(space)
 
 
 class Leaf(NamedTuple):
@@ -169,7 +188,8 @@ def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.
     shape, dtype = (num_envs, *space.shape), space.dtype
     start = getattr(space, "start", 0)
     shifted = np.any(start)
-    rounded = dtype == np.float64  # the nearest float32 may lie just outside a float64 bound
+    # The nearest float32 may lie just outside a bound of another precision.
+    rounded = isinstance(space, spaces.Box) and dtype != np.float32
 
     def decode(action: Tensor) -> np.ndarray:
         array = action.cpu().numpy().astype(dtype).reshape(shape)  # astype copies: the environment owns its action

@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.util import Finalize
 from typing import Any
@@ -19,7 +21,16 @@ import gymnasium
 import numpy as np
 import torch
 
-from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, discard, reset_envs, step_envs, trouble
+from agent_gym.envs.adapters.arrays import (
+    FAULTS,
+    ArrayVectorEnv,
+    Batch,
+    discard,
+    reset_envs,
+    spaces_of,
+    step_envs,
+    trouble,
+)
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
 from agent_gym.envs.failures import Trouble
 
@@ -73,13 +84,15 @@ class Worker:
         self.out = Batch(mine["obs"], reward, flags[0], flags[1], mine["final_obs"])
         self.at = arrays["at"][0][number : number + 1]
         self.envs: list[gymnasium.Env | None] = [None] * len(rows)
+        self.looked = False  # at what a step returns
 
     def carry_out(self, task: int) -> list[Trouble]:
         if task in (STEP, STEP_CHOSEN):
+            looking, self.looked = not self.looked, True
             chosen = self.chosen if task == STEP_CHOSEN else None
             seeds = None if (self.seed < 0).any() else self.seed
             step = self.envs, self.layout, self.action.copy(), self.out, self.rows.start, self._begin, seeds, chosen
-            return step_envs(*step)[1]
+            return step_envs(*step, looking)[1]
         if task == REPLACE:
             for i in np.flatnonzero(self.chosen).tolist():
                 if self.envs[i] is not None:
@@ -130,6 +143,35 @@ def work(
             discard(env)
 
 
+def _threads() -> int:
+    """Threads of this process, as far as the system tells."""
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
+
+
+WITH_THREADS: weakref.WeakSet[gymnasium.Env] = weakref.WeakSet()  # environments that started threads when made
+
+
+def counting_threads(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    """What `make` makes; what starts threads is put down in WITH_THREADS."""
+    before = _threads()
+    env = make()
+    if _threads() > before:
+        WITH_THREADS.add(env)
+    return env
+
+
+class Once:
+    """Gives one thing the first time it is called, and what `make` makes from then on."""
+
+    def __init__(self, first: gymnasium.Env, make: Callable[[], gymnasium.Env]):
+        self.first: gymnasium.Env | None = first
+        self.make = make
+
+    def __call__(self) -> gymnasium.Env:
+        first, self.first = self.first, None
+        return self.make() if first is None else first
+
+
 class WorkerEnv(ArrayVectorEnv):
     """Environments of one kind, in at most as many processes as there are cores."""
 
@@ -142,11 +184,11 @@ class WorkerEnv(ArrayVectorEnv):
         env_id: str,
         device: torch.device | str = "cpu",
         num_workers: int | None = None,
+        first: gymnasium.Env | None = None,
     ):
-        example = make_env()
-        spaces = example.observation_space, example.action_space
-        super().__init__(env_id, *spaces, num_envs, device, example.spec)
-        example.close()
+        self.first = counting_threads(make_env) if first is None else first
+        spaces = spaces_of(self.first, env_id)
+        super().__init__(env_id, *spaces, num_envs, device)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = min(num_envs, num_workers or cores)
         self.make_env = make_env
@@ -161,23 +203,39 @@ class WorkerEnv(ArrayVectorEnv):
         self.processes: list[Any] = [None] * count
         self.dead: set[int] = set()  # workers without a process
         self.pending = False  # a command has been given and not been waited for
+        # The first environment goes to a forked worker as it is; threads of it would not go along.
+        given = self.context.get_start_method() == "fork" and self.first not in WITH_THREADS
+        if not given:
+            discard(self.first)
         for i in range(count):
-            self._hire(i)
+            self._hire(i, self.first if given and i == 0 else None)
         # At exit multiprocessing ends its processes by the signal that these ignore; this comes before.
         self.finalizer = Finalize(self, WorkerEnv.close, (self,), exitpriority=1)
 
-    def _hire(self, i: int) -> None:
-        """Start the process of worker i."""
+    def _hire(self, i: int, first: gymnasium.Env | None = None) -> None:
+        """Start the process of worker i, which has its first environment already if `first` is one."""
         receiver, sender = self.context.Pipe(duplex=False)
         process = self.context.Process(
             target=work,
-            args=(self.make_env, self.shared, self.layout, self.rows[i], i, self.starts[i], self.finishes[i], sender),
+            args=(
+                self._maker(first),
+                self.shared,
+                self.layout,
+                self.rows[i],
+                i,
+                self.starts[i],
+                self.finishes[i],
+                sender,
+            ),
             daemon=True,
             name=f"{self.id}-{i}",
         )
         process.start()
         sender.close()
         self.pipes[i], self.processes[i] = receiver, process
+
+    def _maker(self, first: gymnasium.Env | None) -> Callable[[], gymnasium.Env]:
+        return self.make_env if first is None else Once(first, self.make_env)
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         self.arrays["seed"][0][:] = seeds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -16,7 +16,7 @@ from agent_gym.envs.adapters.spaces import map_obs
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.native.finite import NOT_FINITE, Watch
-from agent_gym.envs.vector import Obs, Step, VectorEnv
+from agent_gym.envs.vector import Obs, Step, VectorEnv, check_action
 
 _ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
 
@@ -41,6 +41,10 @@ class Core:
     """state -> which of the discrete actions are legal [B, n] bool; None: all."""
     game: Game | None = None
     """The rules, if it is a two-player game."""
+
+    def limited(self, max_episode_steps: int) -> Core:
+        """With another time limit; 0: as it is."""
+        return replace(self, max_episode_steps=max_episode_steps) if max_episode_steps else self
 
 
 NATIVE: dict[str, Core] = {}  # by id
@@ -121,6 +125,7 @@ class NativeVectorEnv(VectorEnv):
         )
         if self.device.type == "cpu":
             if not self.watch.finite(step):
+                check_action(action, self.id)
                 step, state, time = self._failed(step, state, time)
             elif self.recovery.streaks:
                 self.recovery.completed()

@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, space: gymnasium.Space, num_envs: int, device: torch.device) -> None:
         self.layout, self.num_envs, self.device = ObsLayout(space), num_envs, device
-        self.bounds = Bounds(self.layout, lenient=False)
+        self.bounds = Bounds(self.layout, strict=True)
         self.plain = isinstance(space, gymnasium.spaces.Box) and space.dtype.kind == "f"
         self.always = torch.ones(num_envs, dtype=torch.bool, device=device)
         self.begin()

@@ -6,35 +6,37 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import orthogonal_init
+from agent_gym.nets.encoders.cells import Cells, is_codes, is_grid, is_picture, to_nchw
 from agent_gym.nets.encoders.mlp import MLP, uint8_scale
 from agent_gym.nets.settings import EncoderSettings
 
 # (filters, kernel, stride, padding), 0 filters for max pooling, and the dense layers after them
 NATURE = ((32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)), (512,)  # Mnih 2015, for frames of 36 pixels and more
 SMALL = ((16, 3, 2, 1), (32, 3, 2, 1)), (128,)
+LARGEST = 6400  # numbers that the dense layers take: 64 filters on 10 × 10, from frames of 112 pixels
 TINY = ((16, 3, 1, 1), (32, 3, 1, 1)), (128,)  # grids of fewer than 12 cells a side lose too much by strides
 
 
 def is_image(space: spaces.Space) -> bool:
-    """Box of uint8 or bool and rank 2 (H, W), 3 (with channels) or 4 (a stack of such); else it is a vector."""
-    return isinstance(space, spaces.Box) and space.dtype in (np.uint8, np.bool_) and 2 <= len(space.shape) <= 4
+    """Box of rank 2 (H, W), 3 (with channels) or 4 (a stack of such), of uint8, bool or codes; else it is a vector."""
+    bits = isinstance(space, spaces.Box) and space.dtype == np.bool_ and 2 <= len(space.shape) <= 4
+    return bits or is_picture(space) or is_grid(space)
 
 
-def to_nchw(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, int, int]]:
-    """How frames of `shape` become [N, C, H, W]: the axes' order, and (C, H, W).
+def shrinking(channels: int, height: int, width: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Layers that leave no more than LARGEST numbers, each halving height and width."""
+    layers = []
+    while channels * height * width > LARGEST:
+        layers.append((channels, 3, 2, 1))
+        height, width = ((size - 1) // 2 + 1 for size in (height, width))
+    return tuple(layers)
 
-    Of rank 3, the channels are the axis at an end that leaves a square frame, or else the shorter end,
-    the last if all are equal. Of rank 4, the first axis is a stack of frames, whose channels are put side by side.
-    """
-    if len(shape) == 2:
-        return (0, 1), (1, *shape)
-    if len(shape) == 4:
-        order, (channels, height, width) = to_nchw(shape[1:])
-        return (0, *(axis + 1 for axis in order)), (shape[0] * channels, height, width)
-    square_if_last, square_if_first = shape[0] == shape[1], shape[1] == shape[2]
-    first = square_if_first if square_if_first != square_if_last else shape[0] < shape[2]
-    order = (0, 1, 2) if first else (2, 0, 1)
-    return order, tuple(shape[axis] for axis in order)
+
+def convolved(size: int, layers: tuple[tuple[int, int, int, int], ...]) -> int:
+    """What a side of `size` becomes."""
+    for _, kernel, stride, padding in layers:
+        size = (size + 2 * padding - kernel) // stride + 1
+    return size
 
 
 class CNN(nn.Module):
@@ -47,6 +49,12 @@ class CNN(nn.Module):
         self.image_shape = (channels, height, width)
         side = min(height, width)
         conv_layers, hidden_sizes = NATURE if side >= 36 else SMALL if side >= 12 else TINY
+        if not config.conv_layers:
+            sides = (convolved(size, conv_layers) for size in (height, width))
+            conv_layers += shrinking(conv_layers[-1][0], *sides)
+        self.cells = Cells(space) if is_codes(space, config.cells) else None
+        if self.cells is not None:
+            channels = self.cells.out_channels
         layers: list[nn.Module] = []
         for filters, kernel, stride, padding in config.conv_layers or conv_layers:
             if filters == 0:
@@ -75,9 +83,12 @@ class CNN(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         steps, batch = obs.shape[:2]
         x = obs.flatten(0, 1)
+        x = self._scaled(x) if self.cells is None else self.cells(x)
+        return self.mlp(self.convs(x)).view(steps, batch, self.out_dim)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Frames [N, *shape] as float [N, C, H, W]."""
         if self.order is not None:
             x = x.permute(self.order)
         x = x.reshape(-1, *self.image_shape).float()
-        if self.scale != 1.0:
-            x = x * self.scale
-        return self.mlp(self.convs(x)).view(steps, batch, self.out_dim)
+        return x if self.scale == 1.0 else x * self.scale

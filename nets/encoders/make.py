@@ -5,6 +5,7 @@ from torch import nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import Encoder
+from agent_gym.nets.encoders.cells import FlatCells, is_codes
 from agent_gym.nets.encoders.cnn import CNN, is_image
 from agent_gym.nets.encoders.foreign import foreign_encoder
 from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
@@ -34,7 +35,7 @@ def _inputs(space: spaces.Space, config: EncoderSettings) -> nn.Module:
         return Concat({str(index): _inputs(child, config) for index, child in enumerate(space)})
     if is_image(space) and config.encoder not in ("linear", "mlp"):
         return CNN(space, config)
-    return flatten_leaf(space)
+    return FlatCells(space) if is_codes(space, config.cells) else flatten_leaf(space)
 
 
 def make_encoder(space: spaces.Space, config: EncoderSettings) -> Encoder:

@@ -12,6 +12,9 @@ from agent_gym.nets.activations import get_activation
 from agent_gym.nets.encoders.base import Encoder, orthogonal_init
 from agent_gym.nets.settings import EncoderSettings
 
+MOST_ONE_HOT = 1024  # values in one vector; where there are more, a row of a table is looked up
+ROW = 16  # numbers in such a row
+
 
 class Dense(nn.Linear):
     """A linear layer and its activation in one module, which halves the cost of calling small ones."""
@@ -50,8 +53,9 @@ class MLP(nn.Sequential):
 
 
 def uint8_scale(space: spaces.Space) -> float:
-    """The factor that takes a Box of uint8 to 0..1 (1/255 for pixels); 1 for anything else."""
-    return 1.0 / max(int(space.high.max()), 1) if space.dtype == np.uint8 and isinstance(space, spaces.Box) else 1.0
+    """The factor that takes a Box of uint8 or of codes to 0..1 (1/255 for pixels); 1 for anything else."""
+    whole = isinstance(space, spaces.Box) and space.dtype.kind in "iu" and space.low.min() >= 0
+    return 1.0 / max(int(space.high.max()), 1) if whole else 1.0
 
 
 class Flatten(nn.Module):
@@ -88,6 +92,25 @@ class OneHot(nn.Module):
         return obs[..., self.column].eq(self.values).float()
 
 
+class LookUp(nn.Module):
+    """What `OneHot` takes, where there are many values: a learned row for each, side by side.
+
+    Memory for a batch and time do not grow with the number of values.
+    """
+
+    def __init__(self, space: spaces.Discrete | spaces.MultiDiscrete):
+        super().__init__()
+        sizes = torch.as_tensor(np.ravel(space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n))
+        self.out_dim = ROW * len(sizes)
+        self.table = nn.Parameter(torch.randn(int(sizes.sum()), ROW))
+        rows = torch.cumsum(sizes, 0) - sizes - torch.as_tensor(np.ravel(space.start))
+        self.register_buffer("rows", rows, persistent=False)  # of the value 0 of each
+
+    def forward(self, obs: Tensor) -> Tensor:
+        obs = obs.reshape(*obs.shape[:2], -1)
+        return F.embedding(obs + self.rows, self.table).flatten(2)
+
+
 class Concat(nn.Module):
     """Dict or Tuple: the leaves' feature vectors side by side; a Tuple's keys are "0", "1", ..."""
 
@@ -108,7 +131,8 @@ def flatten_leaf(space: spaces.Space) -> nn.Module:
             raise UserError(f"observation space {space} is empty; expected at least one number")
         return Flatten(space)
     if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-        return OneHot(space)
+        sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n
+        return OneHot(space) if np.sum(sizes) <= MOST_ONE_HOT else LookUp(space)
     raise UserError(
         f"observation space {space} is not supported; expected Box, Discrete, MultiDiscrete, MultiBinary, "
         "or a Dict or Tuple of these"

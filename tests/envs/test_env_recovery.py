@@ -52,7 +52,7 @@ class Fragile(Count):
                 raise SystemExit(1)
             if self.how == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
-            obs = {"nan": obs * np.nan, "outside": obs - 50, "shape": obs[:1], "dtype": obs.astype("U")}.get(
+            obs = {"nan": obs * np.nan, "outside": obs - 50000, "shape": obs[:1], "dtype": obs.astype("U")}.get(
                 self.how, obs
             )
             reward = np.inf if self.how == "reward" else reward
@@ -95,7 +95,7 @@ def check_replaced(step, truth: Truth, lost: list[int], last: torch.Tensor) -> N
         ("exits", "SystemExit: 1"),
         ("nan", "NaN or infinity in the observation"),
         ("reward", "NaN or infinity in the reward"),
-        ("outside", "returned -50 in the observation (entry 0), outside its space's 0 to 1000"),
+        ("outside", "returned -50000 in the observation (entry 0), outside its space's 0 to 1000"),
         ("shape", "shape (1,), its space says (2,)"),
         ("dtype", "has dtype <U"),
     ],

@@ -7,7 +7,15 @@ from gymnasium import spaces
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, MultiCategorical
-from agent_gym.nets.heads import LinearHead, SquashedGaussianHead, ValueHead, make_policy_head
+from agent_gym.nets.heads import (
+    DeterministicHead,
+    GaussianHead,
+    LinearHead,
+    SquashedGaussianHead,
+    StateDependentHead,
+    ValueHead,
+    make_policy_head,
+)
 
 SPACES = [
     (spaces.Discrete(3, start=2), Categorical),
@@ -35,8 +43,8 @@ def test_sampled_actions_are_in_the_space(space, kind):
 def test_box_actions_are_clipped_to_one_and_rescaled_by_dimension():
     space = spaces.Box(np.array([-2.0, 0.0, -np.inf, 0.0]), np.array([4.0, 10.0, np.inf, np.inf]), dtype=np.float64)
     head = make_policy_head(space, 8)
-    action = torch.tensor([[-3.0, 0.0, -7.0, -1.0], [0.5, 1.0, 7.0, 6.0]])
-    expected = torch.tensor([[-2.0, 5.0, -7.0, 0.0], [2.5, 10.0, 7.0, 6.0]])
+    action = torch.tensor([[-3.0, 0.0, -7.0, -100.0], [0.5, 1.0, 7.0, 0.0]])
+    expected = torch.tensor([[-2.0, 5.0, -7.0, 0.0], [2.5, 10.0, 7.0, 1.0]])
     torch.testing.assert_close(head.to_env(action), expected)
 
 
@@ -81,6 +89,39 @@ def test_unsupported_action_spaces_are_named(space):
     assert str(space) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_squashed_head_refuses_an_unbounded_box():
-    with pytest.raises(UserError, match="finite bounds"):
-        SquashedGaussianHead(spaces.Box(-np.inf, np.inf, (2,)), 8)
+FLOAT_MAX = np.finfo(np.float32).max
+MIXED = spaces.Box(
+    np.array([-2.0, 10.0, -np.inf, -np.inf, -FLOAT_MAX, -1e10, 0.0, -1e30], np.float32),
+    np.array([4.0, np.inf, -10.0, np.inf, FLOAT_MAX, 1e10, FLOAT_MAX, 5.0], np.float32),
+)
+HEADS = [GaussianHead, StateDependentHead, SquashedGaussianHead, DeterministicHead]
+
+
+@pytest.mark.parametrize("make", HEADS)
+def test_bounds_of_every_kind_in_one_box(make):
+    head = make(MIXED, 4)
+    middle = head.to_env(torch.zeros(1, 8))[0]
+    torch.testing.assert_close(middle, torch.tensor([1.0, 11.0, -11.0, 0.0, 0.0, 0.0, 1.0, 4.0]))
+    ends = head.to_env(torch.tensor([[-1.0] * 8, [1.0] * 8]))
+    torch.testing.assert_close(ends[:, 5], torch.tensor([-1e10, 1e10]))
+    wild = torch.cat((ends, head.to_env(1e4 * torch.randn(500, 8, generator=torch.Generator().manual_seed(0)))))
+    assert torch.isfinite(wild).all()
+    assert all(MIXED.contains(row.numpy()) for row in wild)
+    steps = head.to_env(torch.linspace(-0.9, 0.9, 50)[:, None].expand(50, 8)).double()
+    change = steps[1:] - steps[:-1]
+    rises = torch.tensor([1, 1, -1, 1, 1, 1, 1, -1])
+    assert (change * rises > 0).all()  # nowhere flat: every dimension can be learned
+
+
+@pytest.mark.parametrize("make", HEADS)
+def test_slope_is_the_derivative_of_the_way_to_the_environment(make):
+    head = make(MIXED, 4).double()
+    action = torch.rand(20, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.5
+    action.requires_grad_()
+    (derivative,) = torch.autograd.grad(head.to_env(action).sum(), action)
+    torch.testing.assert_close(head.slope(action.detach()), derivative.abs())
+
+
+def test_a_half_bounded_gaussian_has_no_upper_limit():
+    head = GaussianHead(spaces.Box(10.0, np.inf, (1,)), 4)
+    torch.testing.assert_close(head.to_env(torch.tensor([[500.0]])), torch.tensor([[510.5413]]))
