@@ -19,7 +19,7 @@ def explore(name: str, config: Any) -> int:
     text, pictures = task.explored()
     path = Path(config.run_dir or default_run_dir("explore", task.subject, config.seed))
     with closing(Run.create(path, {"task": name} | asdict(config))) as run:
-        run.log_images({f"explore/{title}": picture for title, picture in pictures.items()}, 0)
+        run.show({f"explore/{title}": picture for title, picture in pictures.items()}, 0)
         run.write_text("explore.txt", text + "\n")
         for title, picture in pictures.items():
             Image.fromarray(picture).save(path / f"{title}.png")

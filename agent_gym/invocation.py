@@ -52,10 +52,11 @@ def after_agent(run: Path, steps: int, scheduled: bool) -> list[tuple[str, str]]
     ]
 
 
-def after_task(run: Path, epochs: int, scheduled: bool) -> list[tuple[str, str]]:
-    """What to type after a task's run of `epochs` epochs, and what for."""
+def after_task(run: Path, predicts: bool, longer: str, scheduled: bool) -> list[tuple[str, str]]:
+    """What to type after a task's run, and what for; `longer`: the flag for a run twice as long."""
+    score = "score it again; --data NEW.csv --predict OUT.csv predicts" if predicts else "the figures again"
     return [
-        (f"{command('evaluate')} {quoted(run)}", "score it again; --data NEW.csv --predict OUT.csv predicts"),
+        (f"{command('evaluate')} {quoted(run)}", score),
         (f"tensorboard --logdir {logdir(run)}", "curves and pictures"),
-        (f"{resume(run)} --epochs {2 * epochs}{WHOLE * scheduled}", "train on"),
+        (f"{resume(run)} {longer}{WHOLE * scheduled}", "train on"),
     ]

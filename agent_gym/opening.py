@@ -17,11 +17,12 @@ def announce(name: str, config: Any) -> None:
 
 def first_line(name: str, config: Any) -> str:
     """An agent or a task, what it learns and how long."""
-    if hasattr(config, "total_steps"):
+    if hasattr(config, "env"):
         envs = f"{config.num_envs:,} environments" if config.num_envs > 1 else "one environment"
         return f"{name} on {config.env}: {config.total_steps:,} steps in {envs}, seed {config.seed}"
     data = f" on {config.data}" if getattr(config, "data", "") else ""
-    length = f"{config.epochs:,} epochs" if config.epochs else "as many epochs as its size asks for"
+    length = f"{config.epochs:,} epochs" if getattr(config, "epochs", 0) else "as many epochs as its size asks for"
+    length = f"{config.total_steps:,} steps" if hasattr(config, "total_steps") else length
     return f"{name}{data}: {length}, seed {config.seed}"
 
 

@@ -28,7 +28,8 @@ def restore_config(kind: str, name: Any, stored: Any) -> Any:
         config = from_plain(home.config_class(name), stored)
     except TypeError as error:
         raise UserError(f"the stored configuration does not fit {name} ({error}): it is of another version") from None
-    return replace(config, encoder_from="")  # those weights, and what became of them, are in the checkpoint
+    # The weights of --encoder-from, and what became of them, are in the checkpoint.
+    return replace(config, encoder_from="") if hasattr(config, "encoder_from") else config
 
 
 def restore_policy(name: str, config: Any, obs_space: Any, action_space: Any, weights: Any, device: Any) -> Any:

@@ -11,9 +11,6 @@ from agent_gym.registry import check_modules
 from agent_gym.restore import check_num_envs, restore_config
 from agent_gym.storage.run import Run
 
-END = {"agent": "total_steps", "task": "epochs"}
-OF_AGENTS = {"total_steps": "--epochs", "on_env_error": ""}
-
 
 class Resumed(NamedTuple):
     """A run to go on with; the caller closes `run`."""
@@ -37,13 +34,11 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
         if not given_env:
             check_modules(stored, path)
         name = stored.pop(kind, None)
-        if kind == "task":
-            for setting in ("total_steps", "on_env_error"):
-                if setting in changes:
-                    hint = f": expected {flag(END[kind])}" if setting == "total_steps" else ", which has no environment"
-                    raise UserError(f"{flag(setting)} does not fit {name}{hint}")
-        elif "epochs" in changes:
-            raise UserError(f"--epochs does not fit {name}: expected --total-steps")
+        if kind == "task" and "on_env_error" in changes:
+            raise UserError(f"--on-env-error does not fit {name}, which has no environment")
+        end, other = ("epochs", "total_steps") if "epochs" in stored else ("total_steps", "epochs")
+        if other in changes:
+            raise UserError(f"{flag(other)} does not fit {name}: expected {flag(end)}")
         config = restore_config(kind, name, stored | {"run_dir": str(path)} | changes)
         if kind == "agent":
             check_num_envs(config, run.state["agent"])
@@ -56,10 +51,10 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
 
 def refuse_going_back(kind: str, config: Any, changes: dict[str, Any], run: Run) -> None:
     """Raise UserError for a new end that the run has passed."""
-    done, end = run.state["agent"].get("steps"), END[kind]
+    done, end = run.state["agent"].get("steps"), "epochs" if hasattr(config, "epochs") else "total_steps"
     if end not in changes or not isinstance(done, int):
         return
-    if kind == "agent" and changes[end] < done:
+    if end == "total_steps" and changes[end] < done:
         raise UserError(
             f"--total-steps {changes[end]:,}: {run.path} has {done:,} steps behind it already; expected more, such as "
             f"--total-steps {2 * done}"

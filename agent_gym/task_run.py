@@ -10,7 +10,6 @@ import torch
 
 from agent_gym.agent_run import threads
 from agent_gym.invocation import after_task, resume
-from agent_gym.nets.summary import summary
 from agent_gym.restore import starting_weights
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.storage.run import Run
@@ -25,7 +24,7 @@ def make_task(name: str, config: Any, run: Run | None, device: torch.device) -> 
     """The task with its data, and with the weights of `run` if there is one. Raises UserError."""
     torch.set_num_threads(config.num_threads or 1)
     torch.manual_seed(config.seed)
-    with starting_weights(config.encoder_from):
+    with starting_weights(getattr(config, "encoder_from", "")):
         if run is None:
             task = task_class(name)(config, device)
         else:
@@ -54,7 +53,7 @@ def run_task(
     callbacks: Iterable[Any] = (),
 ) -> Ending:
     """Train a task that is made already."""
-    layers = summary(task.model, task.model.spec.space())
+    layers = task.layers()
 
     def conclude(moment: Moment) -> Conclusion:
         metrics = task.test()
@@ -71,12 +70,13 @@ def run_task(
         trainee=task,
         evaluate=lambda moment: task.evaluate(),
         conclude=conclude,
-        commands=lambda run: after_task(run, task.epochs, config.scheduled),
+        commands=lambda run: after_task(run, task.predicts, task.longer, config.scheduled),
         resume=resume,
         headline="train/loss",
-        eval_every=task.steps_per_epoch * config.evaluation_interval(max(1, task.epochs // 100)),
-        checkpoint_every=task.steps_per_epoch * config.checkpoint_every,
-        notes=(*notes, *task.data.notes, f"device {device}, {threads()}", layers),
+        samples=task.samples,
+        eval_every=task.eval_every,
+        checkpoint_every=task.checkpoint_every,
+        notes=(*notes, *task.about, f"device {device}, {threads()}", layers),
         layers=lambda: layers,
         callbacks=Callbacks(callbacks),
     )

@@ -15,7 +15,7 @@ from agent_gym.messages import reported
 from agent_gym.opening import announce, origins
 from agent_gym.presets import preset
 from agent_gym.registry import kind_of
-from agent_gym.tasks import TASKS
+from agent_gym.tasks import TASKS, split_name
 from agent_gym.tasks import config_class as task_config
 
 
@@ -63,7 +63,8 @@ def main(argv: list[str]) -> int:
         return 0
     if not argv or argv[0].startswith("-"):
         argv = ["ppo", *argv]
-    parsed = parse(argv[0], argv[1:])
+    name, flags = split_name(argv)
+    parsed = parse(name or argv[0], flags if name else argv[1:])
     announce(parsed.name, parsed.config)
     return begin(*parsed)
 
@@ -109,7 +110,8 @@ def begin(name: str, config: Any, notes: list[str]) -> int:
             return explore(name, config)
         if config.summary:
             task = make_task(name, config, None, choose_device(config.device, native=False))
-            return show(task.model, task.model.spec.space())
+            print(task.layers())
+            return 0
         return train_task(name, config, notes=notes)[0].code
     from agent_gym.agent_run import AgentRun, train_agent
     from agent_gym.sources import NamedSource

@@ -57,8 +57,8 @@ def default_run_dir(group: str, name: str, seed: int) -> Path:
 
     TensorBoard sorts runs by their paths, so those of a group stand together.
     """
-    folder = Path("runs") / group.replace("/", "-").replace(":", "-")
-    stem = f"{name}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path("runs") / group.replace("/", "-").replace(":", "-").replace(" ", "-")
+    stem = f"{name.replace(' ', '-')}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, count = folder / stem, 1
     while path.exists():
         count += 1
@@ -171,9 +171,23 @@ class Run:
         picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
         self.events.add(Summary(value=[Summary.Value(tag=tag, image=picture)]), step=step)
 
-    def log_images(self, images: dict[str, np.ndarray], step: int) -> None:
-        """Write pictures uint8 [H, W, 3] under their tags at `step`."""
-        self.events.add(*(image(tag, picture, dataformats="HWC") for tag, picture in images.items()), step=step)
+    def show(self, things: dict[str, np.ndarray | str], step: int, *, numbered: bool = False) -> None:
+        """Write pictures uint8 [H, W, 3] and texts under their tags at `step`; pictures also to pictures/<tag>.png.
+
+        `numbered`: with the step in the file's name, for what is shown again and again.
+        """
+        for tag, thing in things.items():
+            if isinstance(thing, str):
+                self.log_text(tag, thing, step)
+                continue
+            picture = image(tag, thing, dataformats="HWC")
+            self.events.add(picture, step=step)
+            name = tag.replace("/", "-") + (f"-{step}" if numbered else "")
+            path = self.make_folder("pictures") / f"{name}.png"
+            try:
+                path.write_bytes(picture.value[0].image.encoded_image_string)
+            except OSError as error:
+                raise unwritable("the picture", path, error, way_on(self.path)) from error
 
     def log_text(self, tag: str, words: str, step: int) -> None:
         """Write a text under its tag at `step`; TensorBoard shows it as Markdown."""

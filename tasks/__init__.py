@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +25,14 @@ TASKS = {
     "text": ("agent_gym.tasks.text.classify", "TextConfig", "Text"),
     "generate": ("agent_gym.tasks.text.generate", "GenerateConfig", "Generate"),
     "series": ("agent_gym.tasks.series", "SeriesConfig", "Series"),
+    "gan": ("agent_gym.tasks.generation.gan", "GanConfig", "Gan"),
+    "diffusion": ("agent_gym.tasks.generation.diffusion", "DiffusionConfig", "Diffusion"),
+    "detect": ("agent_gym.tasks.senses.detect", "DetectConfig", "Detect"),
+    "speech": ("agent_gym.tasks.senses.speech", "SpeechConfig", "Speech"),
+    "lesson gradients": ("agent_gym.tasks.lessons.gradients", "GradientsConfig", "Gradients"),
+    "lesson likelihood": ("agent_gym.tasks.lessons.likelihood", "LikelihoodConfig", "Likelihood"),
+    "lesson batching": ("agent_gym.tasks.lessons.batching", "BatchingConfig", "Batching"),
+    "lesson memory": ("agent_gym.tasks.lessons.memory", "MemoryConfig", "Memory"),
 }
 
 
@@ -46,23 +52,20 @@ def task_class(name: str) -> type:
     return getattr(import_module(module), task)
 
 
-def load_task(name: str, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Any:
+def split_name(words: list[str]) -> tuple[str, list[str]]:
+    """The longest name of a task that `words` begin with, such as "lesson gradients", and the words after it.
+
+    ("", words) if there is none.
+    """
+    for count in (2, 1):
+        if (name := " ".join(words[:count])) in TASKS:
+            return name, words[count:]
+    return "", words
+
+
+def load_task(name: str, config: Any, weights: Any, device: torch.device | str = "cpu") -> Any:
     """The task with the weights of a checkpoint and the data that its configuration names. Raises UserError."""
-    model = task_class(name).network.restored(weights, config)
-    task = task_class(name)(config, device)
-    if _fixed(task.model.spec) != _fixed(model.spec):
-        raise UserError(f"the weights were learned from other data than {task.subject} is now: use another checkpoint")
-    task.model.load_state_dict(weights)
-    return task
-
-
-def _fixed(spec: Any) -> Any:
-    """What a network is made for, without the figures that scale its inputs and outputs."""
-    from agent_gym.tasks.tables.columns import Columns
-
-    columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout() if spec.columns else {}
-    series = {name: spec.series.get(name) for name in ("names", "form", "steps")}
-    return replace(spec, shift=0.0, scale=1.0, columns=columns, series=series)
+    return task_class(name).restored(config, weights, device)
 
 
 def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: torch.device | str = "cpu"):
@@ -70,5 +73,7 @@ def predict(name: str, config: TaskConfig, weights: dict, data: Path, device: to
 
     `weights` is the model of a checkpoint; the data that it was trained on is not needed. Raises UserError.
     """
-    model = task_class(name).network.restored(weights, config).to(device)
-    return import_module(task_class(name).__module__).predict(model, config, data)
+    cls = task_class(name)
+    if not cls.predicts:
+        raise UserError(f"{name} predicts nothing for --data {data}: leave it out")
+    return import_module(cls.__module__).predict(cls.network.restored(weights, config).to(device), config, data)

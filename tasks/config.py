@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.settings import BELOW_ONE, NOT_NEGATIVE, RunSettings
+from agent_gym.ground.settings import BELOW_ONE, NOT_NEGATIVE, Count, RunSettings, check_ranges
 from agent_gym.nets.settings import ActivationName, EncoderSettings, OptimizerSettings
 
 LossName = Literal[
@@ -52,3 +52,14 @@ class TaskConfig(RunSettings, OptimizerSettings, EncoderSettings):
     def encoder_settings(self) -> EncoderSettings:
         """The settings of its encoder, which a task may narrow."""
         return self
+
+
+@dataclass(frozen=True)
+class StudyConfig(RunSettings):
+    """Settings common to all studies, which are counted in steps and not in epochs."""
+
+    total_steps: Count = 1000
+    """Optimizer steps."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

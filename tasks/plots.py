@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from agent_gym.tasks.scores import confusion
 
@@ -90,4 +92,76 @@ def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[st
             axes.tick_params(labelsize=6)
     figure.supxlabel("looked at", fontsize=8)
     figure.supylabel("looks", fontsize=8)
+    return pixels(figure)
+
+
+def curves_image(
+    panels: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]],
+    xlabel: str,
+    *,
+    log: str = "",
+    columns: int = 2,
+) -> np.ndarray:
+    """A panel for each title with the curves (x, y) by name; `log` holds the axes that are logarithmic, "x", "y"."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.0 * min(columns, len(panels)), 3.4 * rows), layout="constrained")
+    for axes, (title, curves) in zip(
+        figure.subplots(rows, min(columns, len(panels)), squeeze=False).flat, panels.items(), strict=False
+    ):
+        for name, (x, y) in curves.items():
+            axes.plot(x, y, marker="." if len(x) < 30 else None, label=name)
+        axes.set(title=title, xlabel=xlabel)
+        axes.set_xscale("log" if "x" in log else "linear")
+        axes.set_yscale("log" if "y" in log else "linear")
+        axes.grid(alpha=0.3)
+        if len(curves) > 1:
+            axes.legend(fontsize="small")
+    return pixels(figure)
+
+
+def bars_image(
+    panels: dict[str, dict[str, Sequence[float]]], labels: Sequence[str], *, log: bool = False
+) -> np.ndarray:
+    """A panel for each title with groups of bars: a group for each label, a colour for each name."""
+    figure = Figure(figsize=(9.0, 3.4 * len(panels)), layout="constrained")
+    for axes, (title, groups) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True):
+        width = 0.8 / len(groups)
+        for number, (name, heights) in enumerate(groups.items()):
+            axes.bar(np.arange(len(heights)) + (number - (len(groups) - 1) / 2) * width, heights, width, label=name)
+        axes.set_xticks(range(len(labels)), labels, fontsize="small")
+        axes.set_title(title)
+        axes.set_yscale("log" if log and any(h > 0 for heights in groups.values() for h in heights) else "linear")
+        axes.grid(alpha=0.3, axis="y")
+        axes.legend(fontsize="small")
+    return pixels(figure)
+
+
+def gallery_image(
+    pictures: Sequence[np.ndarray],
+    titles: Sequence[str] = (),
+    *,
+    columns: int = 10,
+    colours: str = "gray",
+    boxes: Sequence[Sequence[tuple[float, float, float, float, str]]] = (),
+) -> np.ndarray:
+    """Pictures [H, W] beside each other, each over its own range; boxes as (left, top, right, bottom, colour)."""
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(1.2 * columns, (1.45 if titles else 1.2) * rows), layout="constrained")
+    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if number < len(pictures):
+            axes.imshow(pictures[number], cmap=colours)
+        if number < len(titles):
+            axes.set_title(titles[number], fontsize="small")
+        for left, top, right, bottom, colour in boxes[number] if number < len(boxes) else ():
+            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour))
+    return pixels(figure)
+
+
+def points_image(clouds: dict[str, np.ndarray], limit: float) -> np.ndarray:
+    """Points [N, 2] beside each other, a panel for each name, axes from -limit to limit."""
+    figure = Figure(figsize=(4.0 * len(clouds), 4.2), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, len(clouds), squeeze=False)[0], clouds.items(), strict=True):
+        axes.scatter(*points.T, s=3, alpha=0.4)
+        axes.set(title=name, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     return pixels(figure)

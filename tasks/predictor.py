@@ -25,7 +25,7 @@ from agent_gym.tasks.settings import MAX_MEMBERS
 
 MAX_INPUTS = 2**26  # numbers in one input
 
-Kind = Literal["regression", "binary", "multiclass", "forecast", "language"]
+Kind = Literal["regression", "binary", "multiclass", "forecast", "language", "detection"]
 
 
 @dataclass(frozen=True)

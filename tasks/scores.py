@@ -10,13 +10,14 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks.predictor import Predictor
 
-METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "loss")
+METRICS = ("accuracy", "f1", "roc_auc", "mse", "mae", "r2", "iou", "found", "loss")
 HEADLINE = {
     "regression": "mse",
     "forecast": "mse",
     "binary": "accuracy",
     "multiclass": "accuracy",
     "language": "accuracy",
+    "detection": "iou",
 }
 
 

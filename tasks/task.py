@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES
+from agent_gym.nets.summary import summary
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
+from agent_gym.tasks.tables.columns import Columns
 
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
 DEFAULT_LOSS = {
@@ -26,6 +28,7 @@ DEFAULT_LOSS = {
     "binary": "binary_crossentropy",
     "multiclass": "sparse_categorical_crossentropy",
     "language": "sparse_categorical_crossentropy",
+    "detection": "sparse_categorical_crossentropy",
 }
 LOSSES_FOR = {
     "regression": {"mse", "mae"},
@@ -33,6 +36,7 @@ LOSSES_FOR = {
     "binary": set(LOSSES),
     "multiclass": set(LOSSES) - {"binary_crossentropy"},
     "language": {"sparse_categorical_crossentropy"},
+    "detection": {"sparse_categorical_crossentropy"},
 }
 
 
@@ -94,6 +98,18 @@ class Task:
         same_operations = self.same_shapes and config.dropout == 0.0 and self.model.memory == 0
         self.learner = Learner(self.loss, self.model.parameters(), config, capture=same_operations)
 
+    @classmethod
+    def restored(cls, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Task:
+        """The task with the weights of a checkpoint and the data that `config` names. Raises UserError."""
+        model = cls.network.restored(weights, config)
+        task = cls(config, device)
+        if _fixed(task.model.spec) != _fixed(model.spec):
+            raise UserError(
+                f"the weights were learned from other data than {task.subject} is now: use another checkpoint"
+            )
+        task.model.load_state_dict(weights)
+        return task
+
     def load(self) -> tuple[Spec, Dataset]:
         """The data, on the CPU. Raises UserError."""
         raise NotImplementedError
@@ -105,6 +121,31 @@ class Task:
     def enough_epochs(self) -> int:
         """Epochs where the flags leave them open: about 3,000 steps, but at least 5 passes and at most 200."""
         return min(max(-(-3000 // self.steps_per_epoch), 5), 200)
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Lines that tell the user what was made of the data."""
+        return self.data.notes
+
+    @property
+    def eval_every(self) -> int:
+        """Optimizer steps between validations; 0: never."""
+        return self.steps_per_epoch * self.config.evaluation_interval(max(1, self.epochs // 100))
+
+    @property
+    def checkpoint_every(self) -> int:
+        return self.steps_per_epoch * self.config.checkpoint_every
+
+    @property
+    def longer(self) -> str:
+        """The flag that makes a run twice as long."""
+        return f"--epochs {2 * self.epochs}"
+
+    predicts = True  # for new rows
+
+    def layers(self) -> str:
+        """The network, layer by layer."""
+        return summary(self.model, self.model.spec.space())
 
     @property
     def subject(self) -> str:
@@ -220,6 +261,10 @@ class Task:
         """The metric that sums a run up."""
         return HEADLINE[self.model.spec.kind]
 
+    def samples(self) -> dict[str, np.ndarray | str]:
+        """What it makes so far: pictures and texts by tag, at each validation."""
+        return {}
+
     def images(self) -> dict[str, np.ndarray]:
         """Pictures for TensorBoard under their tags, uint8 [H, W, 3]."""
         from agent_gym.tasks.plots import confusion_image
@@ -264,3 +309,10 @@ class Task:
         torch.set_rng_state(state["dropout"].cpu())
         if "dropout_cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["dropout_cuda"].cpu(), self.device)
+
+
+def _fixed(spec: Spec) -> Spec:
+    """What a network is made for, without the figures that scale its inputs and outputs."""
+    columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout() if spec.columns else {}
+    series = {name: spec.series.get(name) for name in ("names", "form", "steps")}
+    return replace(spec, shift=0.0, scale=1.0, columns=columns, series=series)

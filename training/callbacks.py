@@ -40,7 +40,7 @@ class RunView:
 
     def log_image(self, tag: str, picture: np.ndarray) -> None:
         """Write a picture, uint8 [H, W, 3]."""
-        self._run.log_images({tag: picture}, self.steps)
+        self._run.show({tag: picture}, self.steps)
 
     def log_text(self, tag: str, text: str) -> None:
         """Write a text, which TensorBoard shows as Markdown."""

@@ -76,6 +76,8 @@ class Session:
     """Steps between evaluations; 0: never, None: ten times in the run."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0: ten times in the run, of which none is written within a second of another."""
+    samples: Callable[[], dict[str, np.ndarray | str]] = dict
+    """Pictures uint8 [H, W, 3] and texts by tag: what it makes so far, shown at each evaluation during training."""
     film: Callable[[Path, Watch], Clip | None] | None = None
     """Records an episode to a file and gives its beginning for TensorBoard; None if that went wrong and is let be."""
     video_every: int = 0
@@ -186,6 +188,10 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
     if not config["quiet"]:
         print_opening(config, [*session.notes, *trainee.notes, f"run directory {path}"], verbose=config["verbose"])
 
+    def evaluate(moment: Moment) -> tuple[float, dict[str, float]]:
+        run.show(session.samples(), trainee.steps, numbered=True)
+        return session.evaluate(moment)
+
     again = f"go on with: {session.resume(path)}"
     progress = Progress(
         trainee.total_steps, session.headline, stand_in=session.stand_in, quiet=config["quiet"], start=trainee.steps
@@ -197,7 +203,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
             train(
                 trainee,
                 run,
-                session.evaluate,
+                evaluate,
                 recorder(session, run),
                 progress,
                 stop,
@@ -228,7 +234,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
         "seed": config["seed"],
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    run.log_images(conclusion.images, trainee.steps)
+    run.show(conclusion.images, trainee.steps)
     result = timing | conclusion.fields
     run.finish(result, conclusion.tag, conclusion.score, trainee.steps)
     session.callbacks.at("on_end")

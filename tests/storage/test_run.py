@@ -210,7 +210,7 @@ def test_every_write_is_one_clear_line(tmp_path):
     (tmp_path / "run").touch()
     writes = {
         "events.out": lambda: run.log({"train/loss": 1.0}, 1),
-        "TensorBoard": lambda: run.log_images({"picture": np.zeros((2, 2, 3), np.uint8)}, 1),
+        "TensorBoard": lambda: run.show({"picture": np.zeros((2, 2, 3), np.uint8)}, 1),
         "last.pt": lambda: run.save_last({"agent": {}, "clock": CLOCK}),
         "best.pt": lambda: run.save_best({"agent": {}}),
         "result.json": lambda: run.finish({}, "score", 1.0, 1),
@@ -225,7 +225,7 @@ def test_every_write_is_one_clear_line(tmp_path):
 
 def test_images_and_hyperparameters_reach_tensorboard(tmp_path):
     run = Run.create(tmp_path / "run", {"seed": 1, "learning_rate": 0.5, "env": "X", "quiet": True})
-    run.log_images({"picture": np.zeros((4, 6, 3), np.uint8)}, 7)
+    run.show({"picture": np.zeros((4, 6, 3), np.uint8)}, 7)
     run.log_gif("film", b"GIF89a", 6, 4, 8)
     run.finish({"a": 1}, "final/score", 3.5, 9)
     run.close()

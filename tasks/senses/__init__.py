@@ -1,0 +1,1 @@
+"""Small tasks of seeing and hearing: where a digit is, and which one was said."""
