@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,12 @@ import torch
 from torch import Tensor
 
 from agent_gym.agents.settings.base import parse_env_kwargs
-from agent_gym.envs.games.game import Game, find_game
+from agent_gym.envs.games.game import GAMES, Game, find_game
 from agent_gym.envs.games.match import Match, elo_difference, play_match
 from agent_gym.envs.games.players import OPPONENTS, Player, draw_legal, is_named, make_player
 from agent_gym.ground.errors import UserError
 from agent_gym.saved import Saved, open_saved
+from agent_gym.sources import NamedSource
 
 OPENING = 2  # random moves before each pair of games of two runs, since both always play alike
 
@@ -65,6 +68,14 @@ def duel(saved: Saved, path: Path, against: str, games: int, seed: int, checkpoi
     opening = 0 if is_named(against) else OPENING
     match = play_match(game, player, other, games, generator, device=device, opening=opening)
     return {"env": saved.config.env, "agent": saved.name, "against": against} | numbers(match)
+
+
+def against_itself(source: Any, path: Path) -> Any:
+    """The environments of a run, in a two-player game with the run itself as opponent unless another was asked for."""
+    name, kwargs = source.id.rpartition(":")[2], getattr(source, "kwargs", {})
+    if name not in GAMES or "opponent" in kwargs or not path.is_dir():
+        return source
+    return NamedSource(replace(source.config, env_kwargs=json.dumps({**kwargs, "opponent": str(path)})))
 
 
 def numbers(match: Match) -> dict[str, Any]:

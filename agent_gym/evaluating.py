@@ -11,7 +11,7 @@ import torch
 
 from agent_gym.against_person import play_person
 from agent_gym.agents.sb3.config import SB3Config
-from agent_gym.duels import duel, rules_of, text
+from agent_gym.duels import against_itself, duel, rules_of, text
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
 from agent_gym.ground.errors import UserError
 from agent_gym.playing import Performance, perform, score
@@ -50,7 +50,7 @@ def run(args: EvaluateConfig) -> dict | None:
             return meet(args, saved)
     folder = args.run if args.run.is_dir() else None
     if args.watch or args.video or args.web:
-        return show(args, name, policy, source, folder)
+        return show(args, name, policy, against_itself(source, args.run), folder)
     result = score(
         policy,
         source,

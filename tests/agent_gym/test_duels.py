@@ -1,17 +1,20 @@
 """Matches between runs, games against a person, and runs as opponents of environments."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from positions import follow
 
 from agent_gym.against_person import board_text, play_person
-from agent_gym.duels import numbers, text
+from agent_gym.duels import against_itself, numbers, text
 from agent_gym.envs.games.match import Match
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.boards import connect_four, tictactoe
 from agent_gym.evaluate import main as evaluate
+from agent_gym.saved import open_saved
+from agent_gym.sources import NamedSource
 from agent_gym.train import main as train
 
 TINY = ["--num-envs", "16", "--simulations", "8", "--match-games", "4", "--match-selves", "0", "--eval-episodes", "4"]
@@ -46,6 +49,16 @@ def test_a_run_is_the_opponent_of_an_environment(run):
     step = env.step(torch.tensor([4, 4, 4, 4]))
     assert (step.obs[:, 1].sum((1, 2)) == 1).all()  # its answer stands on the board
     assert (step.obs == step.obs[:1]).all()  # and is always the same
+
+
+def test_spectators_see_it_against_itself(run):
+    saved = open_saved(run)
+    source = against_itself(NamedSource(saved.config), run)
+    assert source.kwargs == {"opponent": str(run)}
+    again = NamedSource(replace(saved.config, env_kwargs='{"opponent": "greedy"}'))
+    assert against_itself(again, run) is again
+    cartpole = NamedSource(replace(saved.config, env="CartPole-v1"))
+    assert against_itself(cartpole, run) is cartpole
 
 
 def test_matches_that_cannot_be_are_refused_in_one_line(run, capsys):
