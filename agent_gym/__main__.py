@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "train": ("train", "train an agent or a task: agent-gym train ppo --env CartPole-v1"),
     "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
+    "export": ("exporting", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
     "list": ("listing", "agents, tasks, environments and presets"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
 }

@@ -194,6 +194,19 @@ class Agent:
         write_saved(Path(path), saved, {"agent": self.name} | self._source(saved.config).plain())
         return Path(path)
 
+    def export(self, path: str | Path, *, sampled: bool = False) -> Path:
+        """Write the policy to one file for other programs, .onnx or .pt2 (docs/export.md).
+
+        `sampled`: its actions are drawn, from noise that is an input.
+        """
+        from agent_gym.exporting import export_policy
+
+        saved = self._require()
+        score = {} if self.result is None else self.result
+        run = "" if self.run_dir is None else self.run_dir.resolve().name
+        export_policy(saved, self._source(saved.config), Path(path), sampled, {"run": run, "score": score})
+        return Path(path)
+
     def _require(self) -> Saved:
         if self._saved is None:
             raise UserError(f"{self.name} has learned nothing yet: call learn(steps) first, or load a run")

@@ -87,6 +87,10 @@ ONLY = {  # flags and those of which one must be there
 
 @reported
 def main(argv: list[str]) -> int:
+    if any(argument.endswith(".onnx") for argument in argv):
+        from agent_gym.exported import main as exported  # without torch
+
+        return exported(argv)
     args, given = read_flags(EvaluateConfig, argv, prog=command("evaluate"))
     refuse_idle(args, given)
     with reserved_stdout() if args.json else nullcontext():

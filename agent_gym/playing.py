@@ -14,7 +14,8 @@ from agent_gym.envs.failures import ErrorLog
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.storage.run import ERROR_LOG
-from agent_gym.training.evaluation import Score, episode_limit, play
+from agent_gym.training.evaluation import episode_limit, play
+from agent_gym.training.score import Score
 from agent_gym.viewing.browser import serve
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names

@@ -12,9 +12,10 @@ import torch
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.training.evaluation import Score, Watch, bootstrap_interval, episode_limit, play
+from agent_gym.training.evaluation import Watch, episode_limit, play
 from agent_gym.training.loop import Moment
 from agent_gym.training.periodic import FEWEST, SPARING, note, plan
+from agent_gym.training.score import Score, bootstrap_interval
 from agent_gym.training.session import Conclusion
 
 SAMPLED = 20  # episodes with sampled actions where those of the training tell another story

@@ -15,6 +15,7 @@ from agent_gym.agents.off_policy import OffPolicy, batch_mean
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.nets.distributions import Noise
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.normalisation import ReturnStats
 from agent_gym.nets.target import TargetNetwork
@@ -61,6 +62,16 @@ class DQNPolicy(Policy):
             drawn = torch.rand(2, len(action), generator=generator, device=action.device)
             action = torch.where(drawn[0] < chance, (drawn[1] * self.network.actions).long(), action)
         return action, state, {"action": action}
+
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        action = self.network.mean(features)[0].argmax(-1)
+        if noise is not None:
+            drawn = (noise[:, 1] * self.network.actions).long().clamp(max=self.network.actions - 1)
+            action = torch.where(noise[:, 0] < self.config.exploration_final, drawn, action)
+        return action
+
+    def noise(self, features: Tensor) -> Noise:
+        return Noise("uniform", (2,))
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.tree import tree_map
-from agent_gym.nets.distributions import Distribution
+from agent_gym.nets.distributions import Distribution, Noise
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.normalisation import ReturnScale, ReturnStats
@@ -99,6 +99,14 @@ class PPOPolicy(Policy):
             distribution = self.network.act(one_step(self.obs_norm(obs)), reset.unsqueeze(0), mask)
         action = (draw(distribution, generator, noise) if explore else distribution.mode()).squeeze(0)
         return self.network.head.to_env(action), state, {"action": action}
+
+    decides_by_mask = True
+
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return self.network.head.decide(features, noise, mask)
+
+    def noise(self, features: Tensor) -> Noise:
+        return self.network.head(features).noise
 
     @torch.no_grad()
     def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, generator, noise=None):

@@ -16,7 +16,7 @@ from agent_gym.agents.networks import describe
 from agent_gym.agents.off_policy import batch_mean
 from agent_gym.agents.settings.sac import SACConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.nets.distributions import Categorical, SquashedGaussian
+from agent_gym.nets.distributions import Categorical, Noise, SquashedGaussian
 from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.target import TargetNetwork
@@ -51,6 +51,12 @@ class SACPolicy(ActorAndCritic):
 
     def choose(self, output: SquashedGaussian | Categorical, explore: bool, generator: torch.Generator | None):
         return output.sample(generator) if explore else output.mode()
+
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return self.network.head.decide(features, noise)
+
+    def noise(self, features: Tensor) -> Noise:
+        return self.network.head(features).noise
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from agent_gym.agents.features import next_obs_features, obs_features
 from agent_gym.agents.off_policy import batch_mean
 from agent_gym.agents.settings.td3 import TD3Config
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.nets.distributions import Noise
 from agent_gym.nets.heads import DeterministicHead
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.target import TargetNetwork
@@ -33,6 +34,15 @@ class TD3Policy(ActorAndCritic):
             return output
         noise = torch.randn(output.shape, generator=generator, device=output.device)
         return (output + self.config.exploration_noise * noise).clamp_(-1.0, 1.0)
+
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        action = self.network.head(features)
+        if noise is not None:
+            action = (action + self.config.exploration_noise * noise).clamp(-1.0, 1.0)
+        return self.network.head.to_env(action.squeeze(0))
+
+    def noise(self, features: Tensor) -> Noise:
+        return Noise("normal", (self.size,))
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

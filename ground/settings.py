@@ -149,6 +149,8 @@ class RunSettings:
     """The run's name at the tracker; empty: the run directory's."""
     parent_run: Annotated[str, Needs("track", but=("none",))] = ""
     """Name of the tracker's run that this one is nested under, made if there is none; empty: under none."""
+    track_model: bool = True
+    """Export what was learned at the end of the run for the tracker, which takes some seconds."""
     summary: bool = False
     """Print the network layer by layer and stop."""
     verbose: bool = False

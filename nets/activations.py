@@ -30,8 +30,11 @@ class _FastTanh(torch.autograd.Function):
 
 
 def tanh(x: Tensor) -> Tensor:
-    """tanh, absolute error below 3e-7 in float32; large float32 CPU tensors take the sigmoid kernel."""
-    if x.numel() < FAST_TANH_FROM or x.is_cuda or x.dtype != torch.float32:
+    """tanh, absolute error below 3e-7 in float32; large float32 CPU tensors take the sigmoid kernel.
+
+    An export takes any size, so that its size decides nothing.
+    """
+    if torch.compiler.is_exporting() or x.numel() < FAST_TANH_FROM or x.is_cuda or x.dtype != torch.float32:
         return torch.tanh(x)
     if x.requires_grad and torch.is_grad_enabled():
         return _FastTanh.apply(x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else torch.tanh(x)

@@ -7,6 +7,7 @@ generator that the caller owns. Values agree with torch.distributions.
 from __future__ import annotations
 
 from math import log, pi
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,15 @@ from torch import Generator, Tensor
 
 LOG_2PI = log(2.0 * pi)
 RULED_OUT = -1e9  # logit of a choice that may not be taken; finite, so that its share of the entropy is 0
+
+
+class Noise(NamedTuple):
+    """What stands in for a random generator where the noise of a draw comes from outside."""
+
+    kind: str
+    """normal: standard normal; uniform: from 0 to 1, without the 0."""
+    shape: tuple[int, ...]
+    """For one action."""
 
 
 class Distribution:
@@ -28,6 +38,15 @@ class Distribution:
         if mask is None:
             return self
         raise TypeError(f"a mask is for discrete actions, and this is a {type(self).__name__}")
+
+    @property
+    def noise(self) -> Noise:
+        """What `sample_from` takes for one action."""
+        raise NotImplementedError
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        """`sample` with its `noise` [T, B, ...] given."""
+        raise NotImplementedError
 
     def mode(self) -> Tensor:
         """The most likely action."""
@@ -74,6 +93,13 @@ class Categorical(Distribution):
         noise = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
         return noise.log_().div_(logits.softmax(-1)).argmax(-1)
 
+    @property
+    def noise(self) -> Noise:
+        return Noise("uniform", tuple(self.logits.shape[2:]))
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        return (noise.log() / self.logits.softmax(-1)).argmax(-1)
+
     def mode(self) -> Tensor:
         return self.logits.argmax(-1)
 
@@ -109,6 +135,13 @@ class Bernoulli(Distribution):
     def sample(self, generator: Generator | None = None) -> Tensor:
         logits = self.logits
         noise = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
+        return self.sample_from(noise)
+
+    @property
+    def noise(self) -> Noise:
+        return Noise("uniform", tuple(self.logits.shape[2:]))
+
+    def sample_from(self, noise: Tensor) -> Tensor:
         return (noise < self.probs).long()
 
     def mode(self) -> Tensor:
@@ -139,6 +172,13 @@ class DiagGaussian(Distribution):
     @torch.no_grad()
     def sample(self, generator: Generator | None = None) -> Tensor:
         return self.rsample(generator)
+
+    @property
+    def noise(self) -> Noise:
+        return Noise("normal", tuple(self.mean.shape[2:]))
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        return self.rsample(noise=noise)
 
     def mode(self) -> Tensor:
         return self.mean
@@ -186,6 +226,13 @@ class SquashedGaussian(Distribution):
     @torch.no_grad()
     def sample(self, generator: Generator | None = None) -> Tensor:
         return torch.tanh(self.gaussian.rsample(generator))
+
+    @property
+    def noise(self) -> Noise:
+        return self.gaussian.noise
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        return torch.tanh(self.gaussian.rsample(noise=noise))
 
     def mode(self) -> Tensor:
         """tanh of the mean: the median, which is what an evaluated SAC plays."""

@@ -33,6 +33,12 @@ class PolicyHead(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         raise NotImplementedError
 
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """The action [B, ...] for features [1, B, in_dim], for the environment: the most likely, or by `noise`."""
+        distribution = self(features).masked(None if mask is None else mask.unsqueeze(0))
+        action = distribution.mode() if noise is None else distribution.sample_from(noise.unsqueeze(0))
+        return self.to_env(action.squeeze(0))
+
     def to_env(self, action: Tensor) -> Tensor:
         """[B, ...] action of the distribution -> [B, *action_space.shape], within the bounds; 0-based."""
         return action

@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from agent_gym.ground.errors import Interrupted, UserError
 from agent_gym.ground.tree import tree_leaves
+from agent_gym.training.score import Score
 
 EQUAL = 5  # episodes that are enough where all are the same
 LONGEST, TIMES = (
@@ -23,72 +24,6 @@ LONGEST, TIMES = (
 def episode_limit(asked: int, own: int | None, longest: float) -> int:
     """Steps after which an episode is cut: as asked, else never where the environment has a limit of its own."""
     return asked or (0 if own else max(LONGEST, TIMES * int(longest)))
-
-
-class Score(NamedTuple):
-    """Undiscounted returns [K] and lengths [K] of K episodes."""
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    cut: int = 0
-    """Episodes that had not ended when they were cut; they count as they were."""
-    failed: int = 0
-    """Episodes that a failure of their environment cut short; they do not count."""
-    repeats: bool = False
-    """The first episodes were the same, step by step, and so no more were played."""
-    steps: int = 0
-    """Steps of all environments that it took."""
-
-    def summary(self) -> dict:
-        """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
-        lo, hi = bootstrap_interval(self.returns)
-        return {
-            "episodes": len(self.returns),
-            "return_mean": float(self.returns.mean()),
-            "return_std": float(self.returns.std()),
-            "return_iqm": interquartile_mean(self.returns),
-            "return_ci95": [lo, hi],
-            "length_mean": float(self.lengths.mean()),
-            "episodes_cut": self.cut,
-        }
-
-    def text(self) -> str:
-        """The summary as a line for the terminal."""
-        lo, hi = bootstrap_interval(self.returns)
-        return (
-            f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
-            f"(95 % interval of the mean {lo:.1f} to {hi:.1f})"
-        )
-
-    def notes(self) -> list[str]:
-        """What else is to be known of it, a line each."""
-        lines = []
-        if self.cut:
-            lines.append(
-                f"{self.cut} of {len(self.returns)} episodes had not ended after {self.lengths.max():,} steps and were "
-                "cut there; they count as they were (--eval-max-steps)"
-            )
-        if self.failed:
-            lines.append(f"{self.failed} episodes are left out: their environment failed")
-        if self.repeats:
-            lines.append(
-                f"policy and environment are deterministic: {len(self.returns)} equal episodes tell all that more would"
-            )
-        return lines
-
-
-def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of the middle half (Agarwal et al. 2021)."""
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())
-
-
-def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, size=(resamples, len(values))).mean(axis=1)
-    lo, hi = np.percentile(means, (2.5, 97.5))
-    return float(lo), float(hi)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent_gym.training.evaluation import Score
+from agent_gym.training.score import Score
 
 SHARE = 10  # one step of evaluation for so many of training
 EPISODES = 20  # of an evaluation where there is room for them

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-import torch
 
 from agent_gym.ground.errors import UserError
-from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.viewing.graphics import draw_plainly, draws_on_gpu
 from agent_gym.viewing.overlay import Stage, View
 
@@ -117,7 +115,6 @@ class Show:
         """Set to go on to the next round; the episodes left are not counted."""
         self.round_over = False
 
-    @torch.no_grad()
     def pictures(self) -> Iterator[np.ndarray | None]:
         """The canvas for each observation; None where none was to be drawn. The last of a round is always drawn."""
         rounds = 0
@@ -128,6 +125,8 @@ class Show:
             rounds += 1
 
     def _round(self, number: int) -> Iterator[np.ndarray | None]:
+        import torch  # the show of an exported policy goes without
+
         policy, env, taps = self.policy, self.env, self.taps
         for tap in taps:
             tap.ended, tap.wanted = False, True
@@ -179,6 +178,8 @@ class Follower:
             changed = self.file.stat().st_mtime
             if changed == self.changed:
                 return
+            from agent_gym.storage.checkpoint import open_checkpoint
+
             state = open_checkpoint(self.run, self.name)["agent"]
             self.policy.load_state_dict(state["model"])
             steps = state.get("steps")

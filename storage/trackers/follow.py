@@ -36,7 +36,7 @@ FILES = {  # what is kept of a run, by the folder it is kept in, as soon as it i
     "videos": ("videos/*.mp4", "videos/*.gif"),
 }
 LAST_FILES = {"": ("result.json",), "checkpoints": ("checkpoints/best.pt",)}  # and at its end
-OPTIONS = ("track", "experiment", "run_name", "parent_run")  # settings of the tracker's own
+OPTIONS = ("track", "experiment", "run_name", "parent_run", "track_model")  # settings of the tracker's own
 LIBRARIES = ("agent-gym", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -94,7 +94,7 @@ class Follower:
         self._send_files(FILES if ending is None else {k: FILES.get(k, ()) + LAST_FILES.get(k, ()) for k in KINDS})
         if ending is not None:
             self._send_result()
-            if ending == "finished":
+            if ending == "finished" and self.config.get("track_model"):
                 self._send_model()
             self.tracker.close(ending)
 

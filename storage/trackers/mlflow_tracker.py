@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
@@ -105,7 +106,31 @@ class MLflow:
         self.client.log_artifact(self.id, str(file), folder or None)
 
     def add_model(self, file: Path) -> None:
-        raise NotImplementedError
+        import mlflow.onnx
+        import numpy as np
+        import onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        def spec(value: onnx.ValueInfoProto) -> TensorSpec:
+            kind = value.type.tensor_type
+            shape = [dim.dim_value or -1 for dim in kind.shape.dim]
+            return TensorSpec(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape, value.name)
+
+        model = onnx.load(str(file))
+        inputs = [spec(value) for value in model.graph.input]
+        example = {i.name: np.zeros((1, *i.shape[1:]), i.type) for i in inputs}
+        if len(inputs) == 1:  # then it takes an array as it is
+            (example,) = example.values()
+            inputs = [TensorSpec(inputs[0].type, inputs[0].shape)]
+        signature = ModelSignature(Schema(inputs), Schema([spec(value) for value in model.graph.output]))
+        packages = [f"{package}=={version(package)}" for package in ("onnx", "onnxruntime")]
+        with mlflow.start_run(run_id=self.id):
+            options = {"signature": signature, "input_example": example, "pip_requirements": packages}
+            options["onnx_execution_providers"] = ["CPUExecutionProvider"]
+            mlflow.onnx.log_model(model, name="policy", save_as_external_data=False, **options)
+        if self.record.get("joined"):
+            self.client.update_run(self.id, status="RUNNING")  # its owner ends it
 
     def close(self, ending: Ending) -> None:
         if not self.record.get("joined"):

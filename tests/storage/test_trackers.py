@@ -26,7 +26,17 @@ from agent_gym.storage.trackers.points import Points
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["ppo", "--env", "CartPole-v1", "--num-envs", "8", "--num-steps", "32", "--num-epochs", "1", "--seed", "5"]
-FLAGS += ["--hidden-sizes", "16", "--eval-episodes", "2", "--eval-every", "2048", "--checkpoint-every", "512"]
+FLAGS += [
+    "--no-track-model",
+    "--hidden-sizes",
+    "16",
+    "--eval-episodes",
+    "2",
+    "--eval-every",
+    "2048",
+    "--checkpoint-every",
+    "512",
+]
 
 
 def free_port() -> int:
@@ -108,7 +118,7 @@ def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at,
 
     config, result = (json.loads((run / name).read_text()) for name in ("config.json", "result.json"))
     assert kept.data.params["learning_rate"] == str(config["learning_rate"])
-    assert set(kept.data.params) == set(config) - {"track", "experiment", "run_name", "parent_run"}
+    assert set(kept.data.params) == set(config) - {"track", "experiment", "run_name", "parent_run", "track_model"}
     assert kept.data.metrics["result/return_mean"] == result["return_mean"]
     assert kept.data.tags["agent"] == "ppo" and kept.data.tags["version.torch"] == torch.__version__
     files = {"config.json", "result.json", "model_summary.txt", "checkpoints/best.pt", "videos/step-4096.mp4"}

@@ -7,7 +7,8 @@ from gymnasium import spaces
 from scipy import stats
 
 from agent_gym.envs.vector import Step, VectorEnv
-from agent_gym.training.evaluation import Score, play
+from agent_gym.training.evaluation import play
+from agent_gym.training.score import Score
 
 
 class Metronome(VectorEnv):

@@ -1,0 +1,120 @@
+"""Export a run as one file for other programs: agent-gym export RUN policy.onnx."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from gymnasium import spaces
+
+from agent_gym.export.acting import Acting
+from agent_gym.export.files import require_format, write_graph
+from agent_gym.export.predicting import Predicting
+from agent_gym.ground.errors import UserError
+from agent_gym.invocation import command
+from agent_gym.messages import reported
+from agent_gym.restore import restore_config
+from agent_gym.saved import Saved, open_saved
+from agent_gym.sources import NamedSource
+from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.tasks.predictor import Predictor
+from agent_gym.tasks.tables.columns import Columns
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write the policy of a run, or the model of a task, to one file."""
+
+    run: tyro.conf.Positional[Path]
+    """The run directory."""
+    file: tyro.conf.Positional[Path]
+    """What to write: .onnx, or .pt2 for torch.export."""
+    sampled: bool = False
+    """Draw actions as in training, from noise that is an input; else the most likely one."""
+    checkpoint: Literal["best", "last"] = "best"
+    """The best by evaluation during training, or the latest."""
+
+
+@reported
+def main(argv: list[str]) -> int:
+    args = tyro.cli(ExportConfig, args=argv, prog=command("export"))
+    export_run(args.run, args.file, sampled=args.sampled, checkpoint=args.checkpoint)
+    print(f"exported {args.file}")
+    return 0
+
+
+def export_run(run: Path, file: Path, *, sampled: bool = False, checkpoint: str = "best") -> None:
+    """Export what a run directory has learned. Raises UserError."""
+    require_format(file)
+    about = {"run": run.resolve().name, "commit": commit(), "score": result(run)}
+    if not is_task(run):
+        saved = open_saved(run, checkpoint)
+        export_policy(saved, NamedSource(saved.config), file, sampled, about)
+        return
+    if sampled:
+        raise UserError(f"--sampled is for policies, and {run} is the run of a task")
+    state = open_checkpoint(run, checkpoint)
+    stored = dict(state["config"])
+    name = stored.pop("task", None)
+    write_graph(predictor_graph(name, stored, state["agent"].get("model")), file, about | {"task": name})
+
+
+def export_policy(saved: Saved, source: Any, file: Path, sampled: bool, about: dict) -> None:
+    """Export a policy for the environments of `source`. Raises UserError where that cannot be."""
+    require_format(file)
+    policy, (obs_space, action_space) = saved.policy, saved.spaces
+    if not policy.exportable:
+        raise UserError(f"a policy of {saved.name} cannot be exported: expected one of this project's own agents")
+    masked = policy.decides_by_mask and isinstance(action_space, spaces.Discrete) and has_masks(source)
+    graph = Acting(policy, obs_space, action_space, sampled=sampled, masked=masked)
+    env_kwargs = getattr(source, "kwargs", {})
+    write_graph(graph, file, {"agent": saved.name, "env": source.id, "env_kwargs": env_kwargs} | about)
+
+
+def has_masks(source: Any) -> bool:
+    """Whether the environments say which actions are allowed."""
+    env = source.single()
+    try:
+        return env.has_wrapper_attr("action_masks")
+    finally:
+        env.close()
+
+
+def is_task(run: Path) -> bool:
+    return "task" in read_object(run / "config.json")
+
+
+def predictor_graph(name: str, stored: dict, weights: Any) -> Predicting:
+    """The model of a task as a graph. Raises UserError."""
+    config = restore_config("task", name, stored)
+    model = Predictor.restored(weights, config)
+    spec = model.spec
+    columns = Columns.restored(spec.columns, math.prod(spec.shape)) if spec.columns else None
+    return Predicting(model, columns, config.threshold, getattr(config, "window", 0))
+
+
+def commit() -> str:
+    """The commit of the folder that the command runs in; "" where there is none."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()
+
+
+def result(run: Path) -> dict:
+    """result.json of a run; {} if it has none yet."""
+    return read_object(run / "result.json")
+
+
+def read_object(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

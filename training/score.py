@@ -1,0 +1,73 @@
+"""The returns of episodes and what they say together. Without torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Score(NamedTuple):
+    """Undiscounted returns [K] and lengths [K] of K episodes."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    cut: int = 0
+    """Episodes that had not ended when they were cut; they count as they were."""
+    failed: int = 0
+    """Episodes that a failure of their environment cut short; they do not count."""
+    repeats: bool = False
+    """The first episodes were the same, step by step, and so no more were played."""
+    steps: int = 0
+    """Steps of all environments that it took."""
+
+    def summary(self) -> dict:
+        """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
+        lo, hi = bootstrap_interval(self.returns)
+        return {
+            "episodes": len(self.returns),
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_iqm": interquartile_mean(self.returns),
+            "return_ci95": [lo, hi],
+            "length_mean": float(self.lengths.mean()),
+            "episodes_cut": self.cut,
+        }
+
+    def text(self) -> str:
+        """The summary as a line for the terminal."""
+        lo, hi = bootstrap_interval(self.returns)
+        return (
+            f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
+            f"(95 % interval of the mean {lo:.1f} to {hi:.1f})"
+        )
+
+    def notes(self) -> list[str]:
+        """What else is to be known of it, a line each."""
+        lines = []
+        if self.cut:
+            lines.append(
+                f"{self.cut} of {len(self.returns)} episodes had not ended after {self.lengths.max():,} steps and were "
+                "cut there; they count as they were (--eval-max-steps)"
+            )
+        if self.failed:
+            lines.append(f"{self.failed} episodes are left out: their environment failed")
+        if self.repeats:
+            lines.append(
+                f"policy and environment are deterministic: {len(self.returns)} equal episodes tell all that more would"
+            )
+        return lines
+
+
+def interquartile_mean(values: np.ndarray) -> float:
+    """Mean of the middle half (Agarwal et al. 2021)."""
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, size=(resamples, len(values))).mean(axis=1)
+    lo, hi = np.percentile(means, (2.5, 97.5))
+    return float(lo), float(hi)
