@@ -180,7 +180,7 @@ class Agent:
         return Path(file)
 
     def _perform(self, how: dict, **where: Any) -> None:
-        from agent_gym.playing import Performance, perform
+        from agent_gym.shows import Performance, perform
 
         known = {field.name for field in fields(Performance)}
         for name in how:

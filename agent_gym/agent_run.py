@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from agent_gym.agents import agent_class, others_for
-from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.adapters.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
@@ -27,11 +26,9 @@ from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.session import Ending, Session, run_session
-from agent_gym.viewing.clip import Clip
-from agent_gym.viewing.film import film, prepare_headless
-from agent_gym.viewing.names import action_names
-from agent_gym.viewing.overlay import Stage
-from agent_gym.viewing.player import Show, frame_rate, make_tap
+
+if TYPE_CHECKING:
+    from agent_gym.viewing.clip import Clip
 
 
 class AgentRun:
@@ -54,8 +51,9 @@ class AgentRun:
         if config.log_layers:
             self.agent.watch_layers()
         if config.video_every:
-            prepare_headless()
-            make_tap(source.single).close()  # learn now, not in the middle, that pictures cannot be drawn
+            from agent_gym.shows import require_pictures
+
+            require_pictures(source)  # learn now, not in the middle
 
     def train(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Ending:
         """Train to the end or until stopped. Raises UserError."""
@@ -108,22 +106,15 @@ class AgentRun:
 
     def film(self, path: Path, watch: Watch) -> Clip | None:
         """Record an episode; None where its environment failed and that is let be. Raises Interrupted."""
-        tap = make_tap(self.source.single)
-        filmed = SyncEnv([tap], self.source.id, self.device)
-        filmed.recovery.report = self.failures
+        from agent_gym.shows import film_episode  # with what draws and writes films
+
+        agent, how = self.agent, {"seed": self.config.seed, "report": self.failures, "interrupted": watch.interrupted}
         try:
-            stage = Stage(self.source.id, tap.action_space, action_names(tap, tap.action_space))
-            stage.subtitle = f"step {self.agent.steps:,}"
-            show = Show(self.agent.policy, filmed, [tap], stage, seed=self.config.seed, episodes=1)
-            clip = Clip(frame_rate(tap))
-            film(show, path, frame_rate(tap), clip, quiet=True, interrupted=watch.interrupted)
-            return clip
+            return film_episode(agent.policy, self.source, path, steps=agent.steps, **how)
         except EnvFailure:
             if self.config.on_env_error == "stop":
                 raise
             return None
-        finally:
-            filmed.close()
 
     def close(self) -> None:
         """Give back the environments, but for those that a program has handed over."""

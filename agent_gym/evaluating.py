@@ -14,7 +14,7 @@ from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.duels import against_itself, duel, rules_of, text
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
 from agent_gym.ground.errors import UserError
-from agent_gym.playing import Performance, perform, score
+from agent_gym.playing import score
 from agent_gym.saved import open_saved
 from agent_gym.sources import NamedSource
 from agent_gym.storage.checkpoint import require_run
@@ -81,6 +81,8 @@ def meet(args: EvaluateConfig, saved: Any) -> dict | None:
 
 def show(args: EvaluateConfig, name: str, policy: Any, source: Any, run: Path | None) -> None:
     """Play for spectators and print what came of it."""
+    from agent_gym.shows import Performance, perform  # with what draws
+
     how = Performance(
         episodes=args.episodes,
         grid=args.grid,

@@ -39,6 +39,8 @@ class ResumeConfig:
     """When an environment fails: stop, or replace it and go on; empty: as before."""
     track: Literal["", "none", "mlflow", "wandb"] = ""
     """Another tracker beside TensorBoard, which gets all that was logged so far; empty: as before."""
+    verbose: bool = False
+    """Print every setting before the run goes on."""
     quiet: bool = False
     """Print the result only."""
 
@@ -141,7 +143,7 @@ def go_on(args: ResumeConfig) -> int:
     from agent_gym.task_run import train_task
 
     changes = {field.name: getattr(args, field.name) for field in fields(args) if field.name != "resume"}
-    changes = {name: value for name, value in changes.items() if value or name == "quiet"}
+    changes = {name: value for name, value in changes.items() if value or name in ("quiet", "verbose")}
     resumed = reopen(args.resume, changes)
     with closing(resumed.run):
         note = [f"settings: those of {args.resume}"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+ERROR_LOG = "env_errors.log"  # in a run directory: failures of environments
+
 
 def write_text(path: Path, text: str) -> None:
     """Write `path` to the disk through a file beside it. Raises OSError and leaves nothing half-written."""

@@ -23,7 +23,7 @@ from agent_gym.storage.checkpoint import (
     way_on,
 )
 from agent_gym.storage.events import PREFIX, EventFile, rewind
-from agent_gym.storage.files import write_text
+from agent_gym.storage.files import ERROR_LOG, write_text
 from agent_gym.storage.lock import LOCK, LOCK_FILES, RunLock
 from agent_gym.storage.segments import History, Segments
 from agent_gym.storage.tensor_file import DamagedFile
@@ -50,7 +50,6 @@ class Savable(Protocol):
 
 
 FINAL = "final"  # folder of the HParams entry and the final score, a run of its own to TensorBoard
-ERROR_LOG = "env_errors.log"  # failures of environments
 
 
 def default_run_dir(group: str, name: str, seed: int) -> Path:

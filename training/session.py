@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ import torch
 from agent_gym.ground.errors import Interrupted, UserError
 from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.storage.files import ERROR_LOG
 from agent_gym.storage.provenance import differences, provenance, replace_generators
-from agent_gym.storage.run import ERROR_LOG, Run, default_run_dir
+from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
@@ -27,7 +28,10 @@ from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Intervals, Look, Meter, Moment, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
 from agent_gym.training.signals import StopSignal
-from agent_gym.viewing.clip import Clip
+
+if TYPE_CHECKING:
+    from agent_gym.viewing.clip import Clip
+
 
 FINAL = "final evaluation"
 PAUSE = 1.0  # seconds between two checkpoints where the user has not said how often: what a short run would lose
