@@ -42,7 +42,7 @@ def restore_policy(name: str, config: Any, obs_space: Any, action_space: Any, we
         raise
     except Exception as error:  # whatever a foreign file leads to
         raise UserError(f"the weights do not fit {name} in {config.env} as it is now: {reason(error)}") from error
-    if not all_finite(list(policy.parameters())):
+    if not all_finite(list(policy.parameters())) or any(part.isnan().any() for part in policy.buffers()):
         raise UserError("the weights hold NaN or infinite numbers: use another checkpoint")
     return policy
 

@@ -37,7 +37,7 @@ BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which sh
 
 CLOCK = {  # what a checkpoint says of the looking, see training.loop.train
     **dict.fromkeys(("wall_time", "evaluation_time", "evaluation_length", "best", "last"), float),
-    **dict.fromkeys(("evaluation_steps", "best_step", "last_step"), int),
+    **dict.fromkeys(("evaluation_steps", "best_step", "last_step", "asked"), int),
 }
 
 
@@ -134,10 +134,11 @@ class Run:
         """Raise DamagedFile unless training can go on from a checkpoint."""
         clock = state.get("clock")
         clock = clock if isinstance(clock, dict) else {}
-        if not all(isinstance(clock.get(name), kind) for name, kind in CLOCK.items()) or not all(
-            0 <= clock[name] < math.inf for name in CLOCK if name not in ("best", "last", "last_step")
-        ):
+        fits = all(isinstance(clock[name], kind) for name, kind in CLOCK.items() if name in clock)
+        if not fits or not {"wall_time", "best"} <= clock.keys():
             raise DamagedFile("it lacks the training's clock")
+        if not all(0 <= clock.get(name, 0) < math.inf for name in CLOCK if name not in ("best", "last", "last_step")):
+            raise DamagedFile("its clock is none")
         self.segments.check(state.get("segments", []))
 
     def restore(self, trainee: Savable) -> dict:

@@ -99,6 +99,7 @@ Look = Callable[[Moment], "tuple[float, dict[str, float]] | None"]
 def new_clock() -> dict:
     """The clock of a run that begins: see `train`."""
     numbers = {"wall_time": 0.0, "evaluation_time": 0.0, "evaluation_steps": 0, "evaluation_length": 0.0}
+    numbers |= {"asked": 0}
     return numbers | {"best": -math.inf, "best_step": 0, "last": math.nan, "last_step": -1}
 
 
@@ -123,11 +124,12 @@ def train(
     left out; `record` films the agent. Both may be given up in the middle: a checkpoint says in `owed` what is still
     to be done at its step, and a resumed run begins with that.
     `pause`: seconds without another last.pt after one; environments settle and curves have a point regardless.
-    `clock` carries seconds of training and of evaluation, the best and the last score with their steps, and what
-    evaluations have played, across a resume; `meter` the scalars that are not logged yet.
+    `clock` carries seconds of training and of evaluation, the best and the last score with their steps, what
+    evaluations have played, and the step at which it was last asked what is due, across a resume; `meter` the scalars
+    that are not logged yet.
     """
     saved, changed = -math.inf, bool(owed)  # when; is there anything that it does not hold?
-    due = {name: Every(interval, agent.steps) for name, interval in every._asdict().items()}
+    due = {name: Every(interval, clock["asked"]) for name, interval in every._asdict().items()}
 
     def save() -> None:
         nonlocal saved, changed
@@ -166,6 +168,7 @@ def train(
             break
         meter.add(scalars, stats)
 
+        clock["asked"] = agent.steps
         owed = [name for name in ("evaluate", "film") if due[name](agent.steps)]
         if (callbacks.take("evaluation") or (finished and every.evaluate)) and "evaluate" not in owed:
             owed.insert(0, "evaluate")

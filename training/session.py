@@ -155,7 +155,8 @@ def go_on(session: Session, run: Run, device: torch.device) -> Position:
         if isinstance(was, dict) and was.get("device") != run.made_with["device"]:
             replace_generators(run.state["agent"], fresh)
         require_like(run.state["agent"], fresh)
-        clock, meter = run.restore(trainee), Meter(trainee.steps)
+        clock = run.restore(trainee)
+        clock, meter = new_clock() | {"asked": trainee.steps} | clock, Meter(trainee.steps)
         if not all_finite(list(trainee.model.parameters())) or not 0 <= trainee.steps < 2**62:
             raise ValueError("its weights or its steps are no finite numbers")
         if "meter" in run.state:  # not after a failure of an environment
