@@ -36,7 +36,7 @@ PAIRS = {
         ("rollout/episode_return", "train/explained_variance", "train/entropy"),
     ),
     "dqn": Pair(
-        *("DQN", "CartPole-v1", 30_000, {}, {"target_every": 1, "double": False, "learning_rate": 0.02}),
+        *("DQN", "CartPole-v1", 30_000, {}, {"target_every": 1, "learning_rate": 0.1}),
         ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
     "qrdqn": Pair(
