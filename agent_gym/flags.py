@@ -132,7 +132,7 @@ def checked(name: str, kind: Any, value: str) -> str:
             return str(number(value, kind))
         except (ValueError, OverflowError):
             raise UserError(f"{name} {value}: expected {expected(kind)}") from None
-    if takes_many(kind):  # of tuples, whole numbers alone are written in other ways
+    if int in options_of(kind) or takes_many(kind):  # of tuples, whole numbers alone are written in other ways
         try:
             return str(number(value, int))
         except (ValueError, OverflowError):

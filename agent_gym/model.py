@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.settings import RunSettings
+from agent_gym.invocation import logdir
 from agent_gym.layers import Layer, activate
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES
@@ -184,7 +185,8 @@ class Model:
             trainee=trainee,
             evaluate=lambda moment: trainee.evaluate(),
             conclude=trainee.conclude,
-            commands=(("tensorboard --logdir runs", "curves"),),
+            commands=lambda run: [(f"tensorboard --logdir {logdir(run)}", "curves")],
+            resume=lambda run: "fit in the program that began it",
             headline="train/loss",
             eval_every=trainee.steps_per_epoch,
             callbacks=Callbacks(callbacks),

@@ -128,10 +128,11 @@ class SelfPlayEnv(VectorEnv):
             "updates": self.updates,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
         self.state = state["games"].to(self.device, copy=True)
         self.generator.set_state(state["generator"].cpu())
         self.updates, known = state["updates"], state["known"]
         for place in range(len(self.selves)):
             own = {name: part[place].to(self.device, copy=True) for name, part in state["selves"].items()}
             self.selves[place] = own if place < known else None
+        return True

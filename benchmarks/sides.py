@@ -45,57 +45,42 @@ class Curve:
 
 
 def native(job: dict, curve: Curve) -> dict:
-    """Train a native agent by the project's own loop."""
-    from agent_gym.agents import agent_class, config_class
-    from agent_gym.envs.make import make_env
-    from agent_gym.ground.settings import EVAL_SEED
-    from agent_gym.storage.run import Run
-    from agent_gym.training.evaluation import play
-    from agent_gym.training.loop import Meter, train
-    from agent_gym.training.progress import Progress
+    """Train an agent of ours as its users do."""
+    from agent_gym.agent import class_of
+    from agent_gym.playing import score
+    from agent_gym.sources import NamedSource
 
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in job["settings"].items()}
-    config = config_class(job["name"])(
-        env=job["env"], env_kwargs=json.dumps(job["env_kwargs"]), seed=job["seed"], quiet=True, **settings
-    )
-    make = {"env_kwargs": job["env_kwargs"], "device": "cpu"}
-    env = make_env(config.env, config.num_envs, backend=config.backend, seed=config.seed, **make)
-    torch.manual_seed(config.seed)
-    agent = agent_class(job["name"])(config, env, torch.device("cpu"))
-    agent.begin()
-    run = Run.create(Path(job["dir"]), {"agent": job["name"], "side": "native", **job["settings"]})
-    clock = {"wall_time": 0.0, "best": float("-inf")}
+    class Watch:
+        """Marks the curve, and stops once the threshold is reached."""
 
-    def score(episodes: int, seed: int) -> np.ndarray:
-        if episodes == 0:
-            return np.empty(0)
-        eval_env = make_env(config.env, min(episodes, 25), backend="gymnasium", **make)
-        try:
-            return play(agent, eval_env, episodes, seed=seed).returns
-        finally:
-            eval_env.close()
+        def on_rollout(self, run) -> None:
+            self.seconds, self.env = run.seconds, run.agent.env
+            curve.train(run.steps, run.seconds, run.agent.window[0].tolist())
+            if curve:
+                run.stop()
 
-    def evaluate() -> tuple[float, dict[str, float]]:
-        if not job["eval_episodes"]:
-            return 0.0, {}
-        mean = float(score(job["eval_episodes"], job["seed"]).mean())
-        curve.add(agent.steps, clock["wall_time"], mean)
-        return mean, {"eval/episode_return": mean}
+        def on_evaluation(self, run) -> None:
+            curve.add(run.steps, run.seconds, run.scalars["eval/episode_return"])
+            if curve:
+                run.stop()
 
-    def record(step: int) -> None:
-        curve.train(step, clock["wall_time"], agent.window[0].tolist())
-
-    progress = Progress(agent.total_steps, "rollout/episode_return", quiet=True)
-    every = {"eval_every": job["eval_every"], "log_every": job["log_every"], "checkpoint_every": agent.total_steps}
-    train(agent, run, evaluate, progress, curve, record, clock=clock, meter=Meter(0), pause=0.0, **every)
-    final = score(job["final_episodes"], EVAL_SEED)
-    run.close()
+    settings = {**job["settings"], "seed": job["seed"], "env_kwargs": job["env_kwargs"], "quiet": True, "device": "cpu"}
+    settings |= {"num_threads": job["threads"], "checkpoint_every": 10**9, "eval_episodes": 1}
+    if job["eval_episodes"]:
+        settings |= {"eval_every": job["eval_every"], "periodic_eval_episodes": job["eval_episodes"]}
+    else:
+        settings["eval_every"] = "never"
+    agent, watch = class_of(job["name"])(job["env"], **settings), Watch()
+    agent.learn(callbacks=[watch], run_dir=job["dir"])
+    policy, final = agent._saved.policy, np.empty(0)
+    if job["final_episodes"]:
+        final = score(policy, NamedSource(agent.config), job["final_episodes"]).returns
     return {
         "steps": agent.steps,
-        "seconds": clock["wall_time"],
+        "seconds": agent.result["wall_time"],
         "final_returns": final.tolist(),
-        "parameters": sum(p.numel() for p in agent.model.parameters()),
-        "environments": f"{config.num_envs} × {env.backend}",
+        "parameters": sum(p.numel() for p in policy.parameters()),
+        "environments": f"{agent.config.num_envs} × {watch.env.backend}",
     }
 
 

@@ -24,8 +24,8 @@ class RunView:
     `policy` acts); `path` of the run directory.
     """
 
-    def __init__(self, trainee: Any, run: Run) -> None:
-        self.agent, self.path = trainee, run.path
+    def __init__(self, trainee: Any, run: Run, clock: dict) -> None:
+        self.agent, self.path, self._clock = trainee, run.path, clock
         self.scalars: dict[str, float] = {}
         self.asked: set[str] = set()
         self._run = run
@@ -33,6 +33,11 @@ class RunView:
     @property
     def steps(self) -> int:
         return self.agent.steps
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, without evaluation."""
+        return self._clock["wall_time"]
 
     def log(self, scalars: dict[str, float]) -> None:
         """Write scalars under their tags at the present step."""
@@ -84,8 +89,8 @@ class Callbacks:
     def __bool__(self) -> bool:
         return bool(self.callbacks)
 
-    def begin(self, trainee: Any, run: Run) -> None:
-        self.view = RunView(trainee, run)
+    def begin(self, trainee: Any, run: Run, clock: dict) -> None:
+        self.view = RunView(trainee, run, clock)
         self.at("on_start")
 
     def at(self, moment: str, scalars: dict[str, float] | None = None) -> None:

@@ -204,7 +204,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
     with StopSignal(session.busy) as stop, progress:
         trainee.interrupted = stop.asked
         try:
-            session.callbacks.begin(trainee, run)
+            session.callbacks.begin(trainee, run, clock)
             train(
                 trainee,
                 run,

@@ -44,7 +44,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Space, normalize_images: bool = True, **config: Any) -> None:
         seen = _preprocessed(observation_space, normalize_images)
-        encoder = make_encoder(seen, EncoderSettings(**config))
+        encoder = make_encoder(seen, EncoderSettings(**{"cells": "brightness"} | config))
         if encoder.state_dim:
             raise UserError(
                 f"encoder {config['encoder']!r} has a memory, and Stable-Baselines3 hands its extractors none: use "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from agent_gym.ground.settings import POSITIVE, Range
-from agent_gym.nets.settings import MEMORY, EncoderName, EncoderSettings, ScheduleName
+from agent_gym.nets.settings import MEMORY, EncoderSettings, ScheduleName
 from agent_gym.tasks.config import TaskConfig
 
 
@@ -33,7 +33,7 @@ class SpeechConfig(TaskConfig):
 
     num_recordings: Annotated[int, Range(100, 50_000)] = 2000
     """Recordings that the formula makes."""
-    encoder: EncoderName = "cnn"
+    encoder: str = "cnn"
     conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 5, 2, 2), (32, 3, 2, 1), (32, 3, 2, 1))
     cnn_hidden_sizes: tuple[int, ...] | None = (64,)
     epochs: int = 20

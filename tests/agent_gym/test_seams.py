@@ -48,7 +48,7 @@ def test_a_module_on_features(flags):
     run = [*flags, "--encoder", "mynets:Residual", "--total-steps", "600", "--run-dir", "x", *SMALL]
     assert train.main(run) == 0
     assert load("x").predict(np.zeros(4, np.float32))[0] in (0, 1)
-    assert train.main(["--resume", "x", "--total-steps", "900", "--quiet"]) == 0
+    assert train.main(["--resume", "x", "--total-steps", "2048", "--quiet"]) == 0
 
 
 def test_the_whole_contract_with_a_memory():

@@ -169,6 +169,7 @@ def test_the_memories_of_actor_and_critics_are_those_of_the_whole_episode():
     for _ in range(12):
         obs.append(agent.obs)
         agent.collect()
+        agent.update()
     steps = torch.stack(obs), torch.zeros(2, 5), torch.zeros(12, 2, dtype=torch.bool)
     mine, critics = (encoder(*steps)[1] for encoder in (agent.actor.encoder, agent.critic.encoder))
     torch.testing.assert_close(agent.state, torch.cat((mine, critics), dim=1))

@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm
-from agent_gym.agents.sb3.config import SB3Config, sb3_preset
+from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.presets import zoo_preset
 from agent_gym.envs.adapters.arrays import env_seeds
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
@@ -160,7 +160,7 @@ def test_extractor_gives_the_features_of_the_encoder(name, normalize_images):
     space = SPACES[name]
     space.seed(0)
     torch.manual_seed(0)
-    encoder = make_encoder(space, EncoderSettings(hidden_sizes=(7,)))
+    encoder = make_encoder(space, EncoderSettings(hidden_sizes=(7,), cells="brightness"))
     extractor = EncoderExtractor(space, normalize_images, hidden_sizes=(7,))
     extractor.encoder.load_state_dict(encoder.state_dict())
 
@@ -278,7 +278,7 @@ def test_scalars_come_under_our_names():
 
 def test_presets_are_the_zoos():
     # Figures of the Zoo's hyperparams/*.yml at commit 22e3ff2.
-    label, ppo = sb3_preset("PPO", "LunarLander-v3")
+    label, ppo = SB3Config.preset("sb3", "LunarLander-v3", None, {"algo": "PPO"})
     assert ppo["num_envs"] == 16 and ppo["total_steps"] == 1_000_000 and "LunarLander-v3" in label
     assert json.loads(ppo["zoo_kwargs"]) == {
         "n_steps": 1024,
@@ -297,10 +297,10 @@ def test_presets_are_the_zoos():
 
 
 def test_every_preset_builds_its_algorithm():
-    from agent_gym.agents.sb3.presets import ZOO
+    from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo
 
     image = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    for algo, table in ZOO.items():
+    for algo, table in ((algo, zoo(algo)) for algo in ALGORITHMS + CONTRIB):
         discrete = algo in ("DQN", "QRDQN", "MaskablePPO")
         for env_id, settings in table.items():
             atari = env_id == "atari"

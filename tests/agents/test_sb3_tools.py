@@ -204,7 +204,7 @@ def test_bad_models(model, tmp_path, capsys):
     with __import__("zipfile").ZipFile(other_zip, "w") as archive:
         archive.writestr("a.txt", "nothing")
     cases = [
-        ([str(tmp_path / "absent.zip"), "--algo", "PPO", *trusted], "no file"),
+        ([str(tmp_path / "absent.zip"), "--algo", "PPO", *trusted], "absent.zip is no run directory|no file"),
         ([str(text), "--algo", "PPO", *trusted], "no model"),
         ([str(other_zip), "--algo", "PPO", *trusted], "no model"),
         ([str(model), *trusted], "--algo"),

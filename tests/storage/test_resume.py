@@ -63,7 +63,7 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(number, code, tmp_pa
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "train --resume run" in output and "Traceback" not in output
+    assert "train.py --resume run" in output and "Traceback" not in output
     stopped = steps(tmp_path / "run")
     run(["--resume", "run", "--total-steps", str(stopped + 1024)], tmp_path)
     assert steps(tmp_path / "run") >= stopped + 1024 > 1024

@@ -8,6 +8,7 @@ import torch
 from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
 from agent_gym.storage.run import Run
+from agent_gym.training.loop import new_clock
 
 
 class Ring:
@@ -51,7 +52,7 @@ class Learner:
     def live(self, run: Run, amount: int) -> None:
         self.history.append(amount)
         self.steps += amount
-        clock = {"wall_time": 1.0, "best": 0.0}
+        clock = new_clock() | {"wall_time": 1.0, "best": 0.0, "last": 0.0}
         run.save_last({"agent": {"steps": self.steps}, "clock": clock}, self.history)
 
 

@@ -33,7 +33,8 @@ def iris(tmp_path_factory):
 def test_a_run_leaves_what_was_promised(iris):
     assert {p.name for p in (iris / "checkpoints").iterdir()} == {"last.pt", "previous.pt", "best.pt"}
     result = json.loads((iris / "result.json").read_text())
-    assert {"wall_time", "total_steps", "steps_per_second", "task", "metrics"} == set(result)
+    fields = {"wall_time", "total_steps", "steps_per_second", "evaluation_time", "best_step", "seed", "date"}
+    assert set(result) == fields | {"task", "metrics"}
     events = EventAccumulator(str(iris), size_guidance={"scalars": 0}).Reload()
     tags = set(events.Tags()["scalars"])
     assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/f1", "val/roc_auc"} <= tags

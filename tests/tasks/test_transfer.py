@@ -78,7 +78,7 @@ def test_a_frozen_run_goes_on_frozen_without_the_other(runs, tmp_path):
     before = model(runs / "back")
     (runs / "free").rename(tmp_path / "gone")
     try:
-        assert train.main(["--resume", str(runs / "back"), "--epochs", "2", "--quiet"]) == 0
+        assert train.main(["--resume", str(runs / "back"), "--epochs", "2", "--schedule-over", "whole", "--quiet"]) == 0
     finally:
         (tmp_path / "gone").rename(runs / "free")
     after = model(runs / "back")
