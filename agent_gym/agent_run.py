@@ -118,7 +118,10 @@ class AgentRun:
 
     def close(self) -> None:
         """Give back the environments, but for those that a program has handed over."""
-        for env in (*self.scorer.envs.values(), *(() if self.source.shared else (self.env,))):
+        for env in (
+            *self.scorer.envs.values(),
+            *(() if self.source.shared and self.source.handed_over else (self.env,)),
+        ):
             env.close()
 
 

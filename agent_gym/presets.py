@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent_gym.agents.presets import table
@@ -10,6 +11,9 @@ from agent_gym.ground.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from gymnasium import spaces
+
+MADE_OF = ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
+"""Settings of which the environment is made."""
 
 
 def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str, dict]:
@@ -23,11 +27,16 @@ def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str,
         require_env(env_id)
 
     def action_space() -> spaces.Space:
-        from agent_gym.envs.make import make_single
+        from agent_gym.envs.layers import Layers
+        from agent_gym.envs.make import opening
+        from agent_gym.sources import OPENED, key
 
-        single = make_single(env_id, parse_env_kwargs(given.get("env_kwargs", "{}")))
-        single.close()
-        return single.action_space
+        config = replace(settings_class(), env=env_id, **{field: given[field] for field in MADE_OF if field in given})
+        layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)
+        space, first = opening(env_id, parse_env_kwargs(config.env_kwargs), layers)
+        if first is not None:
+            OPENED[key(config)] = first
+        return space
 
     return settings_class.preset(name, env_id, action_space, given)
 

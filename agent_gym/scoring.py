@@ -40,7 +40,7 @@ class Scorer:
         """Raises Interrupted and UserError, see `play`. The agent's training draws nothing from what is played."""
         agent, longest = self.agent, self.agent.facts()["longest_episode"]
         limit = episode_limit(self.config.eval_max_steps, self.source.step_limit, longest)
-        env = agent.env if self.source.shared else self._env(min(rows, episodes), final)
+        env = self._env(min(rows, episodes, self.source.at_once), final, watch)
         drawn = torch.get_rng_state()  # Stable-Baselines3 draws from the global generator
         options = {"seed": seed, "explore": explore, "max_steps": limit, "budget": budget, "watch": watch}
         try:
@@ -50,10 +50,20 @@ class Scorer:
             if self.source.shared:
                 agent.begin_again()
 
-    def _env(self, rows: int, final: bool) -> VectorEnv:
-        key = (rows, final)
+    def _env(self, rows: int, final: bool, watch: Watch) -> VectorEnv:
+        """Its own environments, or those of the training where there can be no others."""
+        if self.source.shared:
+            return self.agent.env
+        key = (rows, final and self.source.native)
         if key not in self.envs:
-            self.envs[key] = self.source.scoring(rows, self.agent.device, self.report, final=final)
+            try:
+                self.envs[key] = self.source.scoring(rows, self.agent.device, self.report, final=final)
+            except UserError as error:
+                if self.source.handed_over or self.config.eval_env != "auto":
+                    raise
+                watch.say(f"scores are played in the environments of the training (--eval-env shared): {error}")
+                self.source.shared = True
+                return self.agent.env
             self.envs[key].recovery.whose = "of the evaluation"
         return self.envs[key]
 

@@ -18,6 +18,7 @@ from agent_gym.envs.failures import Recovery
 from agent_gym.envs.games import players
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.games.players import Player
+from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend, step_limit
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
@@ -35,35 +36,39 @@ players.RUN_PLAYERS[:] = [_run_player]
 class NamedSource:
     """Environments by their id, as the settings name them. Raises UserError where they cannot be made."""
 
-    shared = False
-    """Scores are played in the environments that are learned from, because there are no others."""
+    handed_over = False
+    """The environments belong to somebody else, who closes them."""
 
     def __init__(self, config: AgentConfig) -> None:
         self.config, self.id = config, config.env
+        self.layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)
+        self.shared = config.eval_env == "shared"
+        """Scores are played in the environments that are learned from, because there are no others."""
         self.samples = is_atari(config.env)
         """Scores are played with drawn actions."""
         self.kwargs = config.make_kwargs(self.samples)
-        self.step_limit = step_limit(config.env, self.kwargs)
+        self.step_limit = step_limit(config.env, self.kwargs, self.layers)
         """Steps after which the environments themselves end an episode, where that is known."""
-        self.native = native_core(config.env, self.kwargs) is not None
+        self.native = native_core(config.env, self.kwargs) is not None and not self.layers.flag
 
     def training(self, device: torch.device, report: Callable) -> VectorEnv:
         """The environments to learn from."""
-        return self._make(self.config.num_envs, device, report, backend=self.config.backend, training=True)
+        first = OPENED.pop(key(self.config), None)
+        return self._make(self.config.num_envs, device, report, backend=self.config.backend, training=True, first=first)
 
     @property
     def at_once(self) -> int:
         """Environments to play a final score in; those that have a native version cost little."""
-        return 100 if self.native else 25
+        return 100 if self.native else few(self.config.num_envs)
 
     def scoring(self, num_envs: int, device: torch.device, report: Callable, *, final: bool = True) -> VectorEnv:
         """Environments to play scores in: Gymnasium's own for a final one, else the fastest that are the same."""
-        backend = "native" if self.native and not final else scoring_backend(self.id)
+        backend = "native" if self.native and not final else "sync" if self.layers.flag else scoring_backend(self.id)
         return self._make(num_envs, device, report, backend=backend)
 
     def single(self, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of Gymnasium's kind, for pictures."""
-        return make_single(self.id, self.kwargs, render_mode)
+        return make_single(self.id, self.kwargs, render_mode, self.layers)
 
     def plain(self) -> dict:
         """The settings as plain data, to be stored."""
@@ -72,7 +77,22 @@ class NamedSource:
     def _make(self, num_envs: int, device: torch.device, report: Callable, **options: Any) -> VectorEnv:
         config = self.config
         common = {"env_kwargs": self.kwargs, "device": device, "seed": config.seed, "on_error": config.on_env_error}
+        common |= {"layers": self.layers, "strict_obs": config.strict_obs}
         return make_env(self.id, num_envs, report=report, **common, **options)
+
+
+def few(num_envs: int) -> int:
+    """Environments for scores beside `num_envs` to learn from: where those are few, they may be dear."""
+    return min(25, 8 * num_envs)
+
+
+OPENED: dict[tuple, gymnasium.Env] = {}
+"""By `key`: an environment that was made to see its actions, to be one of those that are learned from."""
+
+
+def key(config: AgentConfig) -> tuple:
+    """What an environment is made of."""
+    return (config.env, config.env_kwargs, config.wrapper, config.frame_stack, config.max_episode_steps)
 
 
 class GivenSource:
@@ -82,12 +102,13 @@ class GivenSource:
     (`env.spec`) can make it again, scores are played in new ones, otherwise in itself between two rollouts.
     """
 
-    samples, native, at_once = False, False, 25
+    samples, native, handed_over = False, False, True
 
     def __init__(self, given: Any, config: AgentConfig) -> None:
         self.config, self.id, self.given = config, config.env, given
         self.maker = maker_of(given)
         self.shared = self.maker is None
+        self.at_once = few(config.num_envs)
         self.step_limit = getattr(getattr(given, "spec", None), "max_episode_steps", None)
         self.vector = given if isinstance(given, gymnasium.vector.VectorEnv) else None
 

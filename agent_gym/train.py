@@ -82,6 +82,7 @@ def parse(name: str, flags: list[str]) -> Parsed:
         if not set(HELP) & set(flags):
             spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
         given = {field: value for field in ("env", "env_kwargs", "algo") if (value := flag_value(flags, field))}
+        given |= made_of(flags)
         label, values = preset(name, settings_class, given)
     defaults = replace(settings_class(), **values)
     if given_env := flag_value(flags, "env"):
@@ -89,6 +90,19 @@ def parse(name: str, flags: list[str]) -> Parsed:
     config, given = read_flags(settings_class, flags, prog=prog, default=defaults, first=known)
     check_effects(config, given)
     return Parsed(name, config, origins(config, given, label, values))
+
+
+def made_of(flags: list[str]) -> dict[str, Any]:
+    """The layers around the environment in raw flags."""
+    found: dict[str, Any] = {}
+    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
+        name, equals, value = flag.partition("=")
+        if name == "--wrapper":
+            found["wrapper"] = (*found.get("wrapper", ()), value if equals else following)
+    for name in ("frame_stack", "max_episode_steps"):
+        if (value := flag_value(flags, name)).isdecimal():
+            found[name] = int(value)
+    return found
 
 
 def flag_value(flags: list[str], name: str) -> str:

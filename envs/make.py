@@ -13,7 +13,7 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import FrameStackObservation
 
-from agent_gym.envs.adapters.arrays import ArrayVectorEnv, spaces_of
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv, discard, spaces_of
 from agent_gym.envs.adapters.bounds import Bounds
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.spaces import canonical_action
@@ -203,7 +203,7 @@ class _Order:
                 first.close()
                 env = VectorAdapter(vector, spec.id, device, make=make_vector)
             else:
-                env = SyncEnv([first, *(make() for _ in range(self.num_envs - 1))], spec.id, device, make)
+                env = SyncEnv(_several(first, make, self.num_envs), spec.id, device, make)
         is_image = isinstance(env.obs_space, gymnasium.spaces.Box) and env.obs_space.dtype == np.uint8
         env.frame_stack = stack if is_image and env.obs_space.shape[0] == stack else 1
         return env
@@ -228,6 +228,19 @@ class _Order:
             return vector
         vector.close()
         return None
+
+
+def _several(first: gymnasium.Env, make: Callable[[], gymnasium.Env], count: int) -> list[gymnasium.Env]:
+    """`first` and others like it, all or none."""
+    envs = [first]
+    try:
+        while len(envs) < count:
+            envs.append(make())
+    except UserError:
+        for env in envs:
+            discard(env)
+        raise
+    return envs
 
 
 def _refuse_actions(spec: EnvSpec, env: gymnasium.Env) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
+
 from agent_gym.agents import presets
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
@@ -62,12 +64,24 @@ class EnvSettings:
     """Gymnasium id of the environment, or package.module:Id-v0."""
     env_kwargs: str = "{}"
     """Arguments of the environment, as JSON."""
+    wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """package.module:Name to put around the environment, or a bare name of gymnasium.wrappers; arguments as JSON
+    behind it: 'TimeAwareObservation {"flatten": true}'. May be given several times, from the inside to the outside."""
+    frame_stack: Count = 1
+    """Latest observations that are seen together."""
+    max_episode_steps: Annotated[int, NOT_NEGATIVE] = 0
+    """Steps after which an episode is truncated, in place of the environment's own limit; 0: its own."""
+    strict_obs: bool = False
+    """Count an observation that is a little outside its space as a failure too."""
     total_steps: Count = 100_000
     """Environment steps to train for, counted over all environments."""
     num_envs: Count = 8
     """Environments stepped side by side."""
     backend: Literal["auto", "native", "gymnasium", "sync", "async", "envpool"] = "auto"
     """Who steps the environments; auto takes the fastest that is known to be the same."""
+    eval_env: Literal["auto", "own", "shared"] = "auto"
+    """Where scores are played: in environments of their own, or between rollouts in those of the training, where there
+    can be no others; auto: shared where no other can be made."""
     on_env_error: Literal["stop", "restart"] = "stop"
     """When an environment fails: stop the run, or replace that environment and go on."""
 
