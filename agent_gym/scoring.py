@@ -18,6 +18,7 @@ from agent_gym.training.periodic import FEWEST, SPARING, note, plan
 from agent_gym.training.score import Score, bootstrap_interval
 from agent_gym.training.session import Conclusion
 
+MANY = 20  # environments that a periodic evaluation has
 SAMPLED = 20  # episodes with sampled actions where those of the training tell another story
 
 
@@ -40,7 +41,8 @@ class Scorer:
         """Raises Interrupted and UserError, see `play`. The agent's training draws nothing from what is played."""
         agent, longest = self.agent, self.agent.facts()["longest_episode"]
         limit = episode_limit(self.config.eval_max_steps, self.source.step_limit, longest)
-        env = self._env(min(rows, episodes, self.source.at_once), final, watch)
+        few = self.source.at_once < min(rows, MANY)  # then they may be dear: the same ones for every score
+        env = self._env(self.source.at_once if few else min(rows, episodes), final, watch)
         drawn = torch.get_rng_state()  # Stable-Baselines3 draws from the global generator
         options = {"seed": seed, "explore": explore, "max_steps": limit, "budget": budget, "watch": watch}
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,11 @@ MENDS = {
 }
 
 SMALLER = "fewer --num-envs, smaller batches or a smaller network take less"
+
+
+def without_addresses(text: str) -> str:
+    """What Python prints of functions and objects, without where they lie in memory."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 class UserError(Exception):

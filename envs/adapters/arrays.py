@@ -30,7 +30,7 @@ from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.vector import Obs, Step, check_action
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import UserError, without_addresses
 
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
 
@@ -39,7 +39,7 @@ def describe(error: BaseException) -> str:
     """An exception in one line."""
     if isinstance(error, PartError):
         return str(error)
-    return f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
+    return without_addresses(f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " "))
 
 
 def trouble(row: int | None, error: BaseException, in_reset: bool = False) -> Trouble:

@@ -90,19 +90,6 @@ def reset_trouble(error: BaseException) -> str:
     return ""
 
 
-def picture_trouble(picture: Any) -> str:
-    """Why what `render` returned is no picture; "" if it is one."""
-    if picture is None:
-        return 'render() returned None: expected a picture [height, width, 3] of uint8 (render_mode "rgb_array")'
-    if not isinstance(picture, np.ndarray):
-        return f"render() returned {_kind(picture)}: expected an array [height, width, 3] of uint8"
-    if picture.ndim != 3 or picture.shape[2] not in (3, 4):
-        return f"render() returned an array of shape {picture.shape}: expected [height, width, 3]"
-    if picture.dtype != np.uint8:
-        return f"render() returned an array of {picture.dtype}: expected uint8, 0 to 255"
-    return ""
-
-
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"

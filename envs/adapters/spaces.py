@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.envs.vector import Obs
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import UserError, without_addresses
 
 Arrays = Sequence[np.ndarray]
 LARGEST_CODE = 2**15
@@ -28,7 +29,7 @@ def canonical(space: spaces.Space) -> spaces.Space:
     """
     match space:
         case spaces.Dict():
-            return spaces.Dict({key: canonical(part) for key, part in space.spaces.items()})
+            return _parts(space)
         case spaces.Tuple():
             return spaces.Dict({str(i): canonical(part) for i, part in enumerate(space.spaces)})
         case spaces.Box():
@@ -42,9 +43,35 @@ def canonical(space: spaces.Space) -> spaces.Space:
         case spaces.Discrete():
             return space
     raise UserError(
-        f"the space {space} is not supported: expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple "
-        "of these; wrap the environment (gymnasium.ObservationWrapper) and give the wrapped id to --env"
+        f"the space {without_addresses(str(space))} is not supported: expected Box, Discrete, MultiDiscrete, "
+        "MultiBinary, or a Dict or Tuple of these; wrap the environment (gymnasium.ObservationWrapper) and give the "
+        "wrapper to --wrapper"
     )
+
+
+def _parts(space: spaces.Dict) -> spaces.Dict:
+    """Raises UserError, which names the parts that can be kept, where one of them is not supported."""
+    parts = {}
+    for key, part in space.spaces.items():
+        try:
+            parts[key] = canonical(part)
+        except UserError as error:
+            good = [k for k, p in space.spaces.items() if _fits(p)]
+            if not good:
+                raise
+            keep = json.dumps({"filter_keys": good})
+            raise UserError(
+                f"the observation's part {key!r}: {error}; --wrapper 'FilterObservation {keep}' leaves it out"
+            ) from None
+    return spaces.Dict(parts)
+
+
+def _fits(space: spaces.Space) -> bool:
+    try:
+        canonical(space)
+    except UserError:
+        return False
+    return True
 
 
 def _is_grid(space: spaces.Box) -> bool:
@@ -73,7 +100,7 @@ def canonical_action(space: spaces.Space) -> spaces.Space:
     if nested or (isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)):
         raise UserError(
             f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary or a "
-            "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapped id to --env"
+            "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapper to --wrapper"
         )
     return _box(space, np.float32) if isinstance(space, spaces.Box) else canonical(space)
 
