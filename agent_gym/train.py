@@ -74,6 +74,7 @@ def main(argv: list[str]) -> int:
 def parse(name: str, flags: list[str]) -> Parsed:
     """The agent or task with its settings. Raises UserError, and SystemExit for --help."""
     known = (*AGENTS, *TASKS)
+    flags = together(flags, "--wrapper")
     prog, label, values = f"{command('train')} {name}", "", {}
     if kind_of(name) == "task":
         settings_class = task_config(name)
@@ -92,13 +93,27 @@ def parse(name: str, flags: list[str]) -> Parsed:
     return Parsed(name, config, origins(config, given, label, values))
 
 
+def together(flags: list[str], name: str) -> list[str]:
+    """The values of a flag that is given several times behind one of its name, at the end."""
+    rest, values, taking = [], [], False
+    for flag in flags:
+        spelled, equals, value = flag.partition("=")
+        if spelled == name:
+            taking = not equals
+            values += [value] if equals else []
+        elif taking and not flag.startswith("--"):
+            values.append(flag)
+        else:
+            taking = False
+            rest.append(flag)
+    return [*rest, name, *values] if values else flags
+
+
 def made_of(flags: list[str]) -> dict[str, Any]:
     """The layers around the environment in raw flags."""
     found: dict[str, Any] = {}
-    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
-        name, equals, value = flag.partition("=")
-        if name == "--wrapper":
-            found["wrapper"] = (*found.get("wrapper", ()), value if equals else following)
+    if "--wrapper" in flags:
+        found["wrapper"] = tuple(flags[flags.index("--wrapper") + 1 :])
     for name in ("frame_stack", "max_episode_steps"):
         if (value := flag_value(flags, name)).isdecimal():
             found[name] = int(value)

@@ -71,7 +71,8 @@ class Agent(ABC):
         self.window = torch.zeros(2, 0, dtype=torch.float64)  # returns and lengths of the latest episodes
         self.means_of: Tensor | None = None  # the window that `means` describes
         self.episodes = EpisodeStats(env.num_envs, self.device)
-        self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan}
+        self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan, "outside": 0.0}
+        self.outside = 0  # observations outside their space that are in that mark
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.policy = self.make_policy()
 
@@ -132,6 +133,11 @@ class Agent(ABC):
         restarts = {}
         if self.config.on_env_error == "restart":
             restarts = {"rollout/env_restarts": float(self.env.recovery.restarts)}
+        if self.env.outside > self.outside:
+            self.marks = self.marks | {"outside": self.marks["outside"] + self.env.outside - self.outside}
+            self.outside = self.env.outside
+        if self.marks["outside"]:
+            restarts["rollout/obs_outside"] = self.marks["outside"]
         if len(episodes.episode_return):
             longest = max(self.marks["longest"], float(episodes.episode_length.max()))
             self.marks = self.marks | {"longest": longest}
@@ -208,6 +214,7 @@ class Agent(ABC):
         self._start_episodes()
         self.marks = {name: float(state["marks"][name]) for name in self.marks}
         self.goes_on = state["env"] is not None and self.env.load_state_dict(state["env"])
+        self.outside = self.env.outside
         if self.goes_on:
             self.episodes.running = state["episodes"]
             self.obs, self.state, self.reset = state["obs"], state["state"], state["reset"]

@@ -52,6 +52,10 @@ class Tap(gymnasium.Wrapper):
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             shape = getattr(picture, "shape", type(picture).__name__)
             raise UserError(f"{name_of(self.env)} renders {shape}, expected a picture [height, width, 3]")
+        if picture.dtype.kind in "iu" and picture.dtype != np.uint8 and picture.min() >= 0 and picture.max() <= 255:
+            picture = picture.astype(np.uint8)
+        if picture.dtype != np.uint8:
+            raise UserError(f"{name_of(self.env)} renders numbers of {picture.dtype}, expected uint8 from 0 to 255")
         self.picture = picture
 
 

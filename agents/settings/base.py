@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
-
 from agent_gym.agents import presets
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
@@ -64,7 +62,7 @@ class EnvSettings:
     """Gymnasium id of the environment, or package.module:Id-v0."""
     env_kwargs: str = "{}"
     """Arguments of the environment, as JSON."""
-    wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    wrapper: tuple[str, ...] = ()
     """package.module:Name to put around the environment, or a bare name of gymnasium.wrappers; arguments as JSON
     behind it: 'TimeAwareObservation {"flatten": true}'. May be given several times, from the inside to the outside."""
     frame_stack: Count = 1
