@@ -2,6 +2,11 @@
 
 import sys
 
+from agent_gym.training.signals import leave_quietly
+
+if __name__ == "__main__":
+    leave_quietly()  # a signal while torch is imported
+
 from agent_gym.train import main
 
 if __name__ == "__main__":

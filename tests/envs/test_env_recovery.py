@@ -330,3 +330,14 @@ def test_the_log_holds_every_failure_and_its_traceback(tmp_path, capsys):
         env.step(GO_ON)
     assert log.path.read_text().count("number 2") == 2
     assert capsys.readouterr().err.count("--on-env-error") == 1  # the rest is in the file
+
+
+def test_the_file_of_failures_stays_small_and_counts_the_rest(tmp_path):
+    log = ErrorLog(restart=True, limit=2000)
+    log.open(tmp_path / "env_errors.log")
+    for step in range(500):
+        log(EnvFailure("X-v0", 3, step, "no", "Traceback …", "of the evaluation"))
+    text = (tmp_path / "env_errors.log").read_text()
+    told = text.count("environment X-v0 (number 3 of the evaluation) failed")
+    assert len(text) <= 2000 and 5 < told < 500
+    assert text.endswith(f"{500 - told} more failures would not fit and are left out\n")

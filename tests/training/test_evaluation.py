@@ -7,7 +7,10 @@ from gymnasium import spaces
 from scipy import stats
 
 from agent_gym.envs.vector import Step, VectorEnv
-from agent_gym.training.evaluation import play
+from agent_gym.ground.errors import Interrupted, UserError
+from agent_gym.training.evaluation import Watch, episode_limit, play
+from agent_gym.training.loop import new_clock
+from agent_gym.training.periodic import note, plan
 from agent_gym.training.score import Score
 
 
@@ -67,3 +70,92 @@ def test_summary_agrees_with_scipy():
     low, high = summary["return_ci95"]
     assert low == pytest.approx(reference.confidence_interval.low, rel=0.02)
     assert high == pytest.approx(reference.confidence_interval.high, rel=0.02)
+
+
+class Endless(Metronome):
+    """Never ends and pays 1 a step; begins again where it is asked to."""
+
+    def __init__(self, num_envs: int, can: bool = True):
+        super().__init__(num_envs)
+        self.length, self.can, self.asked = torch.full((num_envs,), 10**9), can, []
+
+    def begin_again(self, rows, seed):
+        self.asked += rows
+        return torch.zeros(self.num_envs, 1) if self.can else None
+
+
+def test_an_episode_that_never_ends_is_cut_and_counts():
+    score = play(Idle(), Endless(2), 4, seed=0, explore=True, max_steps=30)
+    assert score.returns.tolist() == [30.0] * 4 and score.cut == 4 and score.summary()["episodes_cut"] == 4
+    assert "4 of 4 episodes had not ended after 30 steps" in score.notes()[0]
+    once = play(Idle(), Endless(2, can=False), 4, seed=0, explore=True, max_steps=30)
+    assert len(once.returns) == 2  # what cannot begin again plays no more
+
+
+def test_a_budget_ends_all_that_is_under_way():
+    score = play(Idle(), Endless(5), 20, seed=0, explore=True, budget=100)
+    assert score.steps == 100 and score.returns.tolist() == [20.0] * 5 and score.cut == 5
+
+
+@pytest.mark.parametrize("num_envs", [1, 3, 10])
+def test_equal_episodes_are_enough_after_five(num_envs):
+    class Same(Metronome):
+        def __init__(self):
+            super().__init__(num_envs)
+            self.length = torch.full((num_envs,), 4)
+
+    score = play(Idle(), Same(), 100, seed=0)
+    assert score.lengths.tolist() == [4] * 5 and score.repeats and "equal episodes" in score.notes()[0]
+    assert len(play(Idle(), Same(), 100, seed=0, explore=True).returns) == 100
+    if num_envs > 1:
+        assert len(play(Idle(), Metronome(num_envs), 12, seed=0).returns) == 12  # of other lengths
+
+
+def test_a_signal_gives_up_the_evaluation():
+    asked = []
+    watch = Watch(interrupted=lambda: asked.append(None) or len(asked) > 7)
+    with pytest.raises(Interrupted):
+        play(Idle(), Endless(2), 4, seed=0, watch=watch)
+
+
+class Failing(Metronome):
+    """Environment 0 fails in its second step, always; the others end after three."""
+
+    def __init__(self, num_envs: int):
+        super().__init__(num_envs)
+        self.length = torch.full((num_envs,), 3)
+
+    def step(self, action):
+        step = super().step(action)
+        broken = torch.zeros(self.num_envs, dtype=torch.bool)
+        broken[0] = self.time[0] == 2
+        self.time[broken] = 0
+        return step._replace(valid=~broken, truncated=step.truncated | broken)
+
+
+def test_failures_are_bounded():
+    score = play(Idle(), Failing(2), 6, seed=0, explore=True)
+    assert len(score.returns) == 3 and score.failed == 6  # as many as there are episodes, and no more
+    assert "6 episodes are left out" in score.notes()[0]
+    with pytest.raises(UserError, match="failed 4 times in the evaluation"):
+        play(Idle(), Failing(1), 4, seed=0, explore=True)
+
+
+def test_the_limit_of_an_episode():
+    assert episode_limit(0, None, 12.0) == 10_000 and episode_limit(0, None, 5_000.0) == 50_000
+    assert episode_limit(0, 500, 0.0) == 0 and episode_limit(77, 500, 0.0) == 77
+
+
+def test_periodic_evaluations_play_at_most_a_tenth():
+    """Over a run of 100,000 steps with episodes of any length, at every tenth of it."""
+    for length in (3, 40, 500, 2_500, 200_000):
+        clock = new_clock()
+        for step in range(10_000, 100_001, 10_000):
+            planned = plan(clock, step, length, 0, always=False, last=step == 100_000)
+            if planned is not None:
+                steps = min(-(-planned.episodes // planned.rows) * planned.rows * length, planned.budget)
+                note(clock, Score(np.zeros(planned.episodes), np.full(planned.episodes, float(length)), steps=steps))
+        assert clock["evaluation_steps"] <= 10_000
+        assert (clock["evaluation_steps"] > 0) == (length <= 10_000)
+    assert plan(new_clock(), 1, 10**9, 7, always=True, last=False) == (7, 7, 0)
+    assert plan(new_clock(), 1, 10**9, 0, always=True, last=False) == (20, 20, 0)
