@@ -2,10 +2,10 @@
 
 import sys
 
-from agent_gym.training.signals import leave_quietly
+from agent_gym.messages import leave_until_ready
 
 if __name__ == "__main__":
-    leave_quietly()  # a signal while torch is imported
+    leave_until_ready()
 
 from agent_gym.train import main
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from agent_gym.messages import leave_until_ready
+
 COMMANDS = {
     "train": ("train", "train an agent or a task: agent-gym train ppo --env CartPole-v1"),
     "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
@@ -31,5 +33,12 @@ def main(argv: list[str] | None = None) -> int:
     return import_module(f"agent_gym.{COMMANDS[argv[0]][0]}").main(argv[1:])
 
 
+def console() -> int:
+    """The installed command."""
+    if sys.argv[1:2] == ["train"]:  # the others have nothing to lose, and windows and films to close
+        leave_until_ready()
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console())

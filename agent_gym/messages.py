@@ -7,6 +7,12 @@ from collections.abc import Callable
 from functools import wraps
 
 from agent_gym.ground.errors import SMALLER, UserError, one_line, out_of_memory
+from agent_gym.training.signals import leave_quietly
+
+
+def leave_until_ready() -> None:
+    """While libraries are imported a signal ends the program at once, without a traceback."""
+    leave_quietly()
 
 
 def reported(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

@@ -21,7 +21,7 @@ def leave_quietly() -> None:
     """Until something else is set: a signal ends the program at once, without a traceback. For imports."""
 
     def leave(number: int, frame: object) -> None:
-        say("stopped before anything had begun")
+        say("stopped: nothing was running")
         os._exit(128 + number)
 
     for number in SIGNALS:

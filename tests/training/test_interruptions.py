@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -15,6 +19,7 @@ from agent_gym import scoring
 from agent_gym.storage import tensor_file
 from benchmarks.killing import contents, differing
 
+ROOT = Path(__file__).parents[2]
 PPO = "ppo --num-envs 2 --num-steps 32 --num-epochs 2 --hidden-sizes 16 --total-steps 768 --backend sync"
 DQN = "dqn --num-envs 1 --hidden-sizes 16 --total-steps 400 --learning-starts 100 --batch-size 8 --train-every 40"
 DQN += " --backend sync"
@@ -143,3 +148,13 @@ def test_a_signal_within_an_update(which, updates, alone, tmp_path, monkeypatch)
         assert train.main(flags(which, tmp_path / "run")) == 143
     assert train.main(["--resume", str(tmp_path / "run"), "--quiet"]) == 0
     assert differing_in_bits(alone[which], tmp_path / "run") == []
+
+
+def test_a_signal_while_libraries_are_imported(tmp_path):
+    """At whatever moment it comes: no traceback, and the exit code of a signal."""
+    command = [sys.executable, str(ROOT / "train.py"), "--run-dir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=tmp_path)
+    time.sleep(0.5)  # any moment will do
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode in (130, -signal.SIGINT) and "torch" not in error
