@@ -29,6 +29,7 @@ from agent_gym.storage.trackers.tracker import FOLDER, About, Ending, Point, Tra
 
 BEAT = 1.0  # seconds between two looks at the run directory
 PAUSES = (0.0, 2.0, 10.0, 30.0, 60.0)  # seconds before it is tried again after so many failures in a row
+LAST_PAUSES = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to send what is left at the end of a run
 LARGEST_PARAM = 500  # characters: what every tracker takes
 EXPORT_SECONDS = 300.0
 FILES = {  # what is kept of a run, by the folder it is kept in, as soon as it is there
@@ -214,7 +215,11 @@ def main(run: Path, name: str) -> None:
                 word = words.get(timeout=BEAT)
                 break
             follower.attempt()
-        follower.attempt(word if word in ("finished", "failed") else "stopped")
+        ending: Ending = word if word in ("finished", "failed") else "stopped"
+        for pause in LAST_PAUSES:  # a server that is busy for a moment gets the end too
+            time.sleep(pause)
+            if follower.attempt(ending):
+                break
 
 
 if __name__ == "__main__":

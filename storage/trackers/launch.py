@@ -15,7 +15,7 @@ from typing import Self
 from agent_gym.storage.trackers.tracker import FOLDER, Ending
 
 PATIENCE = 60.0  # seconds that the end of a run waits for what is left to be sent
-DEAF = 5.0  # seconds that it waits for a tracker that has not answered at all
+DEAF = 10.0  # seconds that it waits for a tracker that has not answered at all
 ACTIVE = {"mlflow": ("mlflow", "active_run")}  # how a program of the user's says which record it is writing
 
 

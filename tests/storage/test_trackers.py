@@ -80,6 +80,8 @@ def server(tmp_path_factory):
 def tracked_at(server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.tracking_uri)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")  # a busy machine answers late
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     return server
 
 
