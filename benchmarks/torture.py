@@ -30,6 +30,8 @@ AGENT = "--eval-episodes 2 --eval-every 100000 --seed 7"
 MEMORY = "--recurrent-size 8"
 ATTENTION = "--encoder transformer --attention-size 8 --attention-window 6"
 SEQUENCES = f"{MEMORY} --sequence-length 8 --burn-in 4 --batch-size 4"
+BOARD = "--env AgentGym/TicTacToe-v0 --encoder mlp --num-envs 8 --num-threads 1"
+SELF_PLAY = "--total-steps 1600 --hidden-sizes 16 --simulations 4 --num-steps 4 --batch-size 32 --match-games 2"
 SCREEN = '--backend sync --env-kwargs {"max_num_frames_per_episode":240} --encoder cnn --cnn-hidden-sizes 16'
 
 KINDS = {
@@ -59,6 +61,8 @@ KINDS = {
     "SAC, GRU, native": f"sac --env AgentGym/PendulumNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder gru",
     "TD3, native": f"td3 --env Pendulum-v1 {OFF_POLICY} --prioritized",
     "TD3, EnvPool": f"td3 --env Pendulum-v1 {OFF_POLICY} --backend envpool",
+    "PPO, against itself": f"ppo {ON_POLICY} {BOARD} --self-play --self-play-every 2",
+    "AlphaZero": f"alphazero {BOARD} {SELF_PLAY} --checkpoint-every 160 --resign 0.9",
     "iris": "iris --epochs 60 --checkpoint-every 4",
     "digits": "digits --epochs 20 --checkpoint-every 1",
 }
