@@ -111,6 +111,7 @@ class Scorer:
         )
         fields = {"env": self.source.id, "agent": self.name} | result.summary()
         last = clock["last"] if clock["last_step"] == moment.step else self.training_mean()
+        last = math.nan if self.agent.assesses else last
         fields["last_return_mean"] = None if math.isnan(last) else last
         lines = [result.text(), *result.notes()]
         if clock["best_step"] != moment.step:

@@ -47,6 +47,8 @@ class Agent(ABC):
     """Kinds of actions that it can choose."""
     learners: dict[str, Learner] = {}
     """What learns, by name."""
+    assesses = False
+    """Whether `assess` measures its strength, in other units than returns."""
     headline = "rollout/episode_return"
     """Tag of the scalar that the progress bar shows."""
     goes_on = True

@@ -139,6 +139,7 @@ class AlphaZero(Agent):
 
     policy_class = AlphaZeroPolicy
     policy: AlphaZeroPolicy
+    assesses = True
     headline = "rollout/episode_length"
 
     def __init__(self, config: AlphaZeroConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
