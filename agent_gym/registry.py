@@ -36,9 +36,12 @@ def kind_of(name: str) -> str:
 
 def check_modules(stored: Any, run: Path) -> None:
     """Refuse a stored configuration that would run code which came along with it: see envs.origin. Imports nothing."""
-    from agent_gym.envs.origin import check_origin
+    from agent_gym.envs.origin import check_origin, wrapper_name
 
     for setting in ("agent", "task", "env", "encoder"):
         value = stored.get(setting)
         if isinstance(value, str):
             check_origin(value, run)
+    for wrapper in stored.get("wrapper") or ():
+        if isinstance(wrapper, str):
+            check_origin(wrapper_name(wrapper), run)

@@ -22,6 +22,7 @@ from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend, step_limit
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
+from agent_gym.registry import check_modules
 
 
 def _run_player(game: Game, name: str) -> Player:
@@ -53,8 +54,11 @@ class NamedSource:
 
     def training(self, device: torch.device, report: Callable) -> VectorEnv:
         """The environments to learn from."""
-        first = OPENED.pop(key(self.config), None)
-        return self._make(self.config.num_envs, device, report, backend=self.config.backend, training=True, first=first)
+        config = self.config  # what will not be opened again is not trained
+        made_of = {"env": config.env, "wrapper": config.wrapper, "encoder": config.encoder}
+        check_modules(made_of, Path(config.run_dir or "runs/new"))
+        options = {"backend": config.backend, "training": True, "first": OPENED.pop(key(config), None)}
+        return self._make(config.num_envs, device, report, **options)
 
     @property
     def at_once(self) -> int:

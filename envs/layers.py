@@ -14,6 +14,7 @@ import gymnasium
 from gymnasium.wrappers import FrameStackObservation
 
 from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.origin import wrapper_name
 from agent_gym.ground.errors import UserError
 
 EXAMPLE = "--wrapper package.module:Name or --wrapper 'Name {\"argument\": 1}', a bare name being one of Gymnasium's"
@@ -69,7 +70,7 @@ def wrap(env: gymnasium.Env, text: str) -> gymnasium.Env:
 def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Name and arguments of a wrapper: an object gives them by name, a list in order. Raises UserError."""
     start = min((at for at in map(text.find, "{[") if at >= 0), default=len(text))
-    name, given = text[:start].strip(" =:"), text[start:].strip()
+    name, given = wrapper_name(text), text[start:].strip()
     if not name:
         raise UserError(f"--wrapper {text!r} names none: expected {EXAMPLE}")
     if not given:
