@@ -13,6 +13,9 @@ COMMANDS = {
     "export": ("exporting", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
     "list": ("listing", "agents, tasks, environments and presets"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
+    "sentiment": ("pipelines.sentiment", 'of what mood a text is: agent-gym sentiment "TEXT"'),
+    "question-answering": ("pipelines.question_answering", "what in a text answers: --question Q --context TEXT"),
+    "text-generation": ("pipelines.text_generation", 'how a text goes on: agent-gym text-generation "PROMPT"'),
 }
 
 
@@ -22,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     if sys.path[:1] != [""]:
         sys.path.insert(0, "")  # for modules of the user: --env module:Id, --encoder module:Class
     if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__ + "\n\n" + "\n".join(f"  {name:<10} {purpose}" for name, (_, purpose) in COMMANDS.items()))
+        print(__doc__ + "\n\n" + "\n".join(f"  {name:<20} {purpose}" for name, (_, purpose) in COMMANDS.items()))
         return 0
     if argv[0] not in COMMANDS:
         from agent_gym.ground.errors import nearest

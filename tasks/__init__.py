@@ -24,6 +24,7 @@ TASKS = {
     "digits": ("agent_gym.tasks.digits", "DigitsConfig", "Digits"),
     "text": ("agent_gym.tasks.text.classify", "TextConfig", "Text"),
     "generate": ("agent_gym.tasks.text.generate", "GenerateConfig", "Generate"),
+    "translate": ("agent_gym.tasks.text.translate", "TranslateConfig", "Translate"),
     "series": ("agent_gym.tasks.series", "SeriesConfig", "Series"),
     "gan": ("agent_gym.tasks.generation.gan", "GanConfig", "Gan"),
     "diffusion": ("agent_gym.tasks.generation.diffusion", "DiffusionConfig", "Diffusion"),

@@ -76,3 +76,25 @@ class GenerateConfig(TaskConfig):
 
     def encoder_settings(self) -> EncoderSettings:
         return replace(self, hidden_sizes=())
+
+
+@dataclass(frozen=True)
+class TranslateConfig(TaskConfig):
+    """Korean number words to digits and back, by two memories with attention between them."""
+
+    num_numbers: Annotated[int, Range(20)] = 12_000
+    """Numbers to make; those that come twice count once."""
+    encoder: Literal["rnn", "lstm", "gru"] = "lstm"
+    """Memory that reads and memory that writes."""
+    recurrent_size: int = 128
+    embedding_size: Count = 32
+    """Numbers that stand for a letter."""
+    batch_size: int = 128
+    learning_rate: float = 4e-3
+    schedule: ScheduleName = "cosine"
+    max_grad_norm: float = 1.0
+    val_split: float = 0.05
+    test_split: float = 0.1
+
+    def encoder_settings(self) -> EncoderSettings:
+        return replace(self, hidden_sizes=())
