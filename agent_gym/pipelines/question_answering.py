@@ -54,9 +54,6 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        print(
-            "\n".join(
-                f"{name:>10} {value if isinstance(value, str) else f'{value:.4f}'}" for name, value in result.items()
-            )
-        )
+        for name, value in result.items():
+            print(f"{name:>10} {value if isinstance(value, str) else f'{value:.4f}'}")
     return 0

@@ -14,45 +14,9 @@ from agent_gym.tasks.text.pretrained import SentenceModel
 
 SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
-JOINTS = frozenset(
-    [
-        "and",
-        "or",
-        "but",
-        "so",
-        "that",
-        "which",
-        "who",
-        "is",
-        "are",
-        "was",
-        "were",
-        "am",
-        "be",
-        "been",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "did",
-        "in",
-        "on",
-        "at",
-        "by",
-        "to",
-        "of",
-        "from",
-        "with",
-        "for",
-        "as",
-        "about",
-        "into",
-        "over",
-        "it",
-        "its",
-        "it's",
-    ]
+JOINTS = (
+    *("and", "or", "but", "so", "that", "which", "who", "is", "are", "was", "were", "am", "be", "been", "has", "have"),
+    *("had", "do", "does", "did", "in", "on", "at", "by", "to", "of", "from", "with", "for", "as", "it", "its"),
 )
 
 

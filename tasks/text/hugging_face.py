@@ -74,10 +74,8 @@ def answer(name: str, question: str, context: str, longest: int = 30) -> tuple[s
     places = encoded.pop("offset_mapping")[0]
     outside = torch.tensor([part != 1 for part in encoded.sequence_ids(0)])
     outputs = local.model(**encoded)
-    start, end = (
-        logits[0].masked_fill(outside, float("-inf")).softmax(-1)
-        for logits in (outputs.start_logits, outputs.end_logits)
-    )
+    both = (outputs.start_logits[0], outputs.end_logits[0])
+    start, end = (logits.masked_fill(outside, float("-inf")).softmax(-1) for logits in both)
     chances = (start[:, None] * end[None]).triu().tril(longest - 1)
     first, last = divmod(int(chances.argmax()), len(end))
     return context[int(places[first, 0]) : int(places[last, 1])], float(chances.max())
