@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from agent_gym.agents import agent_class, others_for
+from agent_gym.attention import attention_pictures
 from agent_gym.envs.adapters.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.invocation import after_agent, resume
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.summary import summary
@@ -25,7 +27,8 @@ from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
 from agent_gym.training.evaluation import Watch
-from agent_gym.training.session import Ending, Session, run_session
+from agent_gym.training.loop import Moment
+from agent_gym.training.session import Conclusion, Ending, Session, run_session
 
 if TYPE_CHECKING:
     from agent_gym.viewing.clip import Clip
@@ -67,7 +70,7 @@ class AgentRun:
             config={"agent": self.name} | self.source.plain(),
             trainee=agent,
             evaluate=self.scorer.evaluate,
-            conclude=self.scorer.conclude,
+            conclude=self.conclude,
             film=self.film,
             video_every=config.video_every,
             commands=lambda run: after_agent(run, agent.steps, config.scheduled),
@@ -86,6 +89,13 @@ class AgentRun:
             recoverable=(EnvFailure,),
         )
         return run_session(session, self.run, self.device)
+
+    def conclude(self, moment: Moment) -> Conclusion:
+        """The final score, and where a transformer looks in an episode of the final environments."""
+        conclusion = self.scorer.conclude(moment)
+        for env in self.scorer.envs.values():
+            return conclusion._replace(images=attention_pictures(self.agent.policy, env, EVAL_SEED))
+        return conclusion
 
     def choices(self) -> str:
         """What was left open and became of it."""

@@ -16,6 +16,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.nets.settings import MEMORY
+from agent_gym.tasks.attention import attention_pictures
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
 from agent_gym.tasks.settings import SeriesConfig
@@ -172,7 +173,7 @@ class Series(Task):
             pictures[tag] = forecast_image(
                 windows[:, :steps, number], windows[:, steps:, number], forecast[..., number]
             )
-        return pictures
+        return pictures | attention_pictures(self.model, self.data.test.x)
 
 
 def read_series(path: Path, config: SeriesConfig) -> tuple[tuple[str, ...], np.ndarray, list[str]]:

@@ -16,6 +16,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES
 from agent_gym.nets.summary import summary
+from agent_gym.tasks.attention import attention_pictures
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
@@ -269,12 +270,13 @@ class Task:
         """Pictures for TensorBoard under their tags, uint8 [H, W, 3]."""
         from agent_gym.tasks.plots import confusion_image
 
-        spec = self.model.spec
+        spec, pictures = self.model.spec, attention_pictures(self.model, self.data.test.x)
         if not spec.classes:
-            return {}
+            return pictures
         probabilities = self.model.probabilities(self.model.outputs(self.data.test.x)).numpy()
         target = self.data.test.y.cpu().numpy().astype(np.int64).ravel()
-        return {"test/confusion_matrix": confusion_image(probabilities, target, self.config.threshold, spec.classes)}
+        matrix = confusion_image(probabilities, target, self.config.threshold, spec.classes)
+        return {"test/confusion_matrix": matrix} | pictures
 
     def report(self, metrics: dict[str, float]) -> str:
         """The figures of `test` for the terminal, the model's beside those of the rules."""

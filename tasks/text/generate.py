@@ -75,6 +75,7 @@ class Generate(Task):
 
     config: GenerateConfig
     network = LanguageModel
+    predicts = False  # it goes on with a text: agent-gym text-generation --run RUN
 
     @property
     def subject(self) -> str:
@@ -202,10 +203,3 @@ def read_text(path: Path) -> str:
         raise UserError(f"--data {path} cannot be read ({error.strerror}): expected a text file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"--data {path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-
-
-def predict(model: LanguageModel, config: GenerateConfig, path: Path) -> None:
-    """Nothing: a language model goes on with a text. Raises UserError."""
-    raise UserError(
-        f"generate predicts nothing for --data {path}: agent-gym text-generation --run RUN goes on with text"
-    )
