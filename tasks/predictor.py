@@ -18,6 +18,7 @@ from agent_gym.ground.plain import from_plain, reason
 from agent_gym.ground.tensors import all_finite
 from agent_gym.nets.embedding import CategoryEmbedding
 from agent_gym.nets.encoders.make import Encoder, make_encoder
+from agent_gym.nets.encoders.mlp import Dense, MLPEncoder
 from agent_gym.nets.ensemble import make_ensemble
 from agent_gym.nets.heads import LinearHead
 from agent_gym.tasks.config import TaskConfig
@@ -114,6 +115,16 @@ class Predictor(nn.Module):
     def memory(self) -> int:
         """Numbers that the network keeps from step to step of a sequence."""
         return self.encoder.state_dim if self.encoder is not None else 0
+
+    def dense_layers(self) -> list[tuple[nn.Linear, str]] | None:
+        """The layers from inputs [B, n] to outputs with the names of their activations; None for any other network."""
+        encoder = self.encoder
+        if self.inputs is not None or not isinstance(encoder, MLPEncoder) or len(self.spec.shape) != 1:
+            return None
+        dense = [layer for layer in encoder.mlp if isinstance(layer, Dense) and layer.norm is None]
+        if self.spec.sequence or self.spec.pixels or len(dense) < len(encoder.mlp):
+            return None
+        return [*((layer, layer.activation_name) for layer in dense), (self.head, "")]
 
     def build_encoder(self, space: spaces.Space, config: TaskConfig) -> Encoder:
         """The network in front of the head."""

@@ -14,6 +14,7 @@ from sklearn import datasets
 from torch import Tensor
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.dense import DenseGradients
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
@@ -24,7 +25,7 @@ from agent_gym.tasks.tables.explore import describe, report
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.tables.kinds import Kinds, find_kinds
 from agent_gym.tasks.tables.target import Target, known_target, read_target
-from agent_gym.tasks.task import Dataset, Part, Task
+from agent_gym.tasks.task import DEFAULT_LOSS, Dataset, Part, Task
 
 
 class Table(Task):
@@ -101,6 +102,11 @@ class Table(Task):
             return super().loss(x, y)
         outputs, y = self.model.each(x).flatten(0, 1), y.repeat(members, *(1,) * (y.dim() - 1))
         return self.loss_of(outputs, y) * members, self.quick_stats(outputs.detach(), y)
+
+    def written_out(self) -> DenseGradients | None:
+        loss, layers = self.loss_name, self.model.dense_layers()
+        fits = loss == DEFAULT_LOSS[self.model.spec.kind] and DenseGradients.fits(layers, loss)
+        return DenseGradients(layers, loss, self.quick_stats) if fits else None
 
     def update(self) -> Stats:
         stats = super().update()

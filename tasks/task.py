@@ -13,6 +13,7 @@ from torch import Tensor
 
 from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.dense import DenseGradients
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES
 from agent_gym.nets.summary import summary
@@ -22,6 +23,7 @@ from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
 from agent_gym.tasks.tables.columns import Columns
 
+EARNED = 5000  # steps from which on a traced graph saves the second or two that tracing takes
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
 DEFAULT_LOSS = {
     "regression": "mse",
@@ -97,7 +99,10 @@ class Task:
         self.model = self.build(spec).to(self.device)
         # on every batch of one shape
         same_operations = self.same_shapes and config.dropout == 0.0 and self.model.memory == 0
-        self.learner = Learner(self.loss, self.model.parameters(), config, capture=same_operations)
+        capture = same_operations and self.total_steps >= EARNED
+        self.learner = Learner(
+            self.loss, self.model.parameters(), config, capture=capture, written_out=self.written_out()
+        )
 
     @classmethod
     def restored(cls, config: TaskConfig, weights: Any, device: torch.device | str = "cpu") -> Task:
@@ -122,6 +127,10 @@ class Task:
     def enough_epochs(self) -> int:
         """Epochs where the flags leave them open: about 3,000 steps, but at least 5 passes and at most 200."""
         return min(max(-(-3000 // self.steps_per_epoch), 5), 200)
+
+    def written_out(self) -> DenseGradients | None:
+        """The loss with gradients that need no autograd, where there is such a form."""
+        return None
 
     @property
     def about(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ class Dense(nn.Linear):
     def __init__(self, in_dim: int, out_dim: int, activation: str, layer_norm: bool = False):
         super().__init__(in_dim, out_dim)
         self.norm = nn.LayerNorm(out_dim) if layer_norm else None
-        self.activation = get_activation(activation)
+        self.activation_name, self.activation = activation, get_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.linear(x, self.weight, self.bias)

@@ -49,7 +49,8 @@ class Learner:
 
     `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached tensors, read once per log interval.
     `capture` promises that the loss does the same operations on every batch of one shape, so that on a CPU they may
-    be replayed as one graph (nets/learner/graphs.py).
+    be replayed as one graph (nets/learner/graphs.py). `written_out` takes the place of both: it gives the loss and
+    fills the gradients itself (nets/learner/dense.py).
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Learner:
         config: OptimizerSettings,
         *,
         capture: bool = False,
+        written_out: LossFn | None = None,
     ) -> None:
         self.loss_fn = loss_fn
         self.config = config
@@ -66,7 +68,7 @@ class Learner:
         self.learned = learned
         self.parameters = flatten(learned)
         replayed = capture and config.capture == "auto" and self.parameters.device.type == "cpu"
-        self.graph = GradientGraph(loss_fn, learned) if replayed else None
+        self.graph = written_out or (GradientGraph(loss_fn, learned) if replayed else None)
         self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
         self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
         self.layers: LayerWatch | None = None
