@@ -68,7 +68,7 @@ def refusal(script: str, *arguments, cwd: Path) -> str:
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM)),
-        timeout=100,
+        timeout=900,
     )
     lines = process.stderr.strip().splitlines()
     assert process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: "), process.stderr

@@ -61,7 +61,7 @@ def test_a_signal_saves_and_prints_the_command_that_goes_on(number, code, tmp_pa
     process = start([*FLAGS, "--total-steps", "10000000", "--run-dir", "run"], tmp_path)
     wait_for(tmp_path / "run/checkpoints/last.pt", process)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == code
     assert "train.py --resume run" in output and "Traceback" not in output
     stopped = steps(tmp_path / "run")

@@ -122,7 +122,7 @@ def test_a_second_process_is_refused_and_a_vanished_directory_stops_the_first(tm
     assert evaluate.main([str(run), "--episodes", "1"]) == 0
 
     os.rename(run, tmp_path / "elsewhere")
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=900)
     assert process.returncode == 2 and error.startswith("error: cannot write") and error.count("\n") == 1
     assert "No such file or directory" in error and "folder is gone" in error
     capsys.readouterr()

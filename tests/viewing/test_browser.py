@@ -28,7 +28,7 @@ def server():
 
 def ask(server, method, path, **headers):
     """Status and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
@@ -40,7 +40,7 @@ class Spectator:
     """A browser that looks at the pictures."""
 
     def __init__(self, server):
-        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
         self.connection.request("GET", "/pictures")
         self.answer = self.connection.getresponse()
         assert self.answer.getheader("Content-Type") == "multipart/x-mixed-replace; boundary=picture"
@@ -109,7 +109,7 @@ def test_nobody_disturbs_the_show_by_leaving(server):
         spectators[2].see()
     spectators[2].leave()
     with server.pictures.changed:
-        gone = server.pictures.changed.wait_for(lambda: server.pictures.spectators == 0, timeout=20)
+        gone = server.pictures.changed.wait_for(lambda: server.pictures.spectators == 0, timeout=300)
     assert gone and player.is_alive()
     back = Spectator(server)
     back.see()
