@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.positions import Positions
-from agent_gym.agents.ladder import Ladder
 from agent_gym.agents.policy import Policy, one_step
-from agent_gym.agents.resignation import Resignation
+from agent_gym.agents.self_play.ladder import Ladder
+from agent_gym.agents.self_play.resignation import Resignation
 from agent_gym.agents.settings.alphazero import AlphaZeroConfig
 from agent_gym.agents.settings.base import parse_env_kwargs
 from agent_gym.envs.games.game import MOVES, TURN, Game, find_game, outcome, over

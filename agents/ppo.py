@@ -14,9 +14,9 @@ from torch import Tensor
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.returns import gae, standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
-from agent_gym.agents.league import self_play
 from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.self_play.league import self_play
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.tree import tree_map

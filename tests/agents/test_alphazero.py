@@ -9,7 +9,7 @@ from positions import CPU, follow
 
 from agent_gym.agents.alphazero import AlphaZero, alphazero_loss
 from agent_gym.agents.buffers.positions import Positions
-from agent_gym.agents.resignation import FEWEST, Resignation
+from agent_gym.agents.self_play.resignation import FEWEST, Resignation
 from agent_gym.agents.settings.alphazero import AlphaZeroConfig
 from agent_gym.envs.games.game import TURN, outcome, over
 from agent_gym.envs.games.search import Found

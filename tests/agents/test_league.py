@@ -5,8 +5,8 @@ import io
 import pytest
 import torch
 
-from agent_gym.agents.league import CURRENT
 from agent_gym.agents.ppo import PPO
+from agent_gym.agents.self_play.league import CURRENT
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.games.match import play_match
 from agent_gym.envs.games.players import make_player
