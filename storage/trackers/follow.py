@@ -216,7 +216,8 @@ def main(run: Path, name: str) -> None:
                 break
             follower.attempt()
         ending: Ending = word if word in ("finished", "failed") else "stopped"
-        for pause in LAST_PAUSES:  # a server that is busy for a moment gets the end too
+        tries = 2 if follower.steps is None else len(LAST_PAUSES)  # a server that is busy for a moment gets the end too
+        for pause in LAST_PAUSES[:tries]:
             time.sleep(pause)
             if follower.attempt(ending):
                 break
