@@ -115,13 +115,24 @@ def options_of(kind: Any) -> tuple:
 def expected(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
-    return EXPECTED.get(kind, "a text")
+    return EXPECTED.get(kind, "a value")
 
 
 def checked(name: str, kind: Any, value: str) -> str:
     """A value as tyro takes it. Raises UserError."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
+    words = [str(word) for part in options_of(kind) if get_origin(part) is Literal for word in get_args(part)]
+    numeric = next((part for part in options_of(kind) if part in EXPECTED), None)
+    if words and numeric:
+        if value in words:
+            return value
+        try:
+            return str(number(value, numeric))
+        except (ValueError, OverflowError):
+            raise UserError(
+                f"{name} {value}: expected {', '.join(words)} or {EXPECTED[numeric]}{nearest(value, words)}"
+            ) from None
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
         if value not in choices:

@@ -66,6 +66,10 @@ def test_a_command_line_and_what_it_sets():
         ("--xyzzy", r"unknown flag --xyzzy \(train.py ppo --help lists them\)"),
         ("--total-steps many", "--total-steps many: expected a whole number such as 50000, 50k or 5e4"),
         ("--total-steps 1.5", "--total-steps 1.5: expected a whole number"),
+        (
+            "--eval-every nevr",
+            "--eval-every nevr: expected auto, never or a whole.*did you mean never?",
+        ),
         ("--gamma high", "--gamma high: expected a number such as"),
         ("--encoder gur", "--encoder.*gur.*did you mean gru?"),
         ("--optimizer adm", "--optimizer adm: expected one of adam, .*did you mean adam"),
