@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.chance import undisturbed
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.training.evaluation import Watch, episode_limit, play
@@ -46,7 +47,8 @@ class Scorer:
         drawn = torch.get_rng_state()  # Stable-Baselines3 draws from the global generator
         options = {"seed": seed, "explore": explore, "max_steps": limit, "budget": budget, "watch": watch}
         try:
-            return play(agent.policy, env, episodes, **options)
+            with undisturbed():
+                return play(agent.policy, env, episodes, **options)
         finally:
             torch.set_rng_state(drawn)
             if self.source.shared:

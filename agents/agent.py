@@ -17,6 +17,7 @@ from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
 from agent_gym.agents.policy import Policy
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.chance import global_state, seed_globals, set_global_state
 from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Learner, Stats
@@ -76,6 +77,7 @@ class Agent(ABC):
         self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan, "outside": 0.0}
         self.outside = 0  # observations outside their space that are in that mark
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        seed_globals(config.seed)
         self.policy = self.make_policy()
 
     def make_policy(self) -> Policy:
@@ -194,6 +196,7 @@ class Agent(ABC):
             "env": self.env.state_dict(),
             "env_restarts": self.env.recovery.restarts,
             "marks": self.marks,
+            "chance": global_state(),
             "course": self.course.state_dict(),
             "obs": self.obs,
             "state": self.state,
@@ -225,3 +228,4 @@ class Agent(ABC):
             self._start_episodes()
         else:
             self.marks = self.marks | {"reward": 0.0, "steps": 0.0}
+        set_global_state(state["chance"])

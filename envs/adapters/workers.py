@@ -33,6 +33,7 @@ from agent_gym.envs.adapters.arrays import (
 )
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
 from agent_gym.envs.failures import Trouble
+from agent_gym.ground.chance import seed_globals
 
 RESET, STEP, STEP_CHOSEN, REPLACE, CLOSE = range(5)
 PATIENCE = 0.5  # seconds between looks of a worker at whether the main process still lives
@@ -85,6 +86,7 @@ class Worker:
         self.at = arrays["at"][0][number : number + 1]
         self.envs: list[gymnasium.Env | None] = [None] * len(rows)
         self.looked = False  # at what a step returns
+        self.new = True
 
     def carry_out(self, task: int) -> list[Trouble]:
         if task in (STEP, STEP_CHOSEN):
@@ -98,6 +100,9 @@ class Worker:
                 if self.envs[i] is not None:
                     discard(self.envs[i])
                     self.envs[i] = None
+        if task == RESET or self.new:
+            self.new = False
+            seed_globals(int(self.seed[0]))
         troubles = []
         for i in range(len(self.rows)) if task == RESET else np.flatnonzero(self.chosen).tolist():
             self._begin(i)
