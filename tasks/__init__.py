@@ -31,6 +31,7 @@ TASKS = {
     "detect": ("agent_gym.tasks.senses.detect", "DetectConfig", "Detect"),
     "speech": ("agent_gym.tasks.senses.speech", "SpeechConfig", "Speech"),
     "lesson gradients": ("agent_gym.tasks.lessons.gradients", "GradientsConfig", "Gradients"),
+    "lesson convolution": ("agent_gym.tasks.lessons.convolution", "ConvolutionConfig", "Convolution"),
     "lesson likelihood": ("agent_gym.tasks.lessons.likelihood", "LikelihoodConfig", "Likelihood"),
     "lesson batching": ("agent_gym.tasks.lessons.batching", "BatchingConfig", "Batching"),
     "lesson memory": ("agent_gym.tasks.lessons.memory", "MemoryConfig", "Memory"),

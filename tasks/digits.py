@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
@@ -18,11 +18,45 @@ from agent_gym.tasks.settings import DigitsConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
 
+MAX_SHOWN = 32  # filters in a picture
+
 
 class Digits(Task):
     """Images [N, 28, 28] uint8, ten classes."""
 
     config: DigitsConfig
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Its convolutional layers, the first first."""
+        return [module for module in self.model.modules() if isinstance(module, nn.Conv2d)]
+
+    def feature_maps(self, x: Tensor) -> list[np.ndarray]:
+        """What each convolution makes of one image [1, H, W]: arrays [filters, H', W'], nothing below 0."""
+        maps: list[np.ndarray] = []
+        hooks = [
+            layer.register_forward_hook(lambda _, inputs, output: maps.append(output[0].relu().cpu().numpy()))
+            for layer in self.convolutions()
+        ]
+        self.model.outputs(x)
+        for hook in hooks:
+            hook.remove()
+        return maps
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Beside the confusion matrix, the filters of the first layer and the feature maps of a test image."""
+        from agent_gym.tasks.plots import gallery_image
+
+        shown, layers = super().images(), self.convolutions()
+        if not layers:
+            return shown
+        filters = list(layers[0].weight.detach().mean(1).cpu().numpy())[:MAX_SHOWN]
+        shown["test/filters"] = gallery_image(filters, [str(k + 1) for k in range(len(filters))], columns=8)
+        image = self.data.test.x[:1]
+        for number, maps in enumerate(self.feature_maps(image), 1):
+            pictures = [image[0].cpu().numpy(), *maps[:MAX_SHOWN]]
+            titles = ["image", *(f"filter {k + 1}" for k in range(len(maps[:MAX_SHOWN])))]
+            shown[f"test/feature_maps_{number}"] = gallery_image(pictures, titles, columns=6)
+        return shown
 
     def augment(self, x: Tensor) -> Tensor:
         """x [B, H, W] moved by up to `shift` pixels each way, zeros behind it."""

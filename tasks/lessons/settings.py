@@ -9,7 +9,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import POSITIVE, SHARE, Count, Range, flag
 from agent_gym.nets.settings import ActivationName, OptimizerName, ScheduleName
 from agent_gym.tasks.config import StudyConfig
-from agent_gym.tasks.settings import TableConfig
+from agent_gym.tasks.settings import DigitsConfig, TableConfig
 
 SHORTEST = 4  # sequence of the adding problem
 
@@ -43,6 +43,13 @@ class GradientsConfig(StudyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_different(self, "activations")
+
+
+@dataclass(frozen=True)
+class ConvolutionConfig(DigitsConfig):
+    """Convolution: a worked example cell by cell, then `digits` with pictures of what its filters see."""
+
+    epochs: int = 10
 
 
 @dataclass(frozen=True)
