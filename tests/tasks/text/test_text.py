@@ -59,6 +59,12 @@ def test_it_learns_what_korean_texts_say(korean, encoder):
     assert ("test/attention" in images) == (encoder == "transformer")
 
 
+def test_sentence_vectors_are_inputs_of_a_linear_network(csv):
+    path = csv({"t": ["what a lovely film", "an awful, boring film"] * 12, "y": ["a", "b"] * 12})
+    task = learn(TextConfig(data=str(path), text="t", target="y", encoder="minilm", epochs=30))
+    assert task.data.train.x.shape[1] == 384 and task.test()["accuracy"] == 1.0
+
+
 def test_the_vocabulary_is_that_of_the_texts_to_train_on(csv):
     texts = [f"word{i % 3} common" for i in range(40)]
     path = csv({"t": texts, "y": ["a", "b"] * 20})
