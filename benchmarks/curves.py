@@ -40,8 +40,8 @@ PAIRS = {
         ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
     "qrdqn": Pair(
-        *("QRDQN", "CartPole-v1", 20_000, {"num_envs": 4, "train_every": 4, "utd": 0.5}, {"exploration_fraction": 0.0}),
-        ("rollout/episode_return", "train/q_mean", "rollout/epsilon"),
+        *("QRDQN", "CartPole-v1", 20_000, {"num_envs": 4, "train_every": 4, "utd": 0.5}, {"gamma": 0.5}),
+        ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
     "sac": Pair(
         *("SAC", "Pendulum-v1", 8_000, {}, {"alpha": 20.0}),
