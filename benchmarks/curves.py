@@ -44,15 +44,15 @@ PAIRS = {
         ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
     "sac": Pair(
-        *("SAC", "Pendulum-v1", 8_000, {}, {"alpha": 20.0}),
+        *("SAC", "Pendulum-v1", 6_000, {}, {"alpha": 20.0}),
         ("rollout/episode_return", "train/alpha", "train/entropy"),
     ),
     "td3": Pair(
-        *("TD3", "Pendulum-v1", 8_000, {}, {"exploration_noise": 0.0, "learning_starts": 100}),
+        *("TD3", "Pendulum-v1", 6_000, {}, {"exploration_noise": 0.0, "learning_starts": 100}),
         ("rollout/episode_return", "train/q_mean", "train/policy_loss"),
     ),
     "ddpg": Pair(
-        *("DDPG", "Pendulum-v1", 8_000, {}, {"tau": 1.0}),
+        *("DDPG", "Pendulum-v1", 6_000, {}, {"tau": 1.0}),
         ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
 }
