@@ -2,12 +2,12 @@
 
 import sys
 
-from agent_gym.messages import leave_until_ready
+from agent_gym.commands.messages import leave_until_ready
 
 if __name__ == "__main__":
     leave_until_ready()
 
-from agent_gym.train import main
+from agent_gym.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

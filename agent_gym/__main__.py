@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from agent_gym.messages import leave_until_ready
+from agent_gym.commands.messages import leave_until_ready
 
 COMMANDS = {
     "train": ("train", "train an agent or a task: agent-gym train ppo --env CartPole-v1"),
     "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
-    "export": ("exporting", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
+    "export": ("export", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
     "list": ("listing", "agents, tasks, environments and presets"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
     "sentiment": ("pipelines.sentiment", 'of what mood a text is: agent-gym sentiment "TEXT"'),
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         known = ", ".join(COMMANDS)
         print(f"error: {argv[0]!r} is no command: expected one of {known}{nearest(argv[0], COMMANDS)}", file=sys.stderr)
         return 2
-    return import_module(f"agent_gym.{COMMANDS[argv[0]][0]}").main(argv[1:])
+    return import_module(f"agent_gym.commands.{COMMANDS[argv[0]][0]}").main(argv[1:])
 
 
 def console() -> int:

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import torch
 
 from agent_gym.agents import config_class
+from agent_gym.commands.opening import announce, origins
+from agent_gym.composing.presets import preset
+from agent_gym.composing.saved import Saved, open_saved
+from agent_gym.composing.saved import save as write_saved
+from agent_gym.composing.sources import GivenSource, NamedSource, maker_of, name_of, plain_kwargs
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.settings import check_effects
-from agent_gym.opening import announce, origins
 from agent_gym.predicting import Predictor
-from agent_gym.presets import preset
-from agent_gym.saved import Saved, open_saved
-from agent_gym.saved import save as write_saved
-from agent_gym.sources import GivenSource, NamedSource, maker_of, name_of, plain_kwargs
 
 
 class Agent:
@@ -85,8 +85,8 @@ class Agent:
         Writes a run directory as the command does. Returns itself. Raises KeyboardInterrupt once a run that was
         stopped by Ctrl-C is saved, and what a callback raises.
         """
-        from agent_gym.agent_run import train_agent
-        from agent_gym.resume import reopen
+        from agent_gym.composing.agent_run import train_agent
+        from agent_gym.composing.resume import reopen
         from agent_gym.training.callbacks import CallbackFailed
 
         steps = self.config.total_steps if total_steps is None else total_steps
@@ -154,8 +154,8 @@ class Agent:
 
     def evaluate(self, episodes: int = 100, *, stochastic: bool = False, seed: int | None = None) -> dict[str, Any]:
         """Play episodes; a dict with the fields of `evaluate.py --json`."""
+        from agent_gym.composing.playing import score
         from agent_gym.ground.settings import EVAL_SEED
-        from agent_gym.playing import score
 
         if episodes < 1:
             raise UserError(f"episodes {episodes}: expected at least 1")
@@ -180,7 +180,7 @@ class Agent:
         return Path(file)
 
     def _perform(self, how: dict, **where: Any) -> None:
-        from agent_gym.shows import Performance, perform
+        from agent_gym.composing.shows import Performance, perform
 
         known = {field.name for field in fields(Performance)}
         for name in how:
@@ -199,7 +199,7 @@ class Agent:
 
         `sampled`: its actions are drawn, from noise that is an input.
         """
-        from agent_gym.exporting import export_policy
+        from agent_gym.commands.export import export_policy
 
         saved = self._require()
         score = {} if self.result is None else self.result

@@ -25,7 +25,7 @@ class Fitted:
 
 def fit(name: str, callbacks: Iterable[Any] = (), **settings: Any) -> Fitted:
     """Train a task by its name, such as fit("iris", epochs=50); settings have the names of the flags."""
-    from agent_gym.task_run import train_task
+    from agent_gym.composing.task_run import train_task
     from agent_gym.training.callbacks import CallbackFailed
 
     if name not in TASKS:

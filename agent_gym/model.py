@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agent_gym.commands.invocation import logdir
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.settings import RunSettings
-from agent_gym.invocation import logdir
 from agent_gym.layers import Layer, activate
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import LOSSES

@@ -20,9 +20,9 @@ from rich.table import Table
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.sb3.presets import zoo_preset
 from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.composing.presets import preset
 from agent_gym.envs.make import make_single
 from agent_gym.ground.errors import UserError
-from agent_gym.presets import preset
 from benchmarks.matching import algo_for, defaults, matched
 
 SHARED = (  # what both sides take from the command line as it is

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from agent_gym.agents import agent_class, config_class
+from agent_gym.composing.exported import for_env
 from agent_gym.envs.adapters.spaces import ObsLayout, canonical_action
 from agent_gym.envs.make import make_single
 from agent_gym.export.acting import Acting
 from agent_gym.export.exported import ExportedPolicy
 from agent_gym.export.files import write_graph
-from agent_gym.exported import for_env
 
 VECTOR = [
     (agent, env, encoder)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
+from agent_gym.composing.saved import open_saved
 from agent_gym.envs.games.game import TURN, Game, outcome, over
 from agent_gym.envs.games.players import Player
-from agent_gym.saved import open_saved
 
 
 @torch.no_grad()

@@ -47,8 +47,8 @@ class Curve:
 def native(job: dict, curve: Curve) -> dict:
     """Train an agent of ours as its users do."""
     from agent_gym.agent import class_of
-    from agent_gym.playing import score
-    from agent_gym.sources import NamedSource
+    from agent_gym.composing.playing import score
+    from agent_gym.composing.sources import NamedSource
 
     class Watch:
         """Marks the curve, and stops once the threshold is reached."""

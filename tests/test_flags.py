@@ -12,12 +12,12 @@ from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.presets import table
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.flags import known_flags, number, read_flags
+from agent_gym.commands.flags import known_flags, number, read_flags
+from agent_gym.commands.train import parse
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
 from agent_gym.tasks import TASKS
 from agent_gym.tasks import config_class as task_config
-from agent_gym.train import parse
 
 ROOT = Path(__file__).parents[1]
 

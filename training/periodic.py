@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from agent_gym.training.score import Score
@@ -34,7 +35,8 @@ def plan(clock: dict, steps: int, length: float, asked: int, *, always: bool, la
         episodes = asked or EPISODES
         return Plan(episodes, min(episodes, EPISODES), 0)
     budget = steps // SHARE - clock["evaluation_steps"]
-    episodes = int(min(budget / max(length, clock["evaluation_length"], 1.0), EPISODES))
+    longest = max(steps for steps in (length, clock["evaluation_length"], 1.0) if not math.isnan(steps))
+    episodes = int(min(budget / longest, EPISODES))
     if episodes < (1 if last else FEWEST):
         return None
     return Plan(episodes, min(episodes, ROWS), budget)

@@ -78,7 +78,7 @@ def mcts_player(game: Game, simulations: int) -> Player:
 
 
 RUN_PLAYERS: list[Callable[[Game, str], Player]] = []
-"""Who opens run directories, which this room cannot: agent_gym.sources puts a function here."""
+"""Who opens run directories, which this room cannot: agent_gym.composing.sources puts a function here."""
 
 
 def is_named(name: str) -> bool:

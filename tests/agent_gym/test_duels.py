@@ -7,15 +7,15 @@ import pytest
 import torch
 from positions import follow
 
-from agent_gym.against_person import board_text, play_person
-from agent_gym.duels import against_itself, numbers, text
+from agent_gym.commands.against_person import board_text, play_person
+from agent_gym.commands.evaluate import main as evaluate
+from agent_gym.commands.train import main as train
+from agent_gym.composing.duels import against_itself, numbers, text
+from agent_gym.composing.saved import open_saved
+from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.match import Match
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.boards import connect_four, tictactoe
-from agent_gym.evaluate import main as evaluate
-from agent_gym.saved import open_saved
-from agent_gym.sources import NamedSource
-from agent_gym.train import main as train
 
 TINY = ["--num-envs", "16", "--simulations", "8", "--match-games", "4", "--match-selves", "0", "--eval-episodes", "4"]
 

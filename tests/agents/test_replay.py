@@ -290,8 +290,8 @@ def test_unrolled_sequences_have_the_features_of_acting(encoder_name, kind, num_
             assert torch.equal(batch["action"][t, i], truth["action"])
             assert batch["reward"][t, i] == pytest.approx(total, abs=1e-5)
             assert batch["discount"][t, i] == pytest.approx(discount, abs=1e-6)
-            torch.testing.assert_close(here[t, i], acted[whole[t]], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(there[t, i], reached[key(next_obs)], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(here[t, i], acted[whole[t]], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(there[t, i], reached[key(next_obs)], atol=1e-4, rtol=1e-4)
             held += 1
     assert held > 0.4 * length * 64
 

@@ -176,7 +176,7 @@ def test_bad_flags(capsys):
 
 def test_flags_survive_in_the_configuration():
     from agent_gym.agents.settings.ppo import PPOConfig
-    from agent_gym.restore import restore_config
+    from agent_gym.composing.restore import restore_config
 
     config = PPOConfig(env="ALE/Pong-v5", atari=AtariFlags(frame_skip=5))
     assert restore_config("agent", "ppo", config.plain(True)) == config

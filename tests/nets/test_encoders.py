@@ -244,7 +244,9 @@ def test_summary_counts_the_courses_network():
 
 def test_pooling_layers_and_no_dense_layers_are_what_torch_makes_of_them():
     conv_layers = ((4, 3, 1, 1), (0, 2, 2, 0), (6, 3, 1, 0))
-    encoder = make_encoder(image(8, 8, 1), EncoderSettings(conv_layers=conv_layers, cnn_hidden_sizes=()))
+    encoder = make_encoder(
+        image(8, 8, 1), EncoderSettings(conv_layers=conv_layers, cnn_hidden_sizes=(), cells="brightness")
+    )
     first, second = (m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d))
     obs = torch.randint(0, 256, (2, 3, 8, 8, 1), dtype=torch.uint8)
     x = obs.flatten(0, 1).permute(0, 3, 1, 2) / 255.0

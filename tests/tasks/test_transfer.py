@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import train
+from agent_gym.composing.restore import starting_weights
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.transfer import load_encoder
-from agent_gym.restore import starting_weights
 from agent_gym.storage.encoder_file import read_encoder
 from agent_gym.tasks.digits import Digits
 from agent_gym.tasks.settings import DigitsConfig

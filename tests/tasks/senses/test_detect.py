@@ -36,7 +36,7 @@ def test_a_box_lies_tight_around_the_ink():
 
 
 def test_a_network_finds_digits_that_it_has_not_seen():
-    task = Detect(DetectConfig(num_canvases=1500, epochs=6, batch_size=32, seed=1))
+    task = Detect(DetectConfig(num_canvases=1500, epochs=12, batch_size=32, seed=1))
     seen, other = (set(map(bytes, part.x.numpy())) for part in (task.data.train, task.data.test))
     assert not seen & other
     torch.manual_seed(0)
@@ -44,7 +44,7 @@ def test_a_network_finds_digits_that_it_has_not_seen():
         task.collect()
         task.update()
     metrics = task.test()
-    assert metrics["iou"] > 0.55 > metrics["mean_iou"] and metrics["accuracy"] > 0.4 > metrics["mean_accuracy"]
+    assert metrics["iou"] > 0.55 > metrics["mean_iou"] and metrics["accuracy"] > 2 * metrics["mean_accuracy"]
     assert task.images()["test/boxes"].shape[2] == 3
 
 

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agent_gym.flags import read_flags
+from agent_gym.commands.flags import read_flags
+from agent_gym.commands.invocation import command
+from agent_gym.commands.messages import reported
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED, flag
 from agent_gym.ground.stdout import reserved_stdout
-from agent_gym.invocation import command
-from agent_gym.messages import reported
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ ONLY = {  # flags and those of which one must be there
 @reported
 def main(argv: list[str]) -> int:
     if any(argument.endswith(".onnx") for argument in argv):
-        from agent_gym.exported import main as exported  # without torch
+        from agent_gym.composing.exported import main as exported  # without torch
 
         return exported(argv)
     args, given = read_flags(EvaluateConfig, argv, prog=command("evaluate"))
     refuse_idle(args, given)
     with reserved_stdout() if args.json else nullcontext():
-        from agent_gym.evaluating import run  # with what libraries print when they are imported
+        from agent_gym.commands.evaluating import run  # with what libraries print when they are imported
 
         found = run(args)
     if args.json and found is not None:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from agent_gym.against_person import play_person
 from agent_gym.agents.sb3.config import SB3Config
-from agent_gym.duels import against_itself, duel, rules_of, text
+from agent_gym.commands.against_person import play_person
+from agent_gym.composing.duels import against_itself, duel, rules_of, text
+from agent_gym.composing.playing import score
+from agent_gym.composing.saved import open_saved
+from agent_gym.composing.sources import NamedSource
+from agent_gym.composing.task_scores import evaluate_task, is_task
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
 from agent_gym.ground.errors import UserError
-from agent_gym.playing import score
-from agent_gym.saved import open_saved
-from agent_gym.sources import NamedSource
 from agent_gym.storage.checkpoint import require_run
-from agent_gym.task_scores import evaluate_task, is_task
 from agent_gym.training.device import choose_device
 
 if TYPE_CHECKING:
-    from agent_gym.evaluate import EvaluateConfig
+    from agent_gym.commands.evaluate import EvaluateConfig
 
 
 def run(args: EvaluateConfig) -> dict | None:
@@ -81,7 +81,7 @@ def meet(args: EvaluateConfig, saved: Any) -> dict | None:
 
 def show(args: EvaluateConfig, name: str, policy: Any, source: Any, run: Path | None) -> None:
     """Play for spectators and print what came of it."""
-    from agent_gym.shows import Performance, perform  # with what draws
+    from agent_gym.composing.shows import Performance, perform  # with what draws
 
     how = Performance(
         episodes=args.episodes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agent_gym.composing.registry import check_modules
+from agent_gym.composing.restore import check_num_envs, restore_config
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import flag
-from agent_gym.registry import check_modules
-from agent_gym.restore import check_num_envs, restore_config
 from agent_gym.storage.run import Run
 
 

@@ -13,12 +13,12 @@ import gymnasium
 import numpy as np
 import tyro
 
+from agent_gym.commands.invocation import command
+from agent_gym.commands.messages import reported
 from agent_gym.export.exported import ExportedPolicy
 from agent_gym.export.spaces import describe
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.invocation import command
-from agent_gym.messages import reported
 from agent_gym.training.score import Score
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
+from agent_gym.commands.messages import reported
 from agent_gym.ground.errors import UserError
-from agent_gym.messages import reported
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import tyro
 
-from agent_gym.flags import read_flags
+from agent_gym.commands.flags import read_flags
+from agent_gym.commands.messages import reported
 from agent_gym.ground.errors import UserError
-from agent_gym.messages import reported
 
 BOOKKEEPING = ("run_dir", "quiet", "verbose", "summary", "env", "seed", "agent", "task", "num_threads", "device")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
+from agent_gym.commands.messages import reported
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, check_ranges
-from agent_gym.messages import reported
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 
 
 def _of_run(run: str):
-    from agent_gym.pipelines.runs import open_text_run
+    from agent_gym.commands.pipelines.runs import open_text_run
 
     return open_text_run(Path(run), "generate")[0]
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.composing.saved import Saved, open_saved
+from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.game import GAMES, Game, find_game
 from agent_gym.envs.games.match import Match, elo_difference, play_match
 from agent_gym.envs.games.players import OPPONENTS, Player, draw_legal, is_named, make_player
 from agent_gym.ground.errors import UserError
-from agent_gym.saved import Saved, open_saved
-from agent_gym.sources import NamedSource
 
 OPENING = 2  # random moves before each pair of games of two runs, since both always play alike
 

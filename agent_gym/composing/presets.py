@@ -27,9 +27,9 @@ def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str,
         require_env(env_id)
 
     def action_space() -> spaces.Space:
+        from agent_gym.composing.sources import OPENED, key
         from agent_gym.envs.layers import Layers
         from agent_gym.envs.make import opening
-        from agent_gym.sources import OPENED, key
 
         config = replace(settings_class(), env=env_id, **{field: given[field] for field in MADE_OF if field in given})
         layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)

@@ -11,17 +11,17 @@ import torch
 
 from agent_gym.agents import agent_class, others_for
 from agent_gym.attention import attention_pictures
+from agent_gym.commands.invocation import after_agent, resume
+from agent_gym.composing.restore import starting_weights
+from agent_gym.composing.scoring import Scorer
 from agent_gym.envs.adapters.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.invocation import after_agent, resume
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.summary import summary
-from agent_gym.restore import starting_weights
-from agent_gym.scoring import Scorer
 from agent_gym.storage.charts import AGENT_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class AgentRun:
-    """An agent in its environments, ready to train. `source` is one of agent_gym.sources."""
+    """An agent in its environments, ready to train. `source` is one of agent_gym.composing.sources."""
 
     def __init__(self, name: str, config: Any, source: Any, run: Run | None = None) -> None:
         """`run`: the one to go on with. Raises UserError."""
@@ -54,7 +54,7 @@ class AgentRun:
         if config.log_layers:
             self.agent.watch_layers()
         if config.video_every:
-            from agent_gym.shows import require_pictures
+            from agent_gym.composing.shows import require_pictures
 
             require_pictures(source)  # learn now, not in the middle
 
@@ -116,7 +116,7 @@ class AgentRun:
 
     def film(self, path: Path, watch: Watch) -> Clip | None:
         """Record an episode; None where its environment failed and that is let be. Raises Interrupted."""
-        from agent_gym.shows import film_episode  # with what draws and writes films
+        from agent_gym.composing.shows import film_episode  # with what draws and writes films
 
         agent, how = self.agent, {"seed": self.config.seed, "report": self.failures, "interrupted": watch.interrupted}
         try:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent_gym.composing.playing import error_log, require_fit
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.playing import error_log, require_fit
 from agent_gym.viewing.clip import Clip
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names

@@ -12,15 +12,15 @@ from typing import Any, Literal
 import tyro
 from gymnasium import spaces
 
+from agent_gym.commands.invocation import command
+from agent_gym.commands.messages import reported
+from agent_gym.composing.restore import restore_config
+from agent_gym.composing.saved import Saved, open_saved
+from agent_gym.composing.sources import NamedSource
 from agent_gym.export.acting import Acting
 from agent_gym.export.files import require_format, write_graph
 from agent_gym.export.predicting import Predicting
 from agent_gym.ground.errors import UserError
-from agent_gym.invocation import command
-from agent_gym.messages import reported
-from agent_gym.restore import restore_config
-from agent_gym.saved import Saved, open_saved
-from agent_gym.sources import NamedSource
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.tasks.predictor import Predictor
 from agent_gym.tasks.tables.columns import Columns

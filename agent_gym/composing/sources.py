@@ -13,6 +13,7 @@ import gymnasium
 import torch
 
 from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.composing.registry import check_modules
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.failures import Recovery
 from agent_gym.envs.games import players
@@ -22,11 +23,10 @@ from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend, step_limit
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
-from agent_gym.registry import check_modules
 
 
 def _run_player(game: Game, name: str) -> Player:
-    from agent_gym.duels import run_player  # which opens runs, and so comes here
+    from agent_gym.composing.duels import run_player  # which opens runs, and so comes here
 
     return run_player(game, Path(name), "cpu")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from agent_gym.agent_run import threads
-from agent_gym.invocation import after_task, resume
-from agent_gym.restore import starting_weights
+from agent_gym.commands.invocation import after_task, resume
+from agent_gym.composing.agent_run import threads
+from agent_gym.composing.restore import starting_weights
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.tasks import load_task, task_class

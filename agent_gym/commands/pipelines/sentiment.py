@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
+from agent_gym.commands.messages import reported
 from agent_gym.ground.errors import UserError
-from agent_gym.messages import reported
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _by_model(args: SentimentConfig) -> list[tuple[str, float]]:
 
 
 def _by_run(args: SentimentConfig) -> list[tuple[str, float]]:
-    from agent_gym.pipelines.runs import open_text_run
+    from agent_gym.commands.pipelines.runs import open_text_run
 
     model, config = open_text_run(Path(args.run), "text")
     return _judged(model, config.max_length, args.texts)

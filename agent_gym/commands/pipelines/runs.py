@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from agent_gym.composing.registry import check_modules
+from agent_gym.composing.restore import restore_config
 from agent_gym.ground.errors import UserError
-from agent_gym.registry import check_modules
-from agent_gym.restore import restore_config
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.tasks import task_class
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from agent_gym.agents import AGENTS, config_class
-from agent_gym.flags import HELP, read_flags, spelled_out
+from agent_gym.commands.flags import HELP, read_flags, spelled_out
+from agent_gym.commands.invocation import command
+from agent_gym.commands.messages import reported
+from agent_gym.commands.opening import announce, origins
+from agent_gym.composing.presets import preset
+from agent_gym.composing.registry import kind_of
 from agent_gym.ground.settings import check_effects
-from agent_gym.invocation import command
-from agent_gym.messages import reported
-from agent_gym.opening import announce, origins
-from agent_gym.presets import preset
-from agent_gym.registry import kind_of
 from agent_gym.tasks import TASKS, split_name
 from agent_gym.tasks import config_class as task_config
 
@@ -132,11 +132,11 @@ def flag_value(flags: list[str], name: str) -> str:
 def begin(name: str, config: Any, notes: list[str]) -> int:
     """Train what the settings describe. Returns the exit code."""
     if kind_of(name) == "task":
-        from agent_gym.task_run import make_task, train_task
+        from agent_gym.composing.task_run import make_task, train_task
         from agent_gym.training.device import choose_device
 
         if getattr(config, "explore", False):
-            from agent_gym.exploring import explore
+            from agent_gym.commands.exploring import explore
 
             return explore(name, config)
         if config.summary:
@@ -144,8 +144,8 @@ def begin(name: str, config: Any, notes: list[str]) -> int:
             print(task.layers())
             return 0
         return train_task(name, config, notes=notes)[0].code
-    from agent_gym.agent_run import AgentRun, train_agent
-    from agent_gym.sources import NamedSource
+    from agent_gym.composing.agent_run import AgentRun, train_agent
+    from agent_gym.composing.sources import NamedSource
 
     source = NamedSource(config)
     if config.summary:
@@ -166,10 +166,10 @@ def go_on(args: ResumeConfig) -> int:
     """Continue a run. Returns the exit code."""
     if not args.quiet:
         print(f"going on with {args.resume}", flush=True)
-    from agent_gym.agent_run import train_agent
-    from agent_gym.resume import reopen
-    from agent_gym.sources import NamedSource
-    from agent_gym.task_run import train_task
+    from agent_gym.composing.agent_run import train_agent
+    from agent_gym.composing.resume import reopen
+    from agent_gym.composing.sources import NamedSource
+    from agent_gym.composing.task_run import train_task
 
     changes = {field.name: getattr(args, field.name) for field in fields(args) if field.name != "resume"}
     changes = {name: value for name, value in changes.items() if value or name in ("quiet", "verbose")}

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from agent_gym import tasks
+from agent_gym.composing.registry import check_modules
+from agent_gym.composing.restore import restore_config
 from agent_gym.ground.errors import UserError
-from agent_gym.registry import check_modules
-from agent_gym.restore import restore_config
 from agent_gym.storage.checkpoint import open_checkpoint
 
 FOR_AGENTS = ("episodes", "web", "grid", "plain", "action_names", "drawing", "stochastic", "seed")
