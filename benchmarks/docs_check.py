@@ -1,7 +1,7 @@
 """Runs what README and docs print: python -m benchmarks.docs_check [FILE.md ...].
 
-Python blocks run one after the other in a process of their own for each page, commands in a shell. A block after
-`<!-- not run: reason -->` is left out, and a command with a comment `# needs: …` only parsed for its flags.
+Python blocks run in a process of their own each, commands in a shell, all of a page in one folder. A block behind
+"Save this as `x.py`" or "Add it to `x.py`" becomes that file. One after `<!-- not run: reason -->` is left out.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?```(python|bash|)\n(.*?)```", re.S)
+BLOCK = re.compile(
+    r"(<!-- not run: [^>]*-->\n|(?:Save this as|[Aa]dd it to) `\w+\.py`[^\n]*\n\n)?```(python|bash|)\n(.*?)```", re.S
+)
+FILE = re.compile(r"`(\w+\.py)`")
 SECONDS = 900
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """("python" or "shell", text) of each block that is to run."""
-    return [
-        ("python" if kind == "python" else "shell", text)
-        for skipped, kind, text in BLOCK.findall(page.read_text("utf-8"))
-        if not skipped
-    ]
+    """("python", "shell" or a file's name, text) of each block that is to run or to be saved."""
+    found = []
+    for before, kind, text in BLOCK.findall(page.read_text("utf-8")):
+        if before.startswith("<!--"):
+            continue
+        name = FILE.search(before)
+        found.append((name[1] if name else "python" if kind == "python" else "shell", text))
+    return found
 
 
 def commands(text: str) -> list[str]:
@@ -45,6 +50,10 @@ def main(pages: list[str]) -> int:
     for page in [Path(p) for p in pages] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         with tempfile.TemporaryDirectory() as folder:
             for kind, text in blocks(page):
+                if kind.endswith(".py"):
+                    with (Path(folder) / kind).open("a") as file:
+                        file.write(text)
+                    continue
                 if kind == "python":
                     found = [[sys.executable, "-c", text]]
                 else:
