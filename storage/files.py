@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def write_text(path: Path, text: str) -> None:
     except OSError:
         discard(temporary)
         raise
+
+
+def read_object(path: Path) -> dict:
+    """The JSON object in a file; {} where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def sync_folder(path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +20,8 @@ from agent_gym.export.files import require_format, write_graph
 from agent_gym.export.predicting import Predicting
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.checkpoint import open_checkpoint
+from agent_gym.storage.commit import commit
+from agent_gym.storage.files import read_object
 from agent_gym.tasks.predictor import Predictor
 from agent_gym.tasks.tables.columns import Columns
 
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
 def export_run(run: Path, file: Path, *, sampled: bool = False, checkpoint: str = "best") -> None:
     """Export what a run directory has learned. Raises UserError."""
     require_format(file)
-    about = {"run": run.resolve().name, "commit": commit(), "score": result(run)}
+    about = {"run": run.resolve().name, "commit": commit(), "score": read_object(run / "result.json")}
     if not is_task(run):
         saved = open_saved(run, checkpoint)
         export_policy(saved, NamedSource(saved.config), file, sampled, about)
@@ -96,25 +96,3 @@ def predictor_graph(name: str, stored: dict, weights: Any) -> Predicting:
     spec = model.spec
     columns = Columns.restored(spec.columns, math.prod(spec.shape)) if spec.columns else None
     return Predicting(model, columns, config.threshold, getattr(config, "window", 0))
-
-
-def commit() -> str:
-    """The commit of the folder that the command runs in; "" where there is none."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip()
-
-
-def result(run: Path) -> dict:
-    """result.json of a run; {} if it has none yet."""
-    return read_object(run / "result.json")
-
-
-def read_object(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -23,7 +23,8 @@ from typing import Any
 from filelock import FileLock
 
 from agent_gym.ground.errors import one_line
-from agent_gym.storage.files import write_text
+from agent_gym.storage.commit import commit
+from agent_gym.storage.files import read_object, write_text
 from agent_gym.storage.trackers.points import Points
 from agent_gym.storage.trackers.tracker import FOLDER, About, Ending, Point, Tracker, make_tracker
 
@@ -176,24 +177,6 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):  # a checkout that is not installed has no version
             found[f"version.{package}"] = version(package)
     return found
-
-
-def commit() -> str:
-    """The commit of the folder that the run was started in; "" where there is none."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip()
-
-
-def read_object(path: Path) -> dict:
-    """The JSON object in a file; an empty one if there is none."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def main(run: Path, name: str) -> None:
