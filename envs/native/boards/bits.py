@@ -34,3 +34,17 @@ def planes(words: Tensor, positions: tuple[int, ...], rows: int) -> Tensor:
     """Words [C, B] as planes [B, C, rows, columns] uint8, cell by cell in the order of `positions`."""
     bits = unpack(words, positions).to(torch.uint8)
     return bits.permute(2, 0, 1).reshape(words.shape[1], words.shape[0], rows, -1)
+
+
+def by_player(planes: Tensor, turn: Tensor) -> Tensor:
+    """Planes [B, 2, rows, columns] of who is to move and of the other as 1 for the first player, 2 for the second."""
+    mine, theirs = planes.long().unbind(1)
+    turn = turn.view(-1, 1, 1)
+    return mine * (1 + turn) + theirs * (2 - turn)
+
+
+def state_of(obs: Tensor, positions: tuple[int, ...]) -> Tensor:
+    """State [5, B] of a game without passes or captures from its planes: each move left one stone."""
+    mine, theirs = pack(obs.flatten(2), positions).T
+    moves = obs.long().sum((1, 2, 3))
+    return torch.stack((moves % 2, torch.zeros_like(moves), moves, mine, theirs))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import RESULT, TURN, Game, name_cell, numbers, result, square_symmetries
-from agent_gym.envs.native.boards.bits import bit, pack, planes, signed, unpack
+from agent_gym.envs.native.boards.bits import bit, by_player, pack, planes, signed, unpack
 from agent_gym.envs.native.boards.pictures import draw_stones
 from agent_gym.ground.errors import UserError
 
@@ -123,9 +123,7 @@ def score(size: int, state: Tensor) -> Tensor:
 
 def cells(size: int, state: Tensor) -> Tensor:
     """[B, size, size]: 0, 1 for the first player, 2 for the second."""
-    mine, theirs = observe(size, state).long().unbind(1)
-    turn = state[TURN].view(-1, 1, 1)
-    return mine * (1 + turn) + theirs * (2 - turn)
+    return by_player(observe(size, state), state[TURN])
 
 
 def render(size: int, state: np.ndarray) -> np.ndarray:

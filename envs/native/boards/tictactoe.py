@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import TURN, Game, name_cell, numbers, over, result, square_symmetries
-from agent_gym.envs.native.boards.bits import bit, pack, planes, unpack
+from agent_gym.envs.native.boards.bits import bit, by_player, planes, state_of, unpack
 from agent_gym.envs.native.boards.pictures import draw_crosses
 
 MINE, THEIRS = 3, 4  # rows: stones of who is to move, and of the other
@@ -40,9 +40,7 @@ def observe(state: Tensor) -> Tensor:
 
 
 def restore(obs: Tensor) -> Tensor:
-    mine, theirs = pack(obs.flatten(2), CELLS).T
-    moves = obs.long().sum((1, 2, 3))
-    return torch.stack((moves % 2, torch.zeros_like(moves), moves, mine, theirs))
+    return state_of(obs, CELLS)
 
 
 def score(state: Tensor) -> Tensor:
@@ -51,9 +49,7 @@ def score(state: Tensor) -> Tensor:
 
 def cells(state: Tensor) -> Tensor:
     """[B, 3, 3]: 0, 1 for the first player, 2 for the second."""
-    mine, theirs = observe(state).long().unbind(1)
-    turn = state[TURN].view(-1, 1, 1)
-    return mine * (1 + turn) + theirs * (2 - turn)
+    return by_player(observe(state), state[TURN])
 
 
 def render(state: np.ndarray) -> np.ndarray:
