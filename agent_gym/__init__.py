@@ -19,9 +19,11 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
     __path__.append(str(_beside))
 
 _HOMES = {
-    **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "Agent", "load"), "agent"),
+    **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "load"), "algorithms"),
+    "Agent": "agent",
     **dict.fromkeys(("evaluate", "make_env"), "functions"),
-    **dict.fromkeys(("Model", "History", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
+    **dict.fromkeys(("Model", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
+    "History": "history",
     **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),
     "fit": "fitting",
     "UserError": "ground.errors",

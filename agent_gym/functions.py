@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent_gym.agent import Agent, load
+from agent_gym.agent import Agent
+from agent_gym.algorithms import load
 
 
 def evaluate(agent: Agent | str | Path, episodes: int = 100, **how: Any) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +13,18 @@ from torch import Tensor, nn
 
 from agent_gym.commands.invocation import logdir
 from agent_gym.ground.errors import UserError, nearest
-from agent_gym.ground.settings import RunSettings
+from agent_gym.history import History
 from agent_gym.layers import Layer, activate
-from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.model_run import Fitting, ModelSettings
 from agent_gym.nets.losses import LOSSES
-from agent_gym.nets.settings import OptimizerSettings
 from agent_gym.nets.summary import summary
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
-from agent_gym.training.loop import Moment
-from agent_gym.training.session import Conclusion, Session, run_session
+from agent_gym.training.session import Session, run_session
 
-CHUNK = 64  # minibatches between two looks at the clock
 SHORT = {"mean_squared_error": "mse", "mean_absolute_error": "mae", "acc": "accuracy"}
 METRICS = ("accuracy", "mae", "mse")
 RATES = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 1e-2, "momentum": 1e-2}  # Keras's
-
-
-@dataclass(frozen=True)
-class ModelSettings(RunSettings, OptimizerSettings):
-    """What a Model trains with."""
-
-    epochs: int = 1
-    batch_size: int = 32
-
-
-@dataclass
-class History:
-    """What came of each epoch: `history["loss"]`, `history["val_loss"]` and the metrics."""
-
-    history: dict[str, list[float]] = field(default_factory=dict)
-    run_dir: Path | None = None
-    """The run directory, with curves for TensorBoard."""
-
-    @property
-    def epoch(self) -> list[int]:
-        return list(range(len(self.history.get("loss", ()))))
-
-    def plot(self, file: str | Path | None = None) -> Any:
-        """The curves as a matplotlib figure; with `file`, written to it as a picture."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        names = [name for name in self.history if not name.startswith("val_")]
-        figure = Figure(figsize=(5 * max(len(names), 1), 3.5), layout="constrained")
-        FigureCanvasAgg(figure)
-        for place, name in enumerate(names, 1):
-            axes = figure.add_subplot(1, len(names), place)
-            for each in (name, f"val_{name}"):
-                if each in self.history:
-                    axes.plot(self.history[each], label=each)
-            axes.set_xlabel("epoch")
-            axes.legend()
-        if file is not None:
-            figure.savefig(file)
-        return figure
 
 
 class Model:
@@ -175,7 +131,7 @@ class Model:
         if not len(inputs) or (validation is not None and not len(validation[0])):
             raise UserError(f"{len(x)} rows leave none to learn or to judge from: give more")
         settings = replace(self.settings, epochs=epochs, batch_size=batch_size, run_dir=str(run_dir), quiet=not verbose)
-        trainee = _Fitting(self, settings, (inputs, targets), validation)
+        trainee = Fitting(self, settings, (inputs, targets), validation)
         session = Session(
             name="model",
             subject="arrays",
@@ -298,90 +254,6 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
-
-
-class _Fitting:
-    """What the training loop trains: a model and its rows; the order of epoch e follows from the seed and e alone."""
-
-    history = None
-
-    def __init__(self, model: Model, settings: ModelSettings, data: tuple, validation: tuple | None) -> None:
-        torch.manual_seed(settings.seed)
-        self.owner, self.model, self.settings = model, model.module, settings
-        self.data, self.validation = data, validation
-        self.rows = len(data[0])
-        self.steps_per_epoch = -(-self.rows // settings.batch_size)
-        self.steps, self.total_steps = 0, self.steps_per_epoch * settings.epochs
-        self.notes: list[str] = []
-        self.interrupted: Callable[[], bool] = lambda: False
-        self.curves: dict[str, list[float]] = {}
-        self.sums: dict[str, Tensor] = {}
-        self.learner = Learner(self.loss, self.model.parameters(), settings)
-
-    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Stats]:
-        outputs = self.owner._outputs(x)
-        detached = outputs.detach()
-        return self.owner._loss(outputs, y), {n: self.owner._metric(n, detached, y) for n in self.owner.metrics}
-
-    def begin(self) -> None:
-        """Nothing: the data is there."""
-
-    def settle(self) -> None:
-        """Nothing: `state_dict` is complete."""
-
-    def facts(self) -> dict[str, float]:
-        """Nothing: the model says it all."""
-        return {}
-
-    def collect(self) -> dict[str, float]:
-        epoch, first = divmod(self.steps, self.steps_per_epoch)
-        seed = int(np.random.SeedSequence((self.settings.seed, epoch)).generate_state(1)[0])
-        order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(seed))
-        size = self.settings.batch_size
-        rows = order[first * size : (first + CHUNK) * size]
-        self.batches = list(zip(*(part[rows].split(size) for part in self.data), strict=True))
-        return {}
-
-    def update(self) -> Stats:
-        self.model.train()
-        stats = []
-        for x, y in self.batches:
-            self.learner.set_progress(self.steps / self.total_steps)
-            news = self.learner.update(x, y)
-            for name in ("loss", *self.owner.metrics):
-                self.sums[name] = self.sums.get(name, 0.0) + news[name] * len(x)
-            stats.append(news)
-            self.steps += 1
-        return {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
-
-    def evaluate(self) -> tuple[float, dict[str, float]]:
-        """The end of an epoch: its means, and the validation's scores."""
-        for name, total in self.sums.items():
-            self.curves.setdefault(name, []).append(float(total) / self.rows)
-        self.sums = {}
-        scores = {} if self.validation is None else self.owner._scores(*self.validation)
-        for name, value in scores.items():
-            self.curves.setdefault(f"val_{name}", []).append(value)
-        judged = scores.get("loss", self.curves["loss"][-1])
-        if not math.isfinite(judged):
-            raise UserError("the loss is not finite: a lower learning_rate or scaled inputs usually mend it")
-        self.last = {name: part.clone() for name, part in self.model.state_dict().items()}
-        return -judged, {f"val/{name}": value for name, value in scores.items()}
-
-    def conclude(self, moment: Moment) -> Conclusion:
-        """The last weights stay, as in Keras; best.pt holds the best."""
-        self.model.load_state_dict(self.last)
-        scores = self.owner._scores(*(self.validation or self.data))
-        text = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        return Conclusion({"task": "model", "metrics": scores}, "final/loss", scores["loss"], text)
-
-    def state_dict(self) -> dict:
-        return {"model": self.model.state_dict(), "learner": self.learner.state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.learner.load_state_dict(state["learner"])
-        self.steps = state["steps"]
 
 
 def _tensor(array: Any, name: str) -> Tensor:
