@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.ground.tree import tree_map
-from agent_gym.nets.encoders.transformer import TransformerEncoder
+from agent_gym.nets.encoders.attention.transformer import TransformerEncoder
 
 LONGEST = 64  # steps of the episode that are shown
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.nets.encoders.tokens import TokenEncoder
-from agent_gym.nets.encoders.transformer import TransformerEncoder
+from agent_gym.nets.encoders.attention.tokens import TokenEncoder
+from agent_gym.nets.encoders.attention.transformer import TransformerEncoder
 from agent_gym.tasks.predictor import Predictor
 
 

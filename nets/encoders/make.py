@@ -4,15 +4,15 @@ from gymnasium import spaces
 from torch import nn
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.attention.tokens import ColumnTokens, PatchTokens, TokenEncoder
+from agent_gym.nets.encoders.attention.transformer import TransformerEncoder
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.cells import FlatCells, is_codes
 from agent_gym.nets.encoders.cnn import CNN, is_image
 from agent_gym.nets.encoders.foreign import foreign_encoder
 from agent_gym.nets.encoders.mlp import Concat, MLPEncoder, flatten_leaf
-from agent_gym.nets.encoders.recurrent import LAYERS, RecurrentEncoder
-from agent_gym.nets.encoders.tokens import ColumnTokens, PatchTokens, TokenEncoder
+from agent_gym.nets.encoders.recurrent.encoder import LAYERS, RecurrentEncoder
 from agent_gym.nets.encoders.transfer import load_encoder
-from agent_gym.nets.encoders.transformer import TransformerEncoder
 from agent_gym.nets.settings import EncoderSettings
 
 MEMORIES = {**dict.fromkeys(LAYERS, RecurrentEncoder), "transformer": TransformerEncoder}

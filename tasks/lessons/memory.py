@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.nets.encoders.make import make_encoder
-from agent_gym.nets.encoders.recurrent import LSTMLayer
+from agent_gym.nets.encoders.recurrent.encoder import LSTMLayer
 from agent_gym.nets.heads import LinearHead
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import mse

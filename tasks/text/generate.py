@@ -15,7 +15,7 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.make import MEMORIES
-from agent_gym.nets.encoders.text import TokenStem
+from agent_gym.nets.encoders.text.sequence import TokenStem
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.task import Dataset, Part, Task

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.nets.encoders.base import Encoder
-from agent_gym.nets.encoders.text import BagEncoder, Ready, SequenceEncoder
+from agent_gym.nets.encoders.text.sequence import BagEncoder, Ready, SequenceEncoder
 from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.predictor import Predictor
 from agent_gym.tasks.text.inputs import TextInputs

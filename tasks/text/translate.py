@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.nets.encoders.translator import Translator
+from agent_gym.nets.encoders.text.translator import Translator
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.split import split_rows

@@ -6,8 +6,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.nets.encoders.make import make_encoder
-from agent_gym.nets.encoders.recurrent import RecurrentEncoder
-from agent_gym.nets.encoders.scan import GRUScan, RNNScan
+from agent_gym.nets.encoders.recurrent.encoder import RecurrentEncoder
+from agent_gym.nets.encoders.recurrent.scan import GRUScan, RNNScan
 from agent_gym.nets.settings import EncoderSettings
 
 STEPS, BATCH, INPUTS, SIZE = 12, 5, 3, 8

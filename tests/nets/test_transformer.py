@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.attention import TransformerLayer
+from agent_gym.nets.encoders.attention.layer import TransformerLayer
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.settings import EncoderSettings
 

@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 import evaluate
 import train
-from agent_gym.nets.encoders.text import SequenceEncoder
+from agent_gym.nets.encoders.text.sequence import SequenceEncoder
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.tasks.text.classify import Text
 from agent_gym.tasks.text.inputs import TextInputs

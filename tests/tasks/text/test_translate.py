@@ -5,7 +5,7 @@ import torch
 
 import train
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.encoders.translator import Translator
+from agent_gym.nets.encoders.text.translator import Translator
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.tasks.text.alphabet import Alphabet
 from agent_gym.tasks.text.numbers import LARGEST, korean

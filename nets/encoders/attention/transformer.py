@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
-from agent_gym.nets.encoders.attention import TransformerLayer
+from agent_gym.nets.encoders.attention.layer import TransformerLayer
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.settings import EncoderSettings
 

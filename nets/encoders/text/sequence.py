@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agent_gym.nets.encoders.attention import TransformerLayer
+from agent_gym.nets.encoders.attention.layer import TransformerLayer
 from agent_gym.nets.encoders.base import Encoder
-from agent_gym.nets.encoders.recurrent import RecurrentEncoder
+from agent_gym.nets.encoders.recurrent.encoder import RecurrentEncoder
 from agent_gym.nets.settings import EncoderSettings
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.base import Encoder
-from agent_gym.nets.encoders.lstm import Layout, control_weights, make_layout
 from agent_gym.nets.encoders.mlp import MLPEncoder
-from agent_gym.nets.encoders.scan import GRUScan, RNNScan
+from agent_gym.nets.encoders.recurrent.lstm import Layout, control_weights, make_layout
+from agent_gym.nets.encoders.recurrent.scan import GRUScan, RNNScan
 from agent_gym.nets.settings import EncoderSettings
 
 

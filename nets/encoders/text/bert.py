@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from agent_gym.nets.encoders.attention import TransformerLayer
-from agent_gym.nets.encoders.text import padding_bias
+from agent_gym.nets.encoders.attention.layer import TransformerLayer
+from agent_gym.nets.encoders.text.sequence import padding_bias
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.ground.tree import Tree
-from agent_gym.nets.encoders.attention import TransformerLayer
+from agent_gym.nets.encoders.attention.layer import TransformerLayer
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.cells import to_nchw
 from agent_gym.nets.encoders.mlp import uint8_scale

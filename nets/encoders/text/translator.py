@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agent_gym.nets.encoders.recurrent import RecurrentEncoder
-from agent_gym.nets.encoders.text import TokenStem
+from agent_gym.nets.encoders.recurrent.encoder import RecurrentEncoder
+from agent_gym.nets.encoders.text.sequence import TokenStem
 from agent_gym.nets.settings import EncoderSettings
 
 
