@@ -57,7 +57,7 @@ class Agent:
             maker_of(env)  # refuses what is no environment
             self._given = env
             settings["env"] = name_of(env)
-            label, defaults = settings_class.preset(self.name, "", lambda: _action_space(env), settings)
+            label, defaults = settings_class.preset(self.name, "", lambda: _spaces_of(env), settings)
             settings |= _environments(env, settings)
         for name in ("algo_kwargs", "zoo_kwargs"):
             if isinstance(settings.get(name), dict):
@@ -244,18 +244,21 @@ def _checked(settings_class: type, name: str, settings: dict, base: Any = None) 
     return settings_class(**values) if base is None else replace(base, **values)
 
 
-def _action_space(env: Any) -> Any:
+def _spaces_of(env: Any) -> Any:
     import gymnasium
 
     if isinstance(env, gymnasium.vector.VectorEnv):
-        return env.single_action_space
+        return env.single_observation_space, env.single_action_space
     made = env if isinstance(env, gymnasium.Env) else env()
-    space = getattr(made, "action_space", None)
-    if not isinstance(space, gymnasium.Space):
-        raise UserError(f"{name_of(env)} has no action_space: expected a gymnasium.Env with its spaces")
+    spaces = []
+    for name in ("observation_space", "action_space"):
+        space = getattr(made, name, None)
+        if not isinstance(space, gymnasium.Space):
+            raise UserError(f"{name_of(env)} has no {name}: expected a gymnasium.Env with its spaces")
+        spaces.append(space)
     if made is not env:
         made.close()
-    return space
+    return tuple(spaces)
 
 
 def _environments(env: Any, settings: dict) -> dict:

@@ -110,23 +110,27 @@ class PPOPolicy(Policy):
 
     @torch.no_grad()
     def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, generator, noise=None):
-        """A drawn action as `act` gives it, with "log_prob" and "value" [B] in the extras."""
+        """A drawn action as `act` gives it; in the extras also "log_prob", "value" in units of reward and
+        "learned_value", the same as the network has it, each [B]."""
         distribution, value, state = self(obs, state, reset, mask)
         raw = draw(distribution, generator, noise)
-        extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0), "value": value}
+        extras = {"action": raw.squeeze(0), "log_prob": distribution.log_prob(raw).squeeze(0)}
+        extras |= {"value": self.in_reward(value), "learned_value": value}
         return self.network.head.to_env(extras["action"]), state, extras
+
+    def in_reward(self, value: Tensor) -> Tensor:
+        """What the network learns as a value, in units of reward."""
+        return self.return_stats.in_reward(value) if self.config.normalize_returns else value
 
     @torch.no_grad()
     def value(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
-        """V(obs), [B]."""
+        """V(obs) as the network has it, [B]."""
         return self(obs, state, reset)[1]
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         distribution, value, _ = self(obs, state, reset, mask)
-        if self.config.normalize_returns:
-            value = self.return_stats.in_reward(value)
-        return {"value": value, **describe(self.network.head, distribution)}
+        return {"value": self.in_reward(value), **describe(self.network.head, distribution)}
 
 
 def draw(distribution: Distribution, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
@@ -170,7 +174,9 @@ class PPO(Agent):
         here = (self.obs, self.state, self.reset, mask)
         if self.evaluates_later:
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
-        return self.policy.act_and_value(*here, self.generator, noise)
+        action, state, extras = self.policy.act_and_value(*here, self.generator, noise)
+        extras["value"] = extras.pop("learned_value")  # rewards are scaled before they become advantages
+        return action, state, extras
 
     def begin(self) -> None:
         super().begin()

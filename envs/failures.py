@@ -25,6 +25,7 @@ class Trouble(NamedTuple):
     reason: str
     traceback: str = ""
     in_reset: bool = False  # the step that ended the episode was complete
+    recurs: bool = False  # the environment's code is at fault, which meets it again until it is mended
 
 
 class Recovery:
@@ -55,6 +56,7 @@ class Recovery:
 
     def _tell(self, trouble: Trouble, step: int) -> EnvFailure:
         failure = EnvFailure(self.env_id, trouble.row, step, trouble.reason, trouble.traceback, self.whose)
+        failure.recurs = trouble.recurs
         if self.report is not None:
             self.report(failure)
         return failure

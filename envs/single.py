@@ -37,17 +37,18 @@ def make_single(
 
 def opening(
     env_id: str, env_kwargs: dict[str, Any] | None = None, layers: Layers = NO_LAYERS, training: bool = False
-) -> tuple[gymnasium.Space, gymnasium.Env | None]:
-    """The action space, and the first environment where one had to be made to see it, for `make_env`.
+) -> tuple[tuple[gymnasium.Space, gymnasium.Space], gymnasium.Env | None]:
+    """Observation and action space, and the first environment where one had to be made to see them, for `make_env`.
 
     Environments may be dear, or one may be all there can be: it is made once. Raises UserError.
     """
     spec, env_kwargs = find_spec(env_id), env_kwargs or {}
     if spec.id in NATIVE and not layers.flag and (not env_kwargs or spec.id in FAMILIES):
-        return FAMILIES.get(spec.id, lambda: NATIVE[spec.id])(**env_kwargs).action_space, None
+        core = FAMILIES.get(spec.id, lambda: NATIVE[spec.id])(**env_kwargs)
+        return (core.obs_space, core.action_space), None
     given = family_of(spec).for_training(env_kwargs) if training else env_kwargs
     first = counting_threads(functools.partial(build, spec, given, layers, None))
-    return spaces_of(first, spec.id)[1], first
+    return spaces_of(first, spec.id), first
 
 
 def build(spec: EnvSpec, env_kwargs: dict[str, Any], layers: Layers, render_mode: str | None) -> gymnasium.Env:

@@ -25,7 +25,8 @@ class EnvFailure(UserError):
 
     Attributes: `env_id`; `index` of the environment in the vector, None where that is not known; `step`, the number
     of the vector step (0: at reset); `whose` environment it is if not one that is learned from; `reason`;
-    `traceback`, the text of the environment's own traceback or ""; `log`, where that was written down, or "".
+    `traceback`, the text of the environment's own traceback or ""; `log`, where that was written down, or "";
+    `recurs`, whether it is sure to happen again as the environment is.
     """
 
     def __init__(self, env_id: str, index: int | None, step: int, reason: str, traceback: str = "", whose: str = ""):
@@ -34,7 +35,7 @@ class EnvFailure(UserError):
         when = f"at step {step}" if step else "at reset"
         super().__init__(f"environment {env_id}{number} failed {when}: {reason}")
         self.env_id, self.index, self.step = env_id, index, step
-        self.reason, self.traceback, self.log = reason, traceback, ""
+        self.reason, self.traceback, self.log, self.recurs = reason, traceback, "", False
 
     def __str__(self) -> str:
         return super().__str__() + (f"; see {self.log}" if self.log else "")

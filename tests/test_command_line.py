@@ -111,6 +111,11 @@ def test_tensorboard_holds_the_contracts_tags(finished):
     assert steps == sorted(set(steps)) and steps[-1] >= 2048
 
 
+def test_resume_takes_no_name(finished, capsys):
+    assert train.main(["ppo", "--resume", str(finished)]) == 2
+    assert capsys.readouterr().err == "error: --resume goes on with what the run is: leave ppo out\n"
+
+
 def test_resume_extends_a_finished_run(finished, capsys):
     before = json.loads((finished / "result.json").read_text())["total_steps"]
     assert train.main(["--resume", str(finished), "--total-steps", "4096", "--quiet"]) == 0

@@ -37,6 +37,10 @@ class Moody(gymnasium.Env):
         self.count += 1
         obs = self.np_random.uniform(-1, 1, 2).astype(np.float32)
         if self.count >= 100 and self.np_random.random() < 0.02:
+            if self.how == "misspelt":
+                return self.no_such_map
+            if self.how == "longer":
+                return np.zeros(3, np.float32), 0.0, False, False, {}
             if self.how == "raise":
                 raise RuntimeError("the motor is on fire")
             if self.how == "die":
@@ -86,6 +90,27 @@ def test_a_failure_stops_the_run_and_a_resumed_one_may_restart(tmp_path, capsys)
     assert evaluate.main([str(path), "--episodes", "200"]) == 0  # the run replaces what fails, and so does its score
     assert "episodes are left out: their environment failed" in capsys.readouterr().out
     assert log.read_text().count("environment Test/Moody-v0 (number ") > failures
+
+
+@pytest.mark.parametrize("flags", [(), ("--backend", "async")], ids=str)
+@pytest.mark.parametrize("how", ["misspelt", "longer"])
+def test_what_is_sure_to_happen_again_is_not_resumed(tmp_path, capsys, how, flags):
+    assert train.main(command(tmp_path / "run", how, *flags)) == 2
+    error = capsys.readouterr().err
+    assert "it would happen again until the cause is mended" in error and "--resume" not in error
+    expected = {
+        "misspelt": "has no attribute 'no_such_map'",
+        "longer": "observation has shape (3,), its space says (2,)",
+    }
+    assert expected[how] in error
+
+
+def test_nor_is_a_run_that_failed_before_it_learned(tmp_path, capsys):
+    path = tmp_path / "run"
+    assert train.main([*command(path, "raise"), "--num-steps", "256"]) == 2
+    assert "saved at" not in capsys.readouterr().err
+    assert train.main(["--resume", str(path), "--quiet"]) == 2
+    assert "--resume" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [("--backend", "async"), ("--backend", "async", "--encoder", "gru")])

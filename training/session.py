@@ -197,7 +197,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
         run.show(session.samples(), trainee.steps, numbered=True)
         return session.evaluate(moment)
 
-    again = f"go on with: {session.resume(path)}"
+    again, began = f"go on with: {session.resume(path)}", trainee.steps
     progress = Progress(
         trainee.total_steps, session.headline, stand_in=session.stand_in, quiet=config["quiet"], start=trainee.steps
     )
@@ -219,9 +219,12 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
                 meter=position.meter,
                 owed=position.owed,
             )
-        except (*session.recoverable, CallbackFailed):
+        except (*session.recoverable, CallbackFailed) as error:
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
-            print(f"saved at step {trainee.steps:,}; {again}", file=sys.stderr)
+            if getattr(error, "recurs", False) or trainee.steps == began:
+                again = "it would happen again until the cause is mended"
+            if trainee.steps:
+                print(f"saved at step {trainee.steps:,}; {again}", file=sys.stderr)
             raise
         done = trainee.steps >= trainee.total_steps
         conclusion = conclude(session, run, clock, progress, stop, device) if done else None

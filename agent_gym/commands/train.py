@@ -14,6 +14,7 @@ from agent_gym.commands.messages import reported
 from agent_gym.commands.opening import announce, origins
 from agent_gym.composing.presets import preset
 from agent_gym.composing.registry import kind_of
+from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
 from agent_gym.tasks import TASKS, split_name
 from agent_gym.tasks import config_class as task_config
@@ -57,6 +58,8 @@ class Parsed(NamedTuple):
 @reported
 def main(argv: list[str]) -> int:
     if any(arg.split("=")[0] == "--resume" for arg in argv):
+        if argv[0] in (*AGENTS, *TASKS):
+            raise UserError(f"--resume goes on with what the run is: leave {argv[0]} out")
         return go_on(read_flags(ResumeConfig, argv, prog=f"{command('train')} --resume RUN")[0])
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
@@ -82,7 +85,8 @@ def parse(name: str, flags: list[str]) -> Parsed:
         settings_class = config_class(name)
         if not set(HELP) & set(flags):
             spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
-        given = {field: value for field in ("env", "env_kwargs", "algo") if (value := flag_value(flags, field))}
+        asked = ("env", "env_kwargs", "algo", "cells")
+        given = {field: value for field in asked if (value := flag_value(flags, field))}
         given |= made_of(flags)
         label, values = preset(name, settings_class, given)
     defaults = replace(settings_class(), **values)

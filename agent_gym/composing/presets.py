@@ -10,7 +10,7 @@ from agent_gym.agents.settings.base import parse_env_kwargs
 from agent_gym.ground.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from gymnasium import spaces
+    from agent_gym.agents.presets import Spaces
 
 MADE_OF = ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
 """Settings of which the environment is made."""
@@ -19,26 +19,26 @@ MADE_OF = ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
 def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str, dict]:
     """What to call the settings of agent `name` for the environment in `given`, and the settings.
 
-    `given` are raw settings of the user: env, env_kwargs (JSON), algo. Raises UserError for an environment that there
-    is none of.
+    `given` are raw settings of the user: env, env_kwargs (JSON), algo, cells. Raises UserError for an environment
+    that there is none of.
     """
     env_id = given.get("env", settings_class().env)
     if env_id not in table(name).get("env", {}):
         require_env(env_id)
 
-    def action_space() -> spaces.Space:
+    def spaces_of() -> Spaces:
         from agent_gym.composing.sources import OPENED, key
         from agent_gym.envs.layers import Layers
         from agent_gym.envs.make import opening
 
         config = replace(settings_class(), env=env_id, **{field: given[field] for field in MADE_OF if field in given})
         layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)
-        space, first = opening(env_id, parse_env_kwargs(config.env_kwargs), layers)
+        spaces, first = opening(env_id, parse_env_kwargs(config.env_kwargs), layers)
         if first is not None:
             OPENED[key(config)] = first
-        return space
+        return spaces
 
-    return settings_class.preset(name, env_id, action_space, given)
+    return settings_class.preset(name, env_id, spaces_of, given)
 
 
 def require_env(env_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gymnasium import spaces
 
+    Spaces = tuple[spaces.Space, spaces.Space]
+
 FOLDER = Path(__file__).parent
 
 
 @cache
 def table(agent: str) -> dict[str, Any]:
-    """The presets of an agent: "env" by id, and perhaps "atari", "continuous" and "discrete"; empty for one without."""
+    """The presets of an agent: "env" by id, and perhaps some of "atari", "continuous", "discrete" and "codes"."""
     path = FOLDER / f"{agent}.toml"
     return _tuples(tomllib.loads(path.read_text("utf-8"))) if agent.isidentifier() and path.exists() else {}
 
@@ -28,18 +31,35 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def find(agent: str, env_id: str, action_space: Callable[[], spaces.Space]) -> tuple[str, dict]:
-    """The settings of `agent` for an environment and what to call them: a preset, or defaults for the kind of action.
+def find(agent: str, env_id: str, spaces_of: Callable[[], Spaces], cells: str = "auto") -> tuple[str, dict]:
+    """The settings of `agent` for an environment and what to call them: a preset, or defaults for its kind.
 
-    `action_space` is asked where it matters. A module in front of the id changes nothing.
+    `spaces_of` gives the spaces of observations and actions, and is asked where they matter; `cells` is the setting of
+    that name. A module in front of the id changes nothing; a preset for another version is named and not taken.
     """
     known, name = table(agent), env_id.rpartition(":")[2]
     if name in known.get("env", {}):
         return f"preset for {name}", known["env"][name]
     if name.startswith("ALE/") and "atari" in known:
         return "preset for Atari", known["atari"]
-    if "continuous" in known and type(action_space()).__name__ == "Box":
-        return "defaults for continuous control", known["continuous"]
-    if "discrete" in known:
-        return "defaults for discrete actions", known["discrete"]
-    return "defaults", {}
+    label, settings = _by_kind(known, spaces_of, cells)
+    others = [other for other in known.get("env", {}) if _unversioned(other) == _unversioned(name)]
+    return label + (f" ({' and '.join(others)} has a preset)" if others else ""), settings
+
+
+def _by_kind(known: dict[str, Any], spaces_of: Callable[[], Spaces], cells: str) -> tuple[str, dict]:
+    if not known.keys() & {"continuous", "discrete", "codes"}:
+        return "defaults", {}
+    obs_space, action_space = spaces_of()
+    if type(action_space).__name__ == "Box":
+        return ("defaults for continuous control", known["continuous"]) if "continuous" in known else ("defaults", {})
+    if "codes" in known:
+        from agent_gym.nets.encoders.cells import holds_codes
+
+        if holds_codes(obs_space, cells):
+            return "defaults for discrete actions and grids of codes", known["codes"]
+    return ("defaults for discrete actions", known["discrete"]) if "discrete" in known else ("defaults", {})
+
+
+def _unversioned(name: str) -> str:
+    return re.sub(r"-v\d+$", "", name)

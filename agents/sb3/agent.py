@@ -130,8 +130,15 @@ def make_algorithm(algo: str, venv: VecEnv, settings: dict, seed: int, device: s
     policy = settings.get("policy") or policy_name(algo, venv.observation_space)
     try:
         model = algorithm(policy, normalized(venv, settings), seed=seed, device=device, **kwargs)
-    except (AssertionError, ValueError, TypeError, NotImplementedError, KeyError) as error:
+    except (AssertionError, ValueError, TypeError, NotImplementedError, KeyError, RuntimeError) as error:
         if isinstance(error, UserError):
+            raise
+        if "Kernel size can't be greater" in str(error):
+            raise UserError(
+                f"--algo {algo}: Stable-Baselines3's own network for images wants 36 pixels a side, and "
+                f"{venv.observation_space} has fewer; --encoder cnn or mlp puts ours in its place"
+            ) from error
+        if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"--algo {algo} cannot be set up like this: {reason}") from error

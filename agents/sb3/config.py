@@ -75,7 +75,7 @@ class SB3Config(AgentConfig):
             )
 
     @classmethod
-    def preset(cls, agent: str, env_id: str, action_space: Any, given: dict) -> tuple[str, dict]:
+    def preset(cls, agent: str, env_id: str, spaces_of: Any, given: dict) -> tuple[str, dict]:
         """The Zoo's settings as fields of this class. Raises UserError for an unknown algorithm."""
         algo = given.get("algo", cls.algo)
         cls(algo=algo)

@@ -15,7 +15,7 @@ from agent_gym.ground.threads import IMAGES, threads_for
 from agent_gym.nets.settings import EncoderSettings
 
 if TYPE_CHECKING:
-    from gymnasium import spaces
+    from agent_gym.agents.presets import Spaces
 
 
 def parse_env_kwargs(text: str) -> dict:
@@ -104,9 +104,9 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
         parse_env_kwargs(self.env_kwargs)
 
     @classmethod
-    def preset(cls, agent: str, env_id: str, action_space: Callable[[], spaces.Space], given: dict) -> tuple[str, dict]:
+    def preset(cls, agent: str, env_id: str, spaces_of: Callable[[], Spaces], given: dict) -> tuple[str, dict]:
         """Settings of `agent` for an environment, and what to call them; `given` are those that the user has set."""
-        return presets.find(agent, env_id, action_space)
+        return presets.find(agent, env_id, spaces_of, given.get("cells", cls.cells))
 
     def make_kwargs(self, is_atari: bool) -> dict:
         """All arguments of the environment. Raises UserError."""

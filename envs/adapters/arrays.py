@@ -33,6 +33,7 @@ from agent_gym.envs.vector import Obs, Step, check_action
 from agent_gym.ground.errors import UserError, without_addresses
 
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
+CODE = (PartError, NameError, AttributeError, TypeError, ImportError, NotImplementedError)  # faults of the program
 
 
 def describe(error: BaseException) -> str:
@@ -44,7 +45,7 @@ def describe(error: BaseException) -> str:
 
 def trouble(row: int | None, error: BaseException, in_reset: bool = False) -> Trouble:
     """The exception that is being handled, as a backend tells it."""
-    return Trouble(row, describe(error), traceback.format_exc(), in_reset)
+    return Trouble(row, describe(error), traceback.format_exc(), in_reset, isinstance(error, CODE))
 
 
 class Batch(NamedTuple):

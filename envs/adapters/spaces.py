@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from agent_gym.envs.adapters.checks import PartError
 from agent_gym.envs.vector import Obs
 from agent_gym.ground.errors import UserError, without_addresses
 
@@ -126,10 +127,10 @@ class Leaf(NamedTuple):
             for key in self.path:
                 value = value[key]
         except (KeyError, IndexError, TypeError):
-            raise ValueError(f"observation{self.where} is missing") from None
+            raise PartError(f"observation{self.where} is missing") from None
         value = np.asarray(value)
         if value.shape != (*lead, *self.raw_shape):
-            raise ValueError(
+            raise PartError(
                 f"observation{self.where} has shape {value.shape[len(lead) :]}, its space says {self.raw_shape}"
             )
         return self.cast(value, copy).reshape((*lead, *self.shape))
@@ -139,11 +140,11 @@ class Leaf(NamedTuple):
         if value.dtype is self.dtype:
             return value.copy() if copy else value
         if value.dtype.kind not in "fiub":
-            raise ValueError(f"observation{self.where} has dtype {value.dtype}, its space says {self.dtype}")
+            raise PartError(f"observation{self.where} has dtype {value.dtype}, its space says {self.dtype}")
         with np.errstate(invalid="ignore", over="ignore"):
             cast = value.astype(self.dtype)
         if self.dtype.kind != "f" and not np.array_equal(cast, value):
-            raise ValueError(
+            raise PartError(
                 f"observation{self.where} has dtype {value.dtype} with values that its space's {self.dtype} cannot hold"
             )
         return cast

@@ -68,6 +68,15 @@ def is_codes(space: spaces.Space, cells: str = "auto") -> bool:
     return side <= (PICTURE if space.dtype == np.uint8 and space.high.max() == 255 else GRID)
 
 
+def holds_codes(space: spaces.Space, cells: str = "auto") -> bool:
+    """Whether the space is a grid of codes or holds one; as an environment has it or canonical."""
+    if isinstance(space, spaces.Dict):
+        return any(holds_codes(child, cells) for child in space.values())
+    if isinstance(space, spaces.Tuple):
+        return any(holds_codes(child, cells) for child in space)
+    return is_codes(space, cells)
+
+
 class Cells(nn.Module):
     """Grids of codes [N, *shape] -> [N, WIDTH (times the frames of a stack), H, W].
 

@@ -197,3 +197,22 @@ def test_a_restored_agent_goes_on_bit_for_bit(encoder):
     second.load_state_dict(state)
     assert torch.equal(go_on(second), expected)
     assert second.steps == first.steps and torch.equal(second.window, first.window)
+
+
+def test_values_in_extras_are_in_units_of_reward():
+    """Against the statistics by hand: value over scale, plus offset; the learner keeps the network's own."""
+    config = PPOConfig(env="Pendulum-v1", num_envs=4, num_steps=32, encoder="gru", normalize_returns=True)
+    agent = PPO(config, make_env("Pendulum-v1", 4), "cpu")
+    agent.begin()
+    agent.collect()
+    agent.update()
+    here = (agent.obs, agent.state, agent.reset, None)
+    _, _, extras = agent.policy.act_and_value(*here, torch.Generator().manual_seed(0))
+    learned, stats = agent.policy.value(*here[:3]), agent.policy.return_stats
+    assert abs(float(stats.scale) - 1.0) > 0.1
+    expected = learned / stats.scale + stats.offset.float()
+    torch.testing.assert_close(extras["value"], expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(extras["value"], agent.policy.inspect(*here)["value"])
+    agent.collect()
+    torch.testing.assert_close(agent.rollout["value"][0], learned)
+    assert "learned_value" not in agent.rollout.fields

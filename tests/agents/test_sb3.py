@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm
+from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm, make_policy
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.presets import zoo_preset
 from agent_gym.envs.adapters.arrays import env_seeds
@@ -337,3 +337,12 @@ assert train.main(["ppo", "--total-steps", "2048", "--eval-episodes", "2", "--ru
 assert "stable_baselines3" not in sys.modules and "sb3_contrib" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True, cwd=ROOT, capture_output=True)
+
+
+@pytest.mark.parametrize("in_dict", [False, True])
+def test_images_too_small_for_its_network_are_refused_in_a_line(in_dict):
+    space = spaces.Box(0, 255, (7, 7, 3), np.uint8)
+    space = spaces.Dict({"image": space}) if in_dict else space
+    with pytest.raises(UserError, match="wants 36 pixels a side, and .*; --encoder cnn or mlp puts ours in its place"):
+        make_policy(space, spaces.Discrete(3), SB3Config(algo="PPO"))
+    assert make_policy(space, spaces.Discrete(3), SB3Config(algo="PPO", encoder="mlp")).network is not None

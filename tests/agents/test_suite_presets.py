@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from agent_gym.agents import agent_class, config_class
-from agent_gym.agents.presets import table
+from agent_gym.agents.presets import find, table
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.core import NATIVE
 
@@ -28,3 +30,31 @@ def test_settings_are_flags_and_one_update_works(env_id):
     assert agent.steps == 64 and 0.0 < float(stats["entropy"].abs()) < 10.0
     memory = env_id.endswith("NoVel-v1") or env_id in ("AgentGym/TMaze-v0", "AgentGym/RepeatPrevious-v0")
     assert not memory or agent.state_dim > 0
+
+
+CODES, VECTOR = spaces.Box(0, 255, (7, 7, 3), np.uint8), spaces.Box(-1, 1, (8,))
+PICTURE = spaces.Box(0, 255, (84, 84, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "cells", "kind"),
+    [
+        (CODES, "auto", "codes"),
+        (spaces.Dict({"image": CODES, "direction": spaces.Discrete(4)}), "auto", "codes"),
+        (CODES, "brightness", "discrete"),
+        (VECTOR, "auto", "discrete"),
+        (PICTURE, "auto", "discrete"),
+    ],
+)
+def test_defaults_by_kind_of_observation(space, cells, kind):
+    label, settings = find("ppo", "Some/Maze-v0", lambda: (space, spaces.Discrete(3)), cells)
+    assert settings == table("ppo")[kind]
+    assert label == "defaults for discrete actions" + " and grids of codes" * (kind == "codes")
+
+
+def test_a_preset_of_another_version_is_named_and_not_taken():
+    label, settings = find("ppo", "gymnasium:HalfCheetah-v4", lambda: (VECTOR, VECTOR))
+    assert label == "defaults for continuous control (HalfCheetah-v5 has a preset)"
+    assert settings == table("ppo")["continuous"]
+    assert find("ppo", "HalfCheetah-v5", lambda: None)[0] == "preset for HalfCheetah-v5"
+    assert "has a preset" not in find("ppo", "HalfCheetah2-v5", lambda: (VECTOR, VECTOR))[0]

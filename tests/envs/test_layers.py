@@ -112,8 +112,8 @@ class Started(Count):
 def test_nothing_is_made_beside_the_environments_asked_for():
     gymnasium.register("Test/Started-v0", Started)
     Started.made = Started.closed = 0
-    space, first = opening("Test/Started-v0")
-    assert isinstance(space, spaces.Discrete) and Started.made == 1
+    (_, action_space), first = opening("Test/Started-v0")
+    assert isinstance(action_space, spaces.Discrete) and Started.made == 1
     env = make_env("Test/Started-v0", 3, first=first)
     assert (Started.made, Started.closed) == (3, 0) and env.envs[0] is first
     env.close()
