@@ -5,6 +5,7 @@ Model([Dense(16, activation="relu", input_shape=(4,)), Dense(3, activation="soft
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -19,15 +20,15 @@ Shape = tuple[int, ...]
 FINAL: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}
 
 
-class Layer:
+class Layer(ABC):
     """A layer that becomes a module once the shape of its input is known (without the batch's dimension)."""
 
     input_shape: Shape | None = None
     activation: str | None = None
 
+    @abstractmethod
     def build(self, shape: Shape) -> tuple[nn.Module, Shape]:
         """The module without its activation, and the shape of what it puts out. Raises UserError."""
-        raise NotImplementedError
 
     def _activated(self, activation: str | None) -> None:
         known = ("linear", *FINAL, *ACTIVATIONS)

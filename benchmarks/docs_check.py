@@ -2,29 +2,45 @@
 
 Python blocks run in a process of their own each, commands in a shell, all of a page in one folder. A block behind
 "Save this as `x.py`" or "Add it to `x.py`" becomes that file. One after `<!-- not run: reason -->` is left out.
+A command that serves a page must answer there, and is stopped by SIGINT then.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
+import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
-    r"(<!-- not run: [^>]*-->\n|(?:Save this as|[Aa]dd it to) `\w+\.py`[^\n]*\n\n)?```(python|bash|)\n(.*?)```", re.S
+    r"(<!-- not run: [^>]*-->\n+|(?:Save this as|[Aa]dd it to) `\w+\.py`[^\n]*\n\n)?"
+    r"(?:```(python|bash|)\n(.*?)```|(?<=\n\n)((?: {4}[^\n]*\n)+))",
+    re.S,
 )
 FILE = re.compile(r"`(\w+\.py)`")
 SECONDS = 900
 
 
+def default_pages() -> list[Path]:
+    """README and all of docs, once, but the record of results, whose commands take hours."""
+    return [
+        ROOT / "README.md",
+        *(p for p in sorted((ROOT / "docs").rglob("*.md")) if p.name.count(".") == 1 and p.name != "results.md"),
+    ]
+
+
 def blocks(page: Path) -> list[tuple[str, str]]:
     """("python", "shell" or a file's name, text) of each block that is to run or to be saved."""
     found = []
-    for before, kind, text in BLOCK.findall(page.read_text("utf-8")):
+    for before, kind, fenced, indented in BLOCK.findall(page.read_text("utf-8")):
+        text = fenced or textwrap.dedent(indented)
         if before.startswith("<!--"):
             continue
         name = FILE.search(before)
@@ -35,11 +51,53 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 def commands(text: str) -> list[str]:
     """The commands of a block, without comments; those that install or never end are left out."""
     lines = [line.split("  #")[0].strip() for line in text.replace("\\\n", " ").splitlines()]
-    return [line for line in lines if re.match(r"(python|agent-gym|tensorboard)\b", line)]
+    return [line for line in lines if re.match(r"([A-Z_]+=\S+ )*(python|agent-gym) ", line)]
+
+
+def _other_languages() -> int:
+    """How many pages of another language (x.ko.md) print other commands than their page (x.md); those are not run."""
+    failed = 0
+    for page in sorted((ROOT / "docs").rglob("*.??.md")):
+        original = page.with_name(page.name.split(".")[0] + ".md")
+        ours, theirs = (
+            [c for kind, text in blocks(p) if kind == "shell" for c in commands(text)] for p in (page, original)
+        )
+        if differing := set(ours) ^ set(theirs):
+            failed += 1
+            print(f"FAILED {page.name}: differs from {original.name} in {sorted(differing)}", flush=True)
+    return failed
+
+
+def run(command: list[str], folder: str, env: dict[str, str]) -> str:
+    """Why it failed, in the words of its own last lines; empty where it did not."""
+    port = re.search(r"--web (\d+)", command[-1])
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+        )
+        end = time.monotonic() + SECONDS
+        if port:
+            while process.poll() is None and not _answers(int(port[1])) and time.monotonic() < end:
+                time.sleep(0.2)
+            answered = process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(max(end - time.monotonic(), 30.0))
+        if code == 0 or (port and answered and code == 130):
+            return ""
+        errors.seek(0)
+        return f"exit code {code}\n{errors.read()[-800:]}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+            return page.status == 200
+    except OSError:
+        return False
 
 
 def main(pages: list[str]) -> int:
-    failed = 0
+    failed = _other_languages()
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -47,7 +105,7 @@ def main(pages: list[str]) -> int:
         "SDL_VIDEODRIVER": "dummy",
         "MPLBACKEND": "agg",
     }
-    for page in [Path(p) for p in pages] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in [Path(p) for p in pages] or default_pages():
         with tempfile.TemporaryDirectory() as folder:
             for kind, text in blocks(page):
                 if kind.endswith(".py"):
@@ -57,15 +115,12 @@ def main(pages: list[str]) -> int:
                 if kind == "python":
                     found = [[sys.executable, "-c", text]]
                 else:
-                    found = [["bash", "-c", _here(command)] for command in commands(text)]
+                    found = [["bash", "-c", f"exec {_here(command)}"] for command in commands(text)]
                 for command in found:
-                    result = subprocess.run(
-                        command, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS
-                    )
                     label = command[-1].strip().splitlines()[0][:100]
-                    if result.returncode:
+                    if why := run(command, folder, env):
                         failed += 1
-                        print(f"FAILED {page.name}: {label}\n{result.stderr[-800:]}", flush=True)
+                        print(f"FAILED {page.name}: {label}\n{why}", flush=True)
                     else:
                         print(f"ok {page.name}: {label}", flush=True)
     return int(failed > 0)
@@ -73,9 +128,10 @@ def main(pages: list[str]) -> int:
 
 def _here(command: str) -> str:
     """A command of the repository's folder, as it runs in another one."""
-    command = re.sub(r"^python (train|evaluate)\.py", rf"{sys.executable} {ROOT}/\1.py", command)
-    command = re.sub(r"^python -m", f"{sys.executable} -m", command)
-    return re.sub(r"^agent-gym", f"{sys.executable} -m agent_gym", command)
+    command = re.sub(r"\bpython (train|evaluate)\.py", rf"{sys.executable} {ROOT}/\1.py", command, count=1)
+    command = re.sub(r"\bpython -m", f"{sys.executable} -m", command, count=1)
+    command = re.sub(r"^agent-gym", f"{sys.executable} -m agent_gym", command)
+    return f"env {command}" if re.match(r"[A-Z_]+=", command) else command
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import torch
@@ -31,7 +32,7 @@ class ExportablePolicy(Protocol):
         """What `decide` takes as noise for features [1, B, F]."""
 
 
-class Graph(nn.Module):
+class Graph(nn.Module, ABC):
     """A module on positional tensors with the names and the metadata that they get in a file."""
 
     inputs: list[str]
@@ -39,9 +40,9 @@ class Graph(nn.Module):
     about: dict[str, Any]
     """Metadata: plain data."""
 
+    @abstractmethod
     def examples(self) -> tuple[Tensor, ...]:
         """Inputs of EXAMPLES rows."""
-        raise NotImplementedError
 
 
 class Acting(Graph):
