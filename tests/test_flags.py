@@ -14,6 +14,7 @@ from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.commands.flags import known_flags, number, read_flags
 from agent_gym.commands.train import parse
+from agent_gym.composing.presets import preset
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
 from agent_gym.tasks import TASKS
@@ -183,3 +184,15 @@ def test_help_shows_what_the_run_will_use(name, capsys):
     shown = text.split(f"--{name.replace('_', '-')} ")[1].split("(default: ")[1].split(")")[0]
     assert float(shown) == getattr(values, name)
     assert name == "buffer_size" or getattr(values, name) != getattr(DQNConfig(), name)  # the preset's
+
+
+def test_something_is_seen_before_an_environment_is_imported(capsys):
+    """Its module and torch take seconds; the command says what it does in the meantime, once."""
+    seen = []
+    preset("ppo", PPOConfig, {"env": "gymnasium:LunarLander-v3"}, seen.append)
+    assert seen == ["gymnasium:LunarLander-v3"]  # a preset, but the module has to be looked into
+    parse("ppo", ["--env", "FrozenLake-v1"])
+    assert capsys.readouterr().out == "looking at FrozenLake-v1\n"
+    for flags in (["--env", "FrozenLake-v1", "--quiet"], ["--env", "CartPole-v1"]):
+        parse("ppo", flags)
+        assert capsys.readouterr().out == ""

@@ -36,6 +36,8 @@ class Score(NamedTuple):
 
     def text(self) -> str:
         """The summary as a line for the terminal."""
+        if len(self.returns) == 1:
+            return f"return {self.returns[0]:.1f} in one episode"
         lo, hi = bootstrap_interval(self.returns)
         return (
             f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "

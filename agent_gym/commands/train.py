@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -88,13 +90,19 @@ def parse(name: str, flags: list[str]) -> Parsed:
         asked = ("env", "env_kwargs", "algo", "cells")
         given = {field: value for field in asked if (value := flag_value(flags, field))}
         given |= made_of(flags)
-        label, values = preset(name, settings_class, given)
+        silent = set(HELP) & set(flags) or {"--quiet", "--summary"} & set(flags)
+        label, values = preset(name, settings_class, given, (lambda env_id: None) if silent else looking())
     defaults = replace(settings_class(), **values)
     if given_env := flag_value(flags, "env"):
         defaults = replace(defaults, env=given_env)
     config, given = read_flags(settings_class, flags, prog=prog, default=defaults, first=known)
     check_effects(config, given)
     return Parsed(name, config, origins(config, given, label, values))
+
+
+def looking() -> Callable[[str], None]:
+    """Says once that an environment is being looked at, so that something is seen within the second."""
+    return cache(lambda env_id: print(f"looking at {env_id}", flush=True))
 
 
 def together(flags: list[str], name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,20 @@ MADE_OF = ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
 """Settings of which the environment is made."""
 
 
-def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str, dict]:
+def preset(
+    name: str, settings_class: type, given: dict[str, Any], looks_at: Callable[[str], None] = lambda env_id: None
+) -> tuple[str, dict]:
     """What to call the settings of agent `name` for the environment in `given`, and the settings.
 
     `given` are raw settings of the user: env, env_kwargs (JSON), algo, cells. Raises UserError for an environment
-    that there is none of.
+    that there is none of. `looks_at` is told of an environment that has to be imported and made, which takes seconds.
     """
     env_id = given.get("env", settings_class().env)
     if env_id not in table(name).get("env", {}):
-        require_env(env_id)
+        require_env(env_id, looks_at)
 
     def spaces_of() -> Spaces:
+        looks_at(env_id)
         from agent_gym.composing.sources import OPENED, key
         from agent_gym.envs.layers import Layers
         from agent_gym.envs.make import opening
@@ -41,7 +45,7 @@ def preset(name: str, settings_class: type, given: dict[str, Any]) -> tuple[str,
     return settings_class.preset(name, env_id, spaces_of, given)
 
 
-def require_env(env_id: str) -> None:
+def require_env(env_id: str, looks_at: Callable[[str], None]) -> None:
     """Raise UserError, with the nearest ids, where no environment has this id."""
     import gymnasium
 
@@ -49,6 +53,7 @@ def require_env(env_id: str) -> None:
         return
     if not {":", "/"} & set(env_id) and (near := nearest(env_id, sorted(gymnasium.registry))):
         raise UserError(f"unknown environment {env_id!r}{near}")
+    looks_at(env_id)
     from agent_gym.envs.make import find_spec  # it knows ours and those that a module registers
 
     find_spec(env_id)

@@ -40,6 +40,9 @@ def describe(error: BaseException) -> str:
     """An exception in one line."""
     if isinstance(error, PartError):
         return str(error)
+    if not str(error) and (frames := traceback.extract_tb(error.__traceback__)):
+        at = frames[-1]
+        return f"{type(error).__name__} in {at.filename}, line {at.lineno}: {at.line}"
     return without_addresses(f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " "))
 
 

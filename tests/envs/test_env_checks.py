@@ -8,6 +8,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
+from agent_gym.envs.adapters.arrays import describe
 from agent_gym.envs.adapters.bounds import Bounds
 from agent_gym.envs.adapters.spaces import ObsLayout
 from agent_gym.envs.failures import MOST, Recovery
@@ -242,3 +243,12 @@ def test_what_a_gpu_is_watched_with(bad, value):
         assert watch.count(one).tolist() == [False, False, one is broken, False]
     assert watch.found() == (3, 2, None) and watch.found() == (0, 0, None)
     assert watch.finite(step(1.0, 1.0)) and not watch.finite(broken)
+
+
+def test_an_exception_without_words_is_told_by_its_place():
+    try:
+        raise AssertionError
+    except AssertionError as error:
+        assert describe(error).startswith("AssertionError in ") and describe(error).endswith(": raise AssertionError")
+    assert describe(KeyError("map")) == "KeyError: 'map'"
+    assert describe(ValueError()) == "ValueError"  # never raised: there is no place

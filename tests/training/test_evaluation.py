@@ -159,3 +159,8 @@ def test_periodic_evaluations_play_at_most_a_tenth():
         assert (clock["evaluation_steps"] > 0) == (length <= 10_000)
     assert plan(new_clock(), 1, 10**9, 7, always=True, last=False) == (7, 7, 0)
     assert plan(new_clock(), 1, 10**9, 0, always=True, last=False) == (20, 20, 0)
+
+
+def test_one_episode_has_no_interval():
+    assert Score(np.array([5.0]), np.array([3])).text() == "return 5.0 in one episode"
+    assert "over 2 episodes (95 % interval" in Score(np.array([5.0, 6.0]), np.array([3, 3])).text()
