@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
+import importlib.util
 import inspect
 import re
+import sys
 from typing import Any
 
 import gymnasium
@@ -83,13 +84,25 @@ def find_spec(env_id: str) -> EnvSpec:
         return gymnasium.registry[name]
     known = {known.lower(): known for known in sorted(gymnasium.registry)}
     near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
-    prefix = f"{module}:" if module else ""
-    hint = (
-        f"did you mean {' or '.join(prefix + one for one in near)}?"
-        if near
-        else "--env takes a registered Gymnasium id or package.module:Id-v0"
-    )
+    near = [f"{module}:{one}" if module and _is_of(gymnasium.registry[one], module) else one for one in near]
+    if not near and not module and (package := _package_named_in(name)):
+        near = [f"{package}:{name}"]
+    expected = "--env takes a registered Gymnasium id or package.module:Id-v0"
+    hint = f"did you mean {' or '.join(near)}?" if near else expected
     raise UserError(f"unknown environment {env_id!r}: {hint}")
+
+
+def _is_of(spec: EnvSpec, module: str) -> bool:
+    """Whether an environment's code is of the package of `module`, which registers it then."""
+    where = spec.entry_point if isinstance(spec.entry_point, str) else getattr(spec.entry_point, "__module__", "")
+    return re.split("[.:]", where)[0] == module.split(".")[0]
+
+
+def _package_named_in(name: str) -> str:
+    """An installed package that is called as the id begins, where it may be registered; "" if there is none."""
+    package = re.split("[-/]", name)[0].lower()
+    foreign = package.isidentifier() and package not in sys.stdlib_module_names
+    return package if foreign and importlib.util.find_spec(package) is not None else ""
 
 
 def explain(spec: EnvSpec, env_kwargs: dict[str, Any], error: Exception) -> str:

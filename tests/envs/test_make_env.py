@@ -20,6 +20,10 @@ from agent_gym.ground.errors import UserError
     [
         ("CartPol-v1", {}, "unknown environment 'CartPol-v1': did you mean CartPole-v1"),
         ("lunarlander-v2", {}, "did you mean LunarLander-v3"),
+        ("gymnasium:CartPol-v1", {}, "did you mean gymnasium:CartPole-v1"),
+        ("json:AgentGym/TikTakToe-v0", {}, "did you mean AgentGym/TicTacToe-v0"),  # which json does not register
+        ("NumPy-Maze-v0", {}, "did you mean numpy:NumPy-Maze-v0"),
+        ("os-Maze-v0", {}, "--env takes a registered"),
         ("Qqqqq-v0", {}, "--env takes a registered Gymnasium id or package.module:Id-v0"),
         ("no_such_module:Id-v0", {}, "module 'no_such_module' cannot be imported"),
         ("counting:Nothing-v0", {}, "unknown environment 'counting:Nothing-v0'"),
