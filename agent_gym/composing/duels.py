@@ -42,9 +42,23 @@ def rules_of(saved: Saved, asked_by: str) -> Game:
     return find_game(saved.config.env, parse_env_kwargs(saved.config.env_kwargs), asked_by)
 
 
+BEING_OPENED: list[Path] = []
+"""Runs whose policies are just being made: one that names itself as its own opponent, perhaps through others."""
+
+
 def run_player(game: Game, path: Path, device: torch.device | str, checkpoint: str = "best") -> Player:
     """The policy of a run at a game. Raises UserError where it has learned another."""
-    saved = open_saved(path, checkpoint, device)
+    place = path.resolve()
+    if place in BEING_OPENED:
+        raise UserError(
+            f"{path} names itself as the opponent of its own environment, and says nothing of its spaces without that: "
+            'give its config another "opponent" in env_kwargs, such as random'
+        )
+    BEING_OPENED.append(place)
+    try:
+        saved = open_saved(path, checkpoint, device)
+    finally:
+        BEING_OPENED.remove(place)
     own = rules_of(saved, "an opponent from a run")
     if own.rules != game.rules:
         raise UserError(f"{path} has learned {own.rules}, and this is {game.rules}: take a run of the same game")

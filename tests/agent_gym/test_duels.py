@@ -1,6 +1,7 @@
 """Matches between runs, games against a person, and runs as opponents of environments."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.match import Match
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.boards import connect_four, tictactoe
+from agent_gym.storage.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = ["--num-envs", "16", "--simulations", "8", "--match-games", "4", "--match-selves", "0", "--eval-episodes", "4"]
 
@@ -68,6 +70,21 @@ def test_matches_that_cannot_be_are_refused_in_one_line(run, capsys):
     assert "--against and --play show no picture" in capsys.readouterr().err
     with pytest.raises(Exception, match="has learned AgentGym/TicTacToe-v0, and this is AgentGym/ConnectFour-v0"):
         make_env("AgentGym/ConnectFour-v0", 1, env_kwargs={"opponent": str(run)})
+
+
+def test_a_run_that_names_itself_as_its_opponent_is_refused(run, tmp_path, capsys):
+    """One without spaces asks its environment for them, and that asks the run for its opponent."""
+    ring = [tmp_path / "a", tmp_path / "b"]
+    for path, other in zip(ring, reversed(ring), strict=True):
+        shutil.copytree(run, path)
+        best = path / "checkpoints" / "best.pt"
+        state = load_checkpoint(best)
+        del state["spaces"]
+        state["config"]["env_kwargs"] = json.dumps({"opponent": str(other)})
+        save_checkpoint(best, state)
+    assert evaluate([str(ring[0]), "--episodes", "2"]) == 2
+    error = capsys.readouterr().err
+    assert "names itself as the opponent of its own environment" in error and error.count("\n") == 1
 
 
 class Lowest:
