@@ -50,6 +50,8 @@ class Agent(ABC):
     """What learns, by name."""
     assesses = False
     """Whether `assess` measures its strength, in other units than returns."""
+    many = False
+    """Whether it learns several agents of one environment."""
     headline = "rollout/episode_return"
     """Tag of the scalar that the progress bar shows."""
     goes_on = True
@@ -79,6 +81,11 @@ class Agent(ABC):
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         seed_globals(config.seed)
         self.policy = self.make_policy()
+        if env.members > 1 and not self.many:
+            raise UserError(
+                f"{type(self).__name__.lower()} learns one agent and {env.id} has {env.members}: ppo, a2c, dqn and "
+                'qrdqn learn many; --env-kwargs \'{"opponent": "random"}\' has the others play at random'
+            )
 
     def make_policy(self) -> Policy:
         """The policy with its first weights."""
@@ -150,7 +157,7 @@ class Agent(ABC):
             self.means_of = self.window
             names = ("rollout/episode_return", "rollout/episode_length")
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
-        return restarts | (self.means or self._reward_rate())
+        return restarts | (self.means or self._reward_rate()) | self.env.scalars()
 
     def _reward_rate(self) -> dict[str, float]:
         """While no episode has ended: the mean reward of a step, over the latest 1,000 or more."""

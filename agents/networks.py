@@ -8,7 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agent_gym.envs.vector import OWN
 from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, SquashedGaussian
+from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import PolicyHead, ValueHead, make_policy_head
 from agent_gym.nets.settings import EncoderSettings
@@ -16,6 +18,8 @@ from agent_gym.nets.settings import EncoderSettings
 
 class ActorCritic(nn.Module):
     """A policy head and a value head on one shared encoder or on one each.
+
+    Where a global state stands beside the observation, the critic alone sees it (MAPPO, Yu et al. 2022).
 
     `forward(obs [T, B, ...], state [B, state_dim], reset [T, B])` returns the action distribution over
     [T, B], the value [T, B] and the state [B, state_dim] after the last step. `mask` [T, B, n]: the discrete actions
@@ -32,8 +36,10 @@ class ActorCritic(nn.Module):
         **head_options: object,
     ) -> None:
         super().__init__()
-        self.encoder = make_encoder(obs_space, config)
-        self.critic_encoder = None if shared else make_encoder(obs_space, config)
+        central = isinstance(obs_space, spaces.Dict) and OWN in obs_space.spaces
+        self.encoder = Own(make_encoder(obs_space[OWN], config)) if central else make_encoder(obs_space, config)
+        self.critic_encoder = None if shared and not central else make_encoder(obs_space, config)
+        shared = self.critic_encoder is None
         self.head = make_policy_head(action_space, self.encoder.out_dim, **head_options)
         self.value_head = ValueHead(self.encoder.out_dim)
         self.state_dim = self.encoder.state_dim * (1 if shared else 2)
@@ -52,6 +58,17 @@ class ActorCritic(nn.Module):
         critic_features, critic_state = self.critic_encoder(obs, critic_state, reset)
         state = torch.cat((actor_state, critic_state), dim=1) if self.state_dim else state
         return self.head(features).masked(mask), self.value_head(critic_features), state
+
+
+class Own(nn.Module):
+    """An encoder that sees an agent's own observation and not the global state beside it."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder, self.out_dim, self.state_dim = encoder, encoder.out_dim, encoder.state_dim
+
+    def forward(self, obs: dict, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        return self.encoder(obs[OWN], state, reset)
 
 
 class Actor(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agent_gym.agents.groups import RoutedNorm, group_spaces
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.distributions import Noise
@@ -36,7 +37,8 @@ class Policy(nn.Module):
         self.obs_space, self.action_space, self.config = obs_space, action_space, config
         self.obs_norm: nn.Module = nn.Identity()
         if hasattr(config, "normalize_obs"):  # the networks are of this library
-            self.obs_norm = ObsNorm(obs_space, always=config.normalize_obs, cells=config.cells)
+            norm = RoutedNorm if group_spaces(obs_space) else ObsNorm
+            self.obs_norm = norm(obs_space, always=config.normalize_obs, cells=config.cells)
 
     @abstractmethod
     def act(

@@ -14,6 +14,8 @@ from torch import Tensor
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.returns import gae, standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
+from agent_gym.agents.buffers.turns import decisions, held, starts
+from agent_gym.agents.groups import Routed, group_of, group_spaces
 from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.self_play.league import self_play
@@ -64,19 +66,19 @@ def ratio_stats(log_ratio: Tensor, clip_coef: Tensor) -> Stats:
 class PPOPolicy(Policy):
     """An action distribution and a value, on one encoder or on one each."""
 
-    network: ActorCritic
+    network: ActorCritic | Routed
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: PPOConfig) -> None:
         super().__init__(obs_space, action_space, config)
         shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and has_image(obs_space))
-        self.network = ActorCritic(
-            obs_space,
-            action_space,
-            config,
-            shared=shared,
-            log_std_init=config.log_std_init,
-            state_dependent=config.sde_every > 0,
-        )
+        options = {"shared": shared, "log_std_init": config.log_std_init, "state_dependent": config.sde_every > 0}
+
+        def make(space: spaces.Space) -> ActorCritic:
+            return ActorCritic(space, action_space, config, **options)
+
+        self.exportable = self.alone = not group_spaces(obs_space)
+        """Whether one network is for all."""
+        self.network = make(obs_space) if self.alone else Routed(obs_space, make)
         if config.normalize_returns:
             self.return_stats = ReturnStats()  # turns values back into units of reward
         self.state_dim = self.network.state_dim
@@ -146,6 +148,7 @@ class PPO(Agent):
 
     policy_class = PPOPolicy
     policy: PPOPolicy
+    many = True
 
     def __init__(self, config: PPOConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         env = self_play(env, config) if config.self_play else env
@@ -154,8 +157,9 @@ class PPO(Agent):
         self.network, self.obs_norm = self.policy.network, self.policy.obs_norm
         stats = self.policy.return_stats if config.normalize_returns else None
         self.return_scale = ReturnScale(env.num_envs, config.gamma, stats).to(self.device)
-        # Resets inside sequences change what a recurrent loss does.
-        self.learner = Learner(self.loss, self.network.parameters(), config, capture=self.state_dim == 0)
+        # Resets inside sequences, and which rows are of which group, change what a loss does.
+        capture = self.state_dim == 0 and self.policy.alone
+        self.learner = Learner(self.loss, self.network.parameters(), config, capture=capture)
         self.learners = {"policy": self.learner}
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
         self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
@@ -193,8 +197,8 @@ class PPO(Agent):
         self.before = (self.steps, self.window, self.marks, self.episodes.running)
         done = self.rollout["terminated"] | self.rollout["truncated"]
         valid = self.rollout.fields.get("valid")
-        self.steps += done.numel() if valid is None else int(valid.sum())
-        episodes = self.episodes.update(self.rollout["reward"], done, valid)
+        self.steps += (done.numel() if valid is None else int(valid.sum())) // self.env.members
+        episodes = self.episodes.update(self.rollout["reward"], done, valid, self.rollout.fields.get("acts"))
         if valid is not None and not valid.any():  # nothing to learn from: an environment that keeps failing ends this
             self.filled = 0
             return self.collect()
@@ -207,18 +211,19 @@ class PPO(Agent):
                 return
             if self.held_noise and t % self.config.sde_every == 0:
                 self.noise = self.network.head.noise(self.env.num_envs, self.generator)
-            mask = self.env.mask
+            mask, acts = self.env.mask, self.env.acts
             action, state, extras = self._explore(mask, self.noise)
             step = self.env.step(action)
+            state = held(acts, state, self.state)
             final_value = step.reward  # stands in where nothing is truncated and nobody reads it
             if step.final_obs is not step.obs and step.truncated.any():
                 final_value = self.policy.value(step.final_obs, state, never)
             fields = {"obs": self.obs, "reset": self.reset, **extras, "final_value": final_value}
             fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
-            optional = {"valid": step.valid, "mask": mask}
+            optional = {"valid": step.valid, "mask": mask, "acts": acts}
             self.rollout.add(t, **fields, **{name: part for name, part in optional.items() if part is not None})
             self.obs, self.state = step.obs, state
-            self.reset = step.terminated | step.truncated
+            self.reset = starts(acts, step.terminated | step.truncated, self.reset)
             if step.valid is not None:
                 self.reset |= ~step.valid
             self.filled = t + 1
@@ -236,7 +241,8 @@ class PPO(Agent):
                 return None
             for minibatch, state in minibatches(batch, self.first_state, config.num_minibatches, self.generator):
                 if config.normalize_advantage:
-                    minibatch["advantage"] = standardize(minibatch["advantage"], minibatch.get("valid"))
+                    here = (minibatch.get("valid"), group_of(minibatch["obs"]))
+                    minibatch["advantage"] = standardize(minibatch["advantage"], *here)
                 stats.append(self.learner.update(minibatch, state))
                 if config.target_kl > 0 and self._too_far(stats[-1]["log_ratio"]):
                     break
@@ -245,7 +251,8 @@ class PPO(Agent):
             break
         self.learner.check()
         self.env.learned(self.policy)
-        self.obs_norm.update(self.rollout["obs"])
+        acts = self.rollout.fields.get("acts")
+        self.obs_norm.update(tree_map(lambda x: x if acts is None else x[acts].unsqueeze(0), self.rollout["obs"]))
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
         means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
         means |= ratio_stats(log_ratio, self.clip_coef)
@@ -279,13 +286,17 @@ class PPO(Agent):
     @torch.no_grad()
     def _targets(self) -> dict:
         """The rollout [T, B] with normalised observations, advantage and returns; without memory only valid steps."""
-        rollout, config = self.rollout, self.config
+        rollout, config = self.rollout.fields, self.config
+        last_value = self.policy.value(self.obs, self.state, self.reset)
+        if "acts" in rollout:
+            now = {"obs": self.obs} | ({"value": last_value} if "value" in rollout else {})
+            rollout = decisions(rollout, self.env.acts, now)
         reward = rollout["reward"]
         if config.normalize_returns:
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
             reward = self.return_scale.transform(reward, rollout["terminated"])
         batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
-        if "mask" in rollout.fields:
+        if "mask" in rollout:
             batch["mask"] = rollout["mask"]
         if self.evaluates_later:
             here = (batch["obs"], self.first_state, batch["reset"], batch.get("mask"))
@@ -293,8 +304,7 @@ class PPO(Agent):
             batch["log_prob"] = distribution.log_prob(batch["action"])
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
-        last_value = self.policy.value(self.obs, self.state, self.reset)
-        valid = rollout.fields.get("valid")
+        valid = rollout.get("valid")
         ends = rollout["terminated"], rollout["truncated"], rollout["final_value"]
         targets = gae(reward, batch["value"], *ends, last_value, config.gamma, config.gae_lambda, valid)
         batch["advantage"], batch["returns"] = targets

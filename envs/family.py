@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 
 
@@ -19,6 +20,8 @@ class Family:
     """Also that of the group of flags that its environments take, such as --atari.…"""
     package, extra = "", ""
     """The package that registers its ids, and the extra of this project that brings it."""
+    many = False
+    """Whether several agents play in each environment."""
     samples = False
     """Whether evaluation draws actions: a fixed one can keep an episode from ever starting."""
     why_gymnasium = ""
@@ -35,6 +38,14 @@ class Family:
     def register(self) -> None:
         """Have its ids registered."""
         importlib.import_module(self.package)
+
+    def locate(self, module: str, name: str) -> EnvSpec | None:
+        """The record of what stands behind module:name and nobody has registered, if it is one of it."""
+        return None
+
+    def rows(self, env: VectorEnv, single: gymnasium.Env) -> VectorEnv:
+        """What agents learn from, given a vector of such environments; `single` is one of them."""
+        return env
 
     def for_training(self, env_kwargs: dict[str, Any]) -> dict[str, Any]:
         """Arguments that help learning and falsify scores."""
@@ -82,6 +93,11 @@ def register(family: Family) -> Family:
 def family_of(spec: EnvSpec) -> Family:
     """The family of an environment, PLAIN for most."""
     return next((family for family in FAMILIES if family.claims(spec)), PLAIN)
+
+
+def locate(module: str, name: str) -> EnvSpec | None:
+    """What a family makes of module:name; None where none knows it. Raises UserError."""
+    return next((spec for family in FAMILIES if (spec := family.locate(module, name)) is not None), None)
 
 
 def announce(env_id: str) -> None:

@@ -91,7 +91,7 @@ def make_env(
         env.bounds = Bounds(env.layout, strict=True)
     if training and isinstance(env, ArrayVectorEnv):
         env.keep_record()
-    return env
+    return env if order.single is None else order.family.rows(env, order.single)
 
 
 def family(env_id: str) -> Family:
@@ -144,6 +144,7 @@ class _Order:
         self.env_kwargs = env_kwargs
         self.given = family.for_training(env_kwargs) if training else env_kwargs
         self.first = first
+        self.single: gymnasium.Env | None = None  # one of those that were built
 
     def why_not(self, backend: str) -> str:
         """Why a backend cannot run it; "" if it can."""
@@ -189,7 +190,7 @@ class _Order:
             core = native_core(spec.id, self.env_kwargs).limited(self.layers.max_episode_steps)
             return NativeVectorEnv(core, self.num_envs, device, seed)
         make = functools.partial(build, spec, self.given, self.layers, None)
-        first = counting_threads(make) if self.first is None else self.first
+        first = self.single = counting_threads(make) if self.first is None else self.first
         _refuse_actions(spec, first)
         stack = _frame_stack(first, self.family)
         if backend == "async":

@@ -18,8 +18,9 @@ from agent_gym.envs.adapters import atari, mujoco  # noqa: F401  register their 
 from agent_gym.envs.adapters.arrays import describe, spaces_of
 from agent_gym.envs.adapters.checks import OLD_GYM
 from agent_gym.envs.adapters.workers import counting_threads
-from agent_gym.envs.family import announce, family_of, install, missing_extra
+from agent_gym.envs.family import announce, family_of, install, locate, missing_extra
 from agent_gym.envs.layers import Layers
+from agent_gym.envs.multi_agent import zoo  # noqa: F401  registers its family
 from agent_gym.envs.native.core import FAMILIES, NATIVE
 from agent_gym.ground.errors import UserError
 
@@ -74,6 +75,8 @@ def find_spec(env_id: str) -> EnvSpec:
         try:
             importlib.import_module(module)
         except Exception as error:
+            if (spec := locate(module, name)) is not None:
+                return spec
             raise UserError(
                 f"--env {env_id}: the module {module!r} cannot be imported ({describe(error)}); "
                 "expected package.module:Id-v0 with a package that Python finds"
@@ -82,6 +85,8 @@ def find_spec(env_id: str) -> EnvSpec:
         announce(name)
     if name in gymnasium.registry:
         return gymnasium.registry[name]
+    if module and (spec := locate(module, name)) is not None:
+        return spec
     known = {known.lower(): known for known in sorted(gymnasium.registry)}
     near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
     near = [f"{module}:{one}" if module and _is_of(gymnasium.registry[one], module) else one for one in near]
@@ -127,8 +132,8 @@ def _what_else(text: str) -> str:
     """What to do about an environment of another kind, of which `text` names the class."""
     if "pettingzoo" in text:
         return (
-            "it is one of PettingZoo, for several agents; for one agent against fixed others, register a gymnasium.Env "
-            "that plays them"
+            "it is one of PettingZoo, for several agents: give --env the module and the name of its class, as in "
+            "pettingzoo.classic:connect_four_v3"
         )
     if re.search(r"\bgym\.", text):
         return OLD_GYM

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 Obs: TypeAlias = "Tensor | dict[str, Obs]"
 
+GROUP, OWN, STATE = "agents:group", "agents:own", "agents:state"
+"""Parts of observations where many agents play: the group [B] of each row, whose own observation stands at `part_of`;
+and in the place of an observation it and the global state, which a central critic sees."""
+
+
+def part_of(group: int) -> str:
+    """The key of a group's observations."""
+    return f"agents:{group}"
+
 
 class EnvFailure(UserError):
     """An environment raised, or returned something that is not a valid observation or reward, while running.
@@ -98,6 +107,12 @@ class VectorEnv(ABC):
     device: torch.device
     backend: str  # native | gymnasium | async | envpool
     mask: Tensor | None = None  # [B, n] bool, after reset and step: the discrete actions allowed now; None: all
+    members: int = 1  # agents that play in each environment, a row each, side by side
+    names: tuple[str, ...] = ()  # of these agents, where they have names
+    acts: Tensor | None = None
+    """[B] bool, after reset and step: rows whose action counts in the next step; the others wait, for their turn or
+    for the end of the others. What a waiting row gets is the outcome of its action before. None: all act always."""
+    over: Tensor | None = None  # [B / members] bool: where the step ended the episode of all members; None: of each row
     game: Game | None = None  # the rules, if it is a two-player game and its opponent is a part of the environment
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log
@@ -121,6 +136,14 @@ class VectorEnv(ABC):
 
     def check(self) -> None:  # noqa: B027  most look at every step
         """Raises EnvFailure for what earlier steps could not tell without waiting for a GPU. Call it once a rollout."""
+
+    def scalars(self) -> dict[str, float]:
+        """What it tells of its latest episodes beside return and length, under full tags."""
+        return {}
+
+    def shown(self) -> list[int]:
+        """Of each environment the row that spectators see."""
+        return list(range(self.num_envs))
 
     def learned(self, policy: Any) -> None:  # noqa: B027  most have no opponents that learn
         """Told of the policy at the start and after each of its updates."""

@@ -42,6 +42,7 @@ HOMES = {  # the modules that may import a package, or a part of one
     "ale_py": r"envs/adapters/atari\.py",
     "envpool": r"envs/adapters/envpool_env\.py",
     "imageio": r"viewing/.*",
+    "pettingzoo": r"envs/multi_agent/zoo\.py",
     "python_calamine": r"tasks/tables/binary\.py",
     "pyarrow": r"tasks/tables/binary\.py",
     "werkzeug": r"viewing/.*",

@@ -49,7 +49,7 @@ class Repetition:
     def saw(self, obs: Any, reward: np.ndarray, ends: np.ndarray) -> None:
         if not self.possible:
             return
-        parts = [leaf.cpu().numpy() for leaf in tree_leaves(obs)]
+        parts = [leaf.cpu().numpy().reshape(len(self.running), -1) for leaf in tree_leaves(obs)]
         for b in range(len(self.running)):
             for part in (reward, *parts):
                 self.running[b] = zlib.crc32(np.ascontiguousarray(part[b]).tobytes(), self.running[b])
@@ -71,14 +71,16 @@ class _Tally:
     """Episodes under way and finished, of each environment."""
 
     quota: np.ndarray  # [B]
-    returns: np.ndarray = field(init=False)
+    members: int = 1
+    """Agents of each environment."""
+    returns: np.ndarray = field(init=False)  # [B, members]
     lengths: np.ndarray = field(init=False)
-    finished: list[list[tuple[float, int]]] = field(init=False)
+    finished: list[list[tuple[np.ndarray, int]]] = field(init=False)
     cut: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.quota)
-        self.returns, self.lengths = np.zeros(count), np.zeros(count, dtype=np.int64)
+        self.returns, self.lengths = np.zeros((count, self.members)), np.zeros(count, dtype=np.int64)
         self.finished = [[] for _ in range(count)]
 
     def wanted(self, b: int) -> bool:
@@ -92,11 +94,11 @@ class _Tally:
 
     def end(self, b: int, *, counts: bool, cut: bool = False) -> None:
         if counts and self.wanted(b):
-            self.finished[b].append((float(self.returns[b]), int(self.lengths[b])))
+            self.finished[b].append((self.returns[b].copy(), int(self.lengths[b])))
             self.cut += cut
         self.returns[b], self.lengths[b] = 0.0, 0
 
-    def episodes(self) -> Iterator[tuple[float, int]]:
+    def episodes(self) -> Iterator[tuple[np.ndarray, int]]:
         return (episode for one in self.finished for episode in one)
 
 
@@ -114,16 +116,16 @@ def play(
 ) -> Score:
     """Play `episodes` episodes with `policy.act` in the vector environment `env`; `explore` draws, from `seed`.
 
-    Environment b plays episodes // num_envs of them, the first few one more. An episode that a failure of its
-    environment cut short is not counted; another is played for it, as often as there are episodes. Episodes are cut
-    after `max_steps` and, all that are running, after `budget` steps of all environments (0: never). Fewer are played
-    where the first ones are the same step by step. Raises Interrupted when `watch` says so, and UserError where not
-    one episode comes to its end for failures.
+    An episode of many agents counts once, with the sum of their returns. Environment b plays episodes // num_envs of
+    them, the first few one more. An episode that a failure of its environment cut short is not counted; another is
+    played for it, as often as there are episodes. Episodes are cut after `max_steps` and, all that are running, after
+    `budget` steps of all environments (0: never). Fewer are played where the first ones are the same step by step.
+    Raises Interrupted when `watch` says so, and UserError where not one episode comes to its end for failures.
     """
-    watch, count = watch or Watch(), env.num_envs
-    tally = _Tally(np.array([episodes // count + (b < episodes % count) for b in range(count)]))
-    obs, state = env.reset(seed), policy.initial_state(count)
-    reset = torch.ones(count, dtype=torch.bool, device=env.device)
+    watch, rows, count = watch or Watch(), env.num_envs, env.num_envs // env.members
+    tally = _Tally(np.array([episodes // count + (b < episodes % count) for b in range(count)]), env.members)
+    obs, state = env.reset(seed), policy.initial_state(rows)
+    reset = torch.ones(rows, dtype=torch.bool, device=env.device)
     generator = torch.Generator(env.device).manual_seed(seed)
     same = Repetition(not explore and episodes > EQUAL, count)
     failed = steps = 0
@@ -131,18 +133,21 @@ def play(
         if watch.interrupted():
             raise Interrupted
         watch.tell(tally.count(), episodes)
-        action, state, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
+        acts = env.acts
+        action, after, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
         step = env.step(action)
         steps += count
-        obs, reset = step.obs, step.terminated | step.truncated
+        state = after if acts is None else torch.where(acts.unsqueeze(1), after, state)
+        ended = step.terminated | step.truncated
+        obs, reset = step.obs, ended if acts is None else ended | (reset & ~acts)
         real = np.ones(count, dtype=bool)
         if step.valid is not None:
-            real = step.valid.cpu().numpy()
+            real = step.valid.cpu().numpy()[:: env.members]
             reset = reset | ~step.valid
-        reward = np.where(real, step.reward.double().cpu().numpy(), 0.0)
+        reward = np.where(real[:, None], step.reward.double().cpu().numpy().reshape(count, -1), 0.0)
         tally.returns += reward
         tally.lengths += real
-        ends = (step.terminated | step.truncated).cpu().numpy()
+        ends = (ended if env.over is None else env.over).cpu().numpy()
         same.saw(step.final_obs, reward, ends)
         for b in np.flatnonzero(ends):
             failed += int(not real[b])
@@ -159,7 +164,7 @@ def play(
             break
         if same.enough():
             break
-    return _score(tally, same, failed, steps)
+    return _score(tally, same, failed, steps, env.names)
 
 
 def _begin_again(env, rows: list[int], tally: _Tally, seed: int, obs: Any, reset: torch.Tensor):
@@ -167,12 +172,12 @@ def _begin_again(env, rows: list[int], tally: _Tally, seed: int, obs: Any, reset
     if (fresh := env.begin_again(rows, seed)) is None:
         tally.quota[rows] = [len(tally.finished[b]) for b in rows]
         return obs, reset
-    reset = reset.clone()
+    reset = reset.clone().view(-1, env.members)
     reset[rows] = True
-    return fresh, reset
+    return fresh, reset.flatten()
 
 
-def _score(tally: _Tally, same: Repetition, failed: int, steps: int) -> Score:
+def _score(tally: _Tally, same: Repetition, failed: int, steps: int, names: tuple[str, ...]) -> Score:
     played = list(tally.episodes())
     repeats, cut = same.enough(), tally.cut
     if repeats:
@@ -183,4 +188,5 @@ def _score(tally: _Tally, same: Repetition, failed: int, steps: int) -> Score:
             "to score"
         )
     returns, lengths = (np.array(part) for part in zip(*played, strict=True))
-    return Score(returns, lengths, cut, failed, repeats, steps)
+    by_agent = dict(zip(names, returns.T, strict=True)) if names else {}
+    return Score(returns.sum(1), lengths, cut, failed, repeats, steps, by_agent)

@@ -20,10 +20,16 @@ class Score(NamedTuple):
     """The first episodes were the same, step by step, and so no more were played."""
     steps: int = 0
     """Steps of all environments that it took."""
+    by_agent: dict[str, np.ndarray] = {}
+    """Where many agents play, the returns [K] of each; `returns` are their sums."""
 
     def summary(self) -> dict:
         """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
         lo, hi = bootstrap_interval(self.returns)
+        told = {
+            name: {"return_mean": float(own.mean()), "return_ci95": list(bootstrap_interval(own))}
+            for name, own in self.by_agent.items()
+        }
         return {
             "episodes": len(self.returns),
             "return_mean": float(self.returns.mean()),
@@ -32,7 +38,7 @@ class Score(NamedTuple):
             "return_ci95": [lo, hi],
             "length_mean": float(self.lengths.mean()),
             "episodes_cut": self.cut,
-        }
+        } | ({"agents": told} if told else {})
 
     def text(self) -> str:
         """The summary as a line for the terminal."""
@@ -47,6 +53,9 @@ class Score(NamedTuple):
     def notes(self) -> list[str]:
         """What else is to be known of it, a line each."""
         lines = []
+        if self.by_agent:
+            told = ", ".join(f"{name} {own.mean():.1f}" for name, own in self.by_agent.items())
+            lines.append(f"that is the sum over the agents: {told}")
         if self.cut:
             lines.append(
                 f"{self.cut} of {len(self.returns)} episodes had not ended after {self.lengths.max():,} steps and were "

@@ -135,6 +135,7 @@ class Show:
         for tap in taps:
             tap.ended, tap.wanted = False, True
         obs, state = env.reset(self.seed + number), policy.initial_state(env.num_envs)
+        members = env.num_envs // len(taps)  # agents in each, rows side by side
         reset = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         generator = torch.Generator(env.device).manual_seed(self.seed + number)
         first = number * len(taps) + 1
@@ -142,9 +143,11 @@ class Show:
         step, self.round_over = 0, False
         while not self.skip:
             seen = {key: part.cpu().numpy() for key, part in policy.inspect(obs, state, reset, env.mask).items()}
-            action, state, _ = policy.act(obs, state, reset, env.mask, explore=self.explore, generator=generator)
+            acts, shown = env.acts, env.shown()
+            action, after, _ = policy.act(obs, state, reset, env.mask, explore=self.explore, generator=generator)
+            state = after if acts is None else torch.where(acts.unsqueeze(1), after, state)
             actions = action.cpu().numpy()
-            for i, view in enumerate(views):
+            for i, view in zip(shown, views, strict=True):
                 if not view.ended:
                     view.action, view.policy = actions[i], {key: part[i] for key, part in seen.items()}
                     if "value" in seen:
@@ -154,8 +157,9 @@ class Show:
             for tap in taps:
                 tap.wanted = step % self.draw_every == 0
             result = env.step(action)
-            obs, reset = result.obs, result.terminated | result.truncated
-            reward = result.reward.tolist()
+            ended = result.terminated | result.truncated
+            obs, reset = result.obs, ended if acts is None else ended | (reset & ~acts)
+            reward = result.reward.view(-1, members).sum(1).tolist()
             for view, tap, gain in zip(views, taps, reward, strict=True):
                 if not view.ended:
                     view.picture, view.ended = tap.picture, tap.ended

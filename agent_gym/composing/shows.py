@@ -47,12 +47,13 @@ def perform(
     prepare_headless()
     rows, columns = parse_grid(how.grid)
     taps = [make_tap(source.single, how.drawing) for _ in range(rows * columns)]
-    env = SyncEnv(taps, source.id, policy.device)
+    env = source.rows(SyncEnv(taps, source.id, policy.device), taps[0])
     env.recovery.report = error_log(how.follow)
+    space = taps[0].action_space if env.members == 1 else policy.action_space
     try:
         require_fit(policy, env)
-        names = action_names(taps[0], taps[0].action_space, how.action_names)
-        stage = Stage(source.id, taps[0].action_space, names, (rows, columns), panel=not how.plain)
+        names = action_names(taps[0], space, how.action_names)
+        stage = Stage(source.id, space, names, (rows, columns), panel=not how.plain)
         show = Show(policy, env, taps, stage, seed=how.seed, explore=how.stochastic, episodes=how.episodes)
         if how.follow is not None:
             show.before_round = Follower(how.follow, how.checkpoint, policy, stage)
@@ -88,10 +89,11 @@ def film_episode(
     Raises EnvFailure, which `report` is told, and Interrupted.
     """
     tap = make_tap(source.single)
-    env = SyncEnv([tap], source.id, policy.device)
+    env = source.rows(SyncEnv([tap], source.id, policy.device), tap)
     env.recovery.report = report
+    space = tap.action_space if env.members == 1 else policy.action_space
     try:
-        stage = Stage(source.id, tap.action_space, action_names(tap, tap.action_space))
+        stage = Stage(source.id, space, action_names(tap, space))
         stage.subtitle = f"step {steps:,}"
         clip = Clip(frame_rate(tap))
         show = Show(policy, env, [tap], stage, seed=seed, episodes=1)

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import torch
 
-from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.agents.settings.base import AgentConfig, parse_env_kwargs
 from agent_gym.composing.registry import check_modules
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.failures import Recovery
@@ -20,7 +20,7 @@ from agent_gym.envs.games import players
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.games.players import Player
 from agent_gym.envs.layers import Layers
-from agent_gym.envs.make import is_atari, make_env, make_single, native_core, scoring_backend, step_limit
+from agent_gym.envs.make import family, is_atari, make_env, make_single, native_core, scoring_backend, step_limit
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
 
@@ -48,6 +48,14 @@ class NamedSource:
         self.samples = is_atari(config.env)
         """Scores are played with drawn actions."""
         self.kwargs = config.make_kwargs(self.samples)
+        self.family = family(config.env)
+        if getattr(config, "central_value", False) and not self.family.many:
+            raise UserError(
+                f"--central-value is for environments of many agents, such as mpe2:simple_spread_v3, and {config.env} "
+                "has one"
+            )
+        self.eval_kwargs = self.kwargs | parse_env_kwargs(config.eval_kwargs, "--eval-kwargs")
+        """Arguments of the environments that scores are played in."""
         self.step_limit = step_limit(config.env, self.kwargs, self.layers)
         """Steps after which the environments themselves end an episode, where that is known."""
         self.native = native_core(config.env, self.kwargs) is not None and not self.layers.flag
@@ -68,11 +76,15 @@ class NamedSource:
     def scoring(self, num_envs: int, device: torch.device, report: Callable, *, final: bool = True) -> VectorEnv:
         """Environments to play scores in: Gymnasium's own for a final one, else the fastest that are the same."""
         backend = "native" if self.native and not final else "sync" if self.layers.flag else scoring_backend(self.id)
-        return self._make(num_envs, device, report, backend=backend)
+        return self._make(num_envs, device, report, backend=backend, env_kwargs=self.eval_kwargs)
 
     def single(self, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of Gymnasium's kind, for pictures."""
         return make_single(self.id, self.kwargs, render_mode, self.layers)
+
+    def rows(self, env: VectorEnv, single: gymnasium.Env) -> VectorEnv:
+        """What a policy plays, given a vector of such environments; `single` is one of them."""
+        return self.family.rows(env, single)
 
     def plain(self) -> dict:
         """The settings as plain data, to be stored."""
@@ -82,7 +94,7 @@ class NamedSource:
         config = self.config
         common = {"env_kwargs": self.kwargs, "device": device, "seed": config.seed, "on_error": config.on_env_error}
         common |= {"layers": self.layers, "strict_obs": config.strict_obs}
-        return make_env(self.id, num_envs, report=report, **common, **options)
+        return make_env(self.id, num_envs, report=report, **common | options)
 
 
 def few(num_envs: int) -> int:
@@ -96,7 +108,8 @@ OPENED: dict[tuple, gymnasium.Env] = {}
 
 def key(config: AgentConfig) -> tuple:
     """What an environment is made of."""
-    return (config.env, config.env_kwargs, config.wrapper, config.frame_stack, config.max_episode_steps)
+    layers = (config.wrapper, config.frame_stack, config.max_episode_steps)
+    return (config.env, config.env_kwargs, getattr(config, "central_value", False), *layers)
 
 
 class GivenSource:
@@ -144,6 +157,9 @@ class GivenSource:
             return self.maker(render_mode=render_mode)
         except TypeError:
             return self._made()
+
+    def rows(self, env: VectorEnv, single: gymnasium.Env) -> VectorEnv:
+        return env
 
     def plain(self) -> dict:
         return {name: value for name, value in asdict(self.config).items() if name != "atari"}

@@ -47,8 +47,14 @@ def gae(
     return advantage, advantage + value
 
 
-def standardize(advantage: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean 0, standard deviation 1, over the valid steps. One step alone is left as it is."""
+def standardize(advantage: Tensor, valid: Tensor | None = None, group: Tensor | None = None) -> Tensor:
+    """Mean 0, standard deviation 1, over the valid steps, of each group by itself. One step alone is left as it is."""
+    if group is not None:
+        for g in group.unique().tolist():
+            mine = group == g
+            whole = mine if valid is None else mine & valid
+            advantage = torch.where(mine, standardize(advantage, whole), advantage)
+        return advantage
     real = advantage if valid is None else advantage[valid]
     if real.numel() < 2:
         return advantage
@@ -73,12 +79,14 @@ class EpisodeStats:
         """Forget the episodes under way."""
         self.running.zero_()
 
-    def update(self, reward: Tensor, done: Tensor, valid: Tensor | None = None) -> Episodes:
-        """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool.
+    def update(self, reward: Tensor, done: Tensor, valid: Tensor | None = None, acts: Tensor | None = None) -> Episodes:
+        """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool, acts [T, B] bool.
 
         A step that is not valid has no length; if it is the end, as after a failure, the episode is not counted.
+        A step in which the row waits has no length either.
         """
         length = torch.ones_like(reward) if valid is None else valid.to(reward.dtype)
+        length = length if acts is None else length * acts
         if len(reward) == 1:  # an agent that learns after every step: the same in a third of the time
             total = self.running + torch.cat((reward, length))
             if total.device.type == "cpu" and not done.any():

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from agent_gym.agents.presets import Spaces
 
 
-def parse_env_kwargs(text: str) -> dict:
-    """The JSON object of --env-kwargs. Raises UserError."""
+def parse_env_kwargs(text: str, flag: str = "--env-kwargs") -> dict:
+    """The JSON object of `flag`. Raises UserError."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"--env-kwargs {short(text)} is not JSON ({error}): write it like --env-kwargs '{{\"continuous\": true}}'"
+            f"{flag} {short(text)} is not JSON ({error}): write it like {flag} '{{\"continuous\": true}}'"
         ) from None
     if not isinstance(value, dict):
-        raise UserError(f"--env-kwargs {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
+        raise UserError(f"{flag} {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
     return value
 
 
@@ -62,6 +62,8 @@ class EnvSettings:
     """Gymnasium id of the environment, or package.module:Id-v0."""
     env_kwargs: str = "{}"
     """Arguments of the environment, as JSON."""
+    eval_kwargs: str = "{}"
+    """Arguments of the environments that scores are played in, over those above, as JSON."""
     wrapper: tuple[str, ...] = ()
     """package.module:Name to put around the environment, or a bare name of gymnasium.wrappers; arguments as JSON
     behind it: 'TimeAwareObservation {"flatten": true}'. May be given several times, from the inside to the outside."""
@@ -102,6 +104,7 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_env_kwargs(self.env_kwargs)
+        parse_env_kwargs(self.eval_kwargs, "--eval-kwargs")
 
     @classmethod
     def preset(cls, agent: str, env_id: str, spaces_of: Callable[[], Spaces], given: dict) -> tuple[str, dict]:

@@ -51,6 +51,8 @@ class PPOConfig(OptimizerSettings, AgentConfig):
     """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
     share_encoder: Literal["auto", "yes", "no"] = "auto"
     """One encoder for policy and value; auto: yes for images."""
+    central_value: bool = False
+    """Many agents: the value is learned from the global state beside each observation (MAPPO, Yu et al. 2022)."""
     self_play: bool = False
     """Two-player games: the opponent is itself, as it is or as it was, instead of the environment's."""
     self_play_ratio: Annotated[float, SHARE] = 0.5
@@ -59,6 +61,10 @@ class PPOConfig(OptimizerSettings, AgentConfig):
     """Earlier selves to draw from, the latest."""
     self_play_every: Count = 10
     """Updates between two of them."""
+
+    def make_kwargs(self, is_atari: bool) -> dict:
+        kwargs = super().make_kwargs(is_atari)
+        return kwargs | {"central_state": True} if self.central_value else kwargs
 
 
 @dataclass(frozen=True)
