@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,10 @@ from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.game import GAMES, Game, find_game
 from agent_gym.envs.games.match import Match, elo_difference, play_match
 from agent_gym.envs.games.players import OPPONENTS, Player, draw_legal, is_named, make_player
+from agent_gym.envs.multi_agent.joint import JointEnv
+from agent_gym.envs.multi_agent.seat import Rival, row
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import tree_map
 
 OPENING = 2  # random moves before each pair of games of two runs, since both always play alike
 
@@ -46,8 +50,8 @@ BEING_OPENED: list[Path] = []
 """Runs whose policies are just being made: one that names itself as its own opponent, perhaps through others."""
 
 
-def run_player(game: Game, path: Path, device: torch.device | str, checkpoint: str = "best") -> Player:
-    """The policy of a run at a game. Raises UserError where it has learned another."""
+def opened(path: Path, device: torch.device | str, checkpoint: str) -> Saved:
+    """A run that is to be an opponent. Raises UserError."""
     place = path.resolve()
     if place in BEING_OPENED:
         raise UserError(
@@ -56,13 +60,37 @@ def run_player(game: Game, path: Path, device: torch.device | str, checkpoint: s
         )
     BEING_OPENED.append(place)
     try:
-        saved = open_saved(path, checkpoint, device)
+        return open_saved(path, checkpoint, device)
     finally:
         BEING_OPENED.remove(place)
+
+
+def run_player(game: Game, path: Path, device: torch.device | str, checkpoint: str = "best") -> Player:
+    """The policy of a run at a game. Raises UserError where it has learned another."""
+    saved = opened(path, device, checkpoint)
     own = rules_of(saved, "an opponent from a run")
     if own.rules != game.rules:
         raise UserError(f"{path} has learned {own.rules}, and this is {game.rules}: take a run of the same game")
     return policy_player(saved.policy, game, str(path))
+
+
+def run_rival(path: Path) -> Rival:
+    """The policy of a run in the seats of an environment of many agents. Raises UserError."""
+    policy = opened(path, "cpu", "best").policy
+    if policy.state_dim:
+        raise UserError(f"{path} has a memory, and an opponent has to do without: take a run with --encoder mlp or cnn")
+
+    def act(joint: JointEnv, agent: int, rng: np.random.Generator) -> np.ndarray:
+        here = (policy.obs_space, joint.cast.obs_space), (policy.action_space, joint.cast.action_space)
+        for what, (learned, found) in zip(("observations", "actions"), here, strict=True):
+            if learned != found:
+                raise UserError(f"{path} was trained with {what} {learned}, and {joint.cast.env_id} has {found}")
+        obs = tree_map(lambda part: torch.as_tensor(part).unsqueeze(0), row(joint, agent))
+        mask = None if joint.legal is None else torch.from_numpy(joint.legal[agent : agent + 1] > 0)
+        action, *_ = policy.act(obs, policy.initial_state(1), torch.ones(1, dtype=torch.bool), mask)
+        return action[0].numpy()
+
+    return act
 
 
 def find_player(game: Game, name: str, device: torch.device | str, checkpoint: str = "best") -> Player:

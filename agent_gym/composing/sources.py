@@ -21,6 +21,8 @@ from agent_gym.envs.games.game import Game
 from agent_gym.envs.games.players import Player
 from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import family, is_atari, make_env, make_single, native_core, scoring_backend, step_limit
+from agent_gym.envs.multi_agent import seat
+from agent_gym.envs.multi_agent.seat import Rival
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
 
@@ -31,7 +33,14 @@ def _run_player(game: Game, name: str) -> Player:
     return run_player(game, Path(name), "cpu")
 
 
+def _run_rival(name: str) -> Rival:
+    from agent_gym.composing.duels import run_rival
+
+    return run_rival(Path(name))
+
+
 players.RUN_PLAYERS[:] = [_run_player]
+seat.RUN_RIVALS[:] = [_run_rival]
 
 
 class NamedSource:

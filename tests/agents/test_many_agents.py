@@ -12,8 +12,9 @@ from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.commands.evaluate import main as evaluate
 from agent_gym.commands.train import main as train
 from agent_gym.composing.saved import open_saved
-from agent_gym.envs.make import make_env
+from agent_gym.envs.make import make_env, make_single
 from agent_gym.envs.vector import GROUP, part_of
+from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import DiagGaussian
 from agent_gym.storage.checkpoint import load_checkpoint
 from agent_gym.training.evaluation import play
@@ -198,6 +199,23 @@ def test_scores_are_played_where_the_settings_say(run, capsys):
     saved = open_saved(run)
     action, *_ = saved.policy.act(torch.zeros(1, 1), saved.policy.initial_state(1), torch.ones(1, dtype=torch.bool))
     assert action.shape == (1,)
+
+
+def test_a_run_sits_in_the_other_seats(run):
+    """It takes its most likely action: two games from one seed are the same game."""
+    games = []
+    for _ in range(2):
+        env = make_single("zoo:Count", {"opponent": str(run), "side": "first"})
+        obs, ended, seen = env.reset(seed=1)[0], False, []
+        while not ended:
+            obs, reward, ended, *_ = env.step(0)
+            seen += [obs.item(), reward]
+        games.append(seen)
+    assert games[0] == games[1]
+    with pytest.raises(UserError, match="was trained with observations"):
+        env = make_single("zoo:Signals", {"opponent": str(run)})
+        env.reset(seed=0)
+        env.step(0)
 
 
 @pytest.mark.parametrize(
