@@ -21,7 +21,7 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
 _HOMES = {
     **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "load"), "algorithms"),
     "Agent": "agent",
-    **dict.fromkeys(("evaluate", "make_env"), "functions"),
+    **dict.fromkeys(("check", "evaluate", "make_env"), "functions"),
     **dict.fromkeys(("Model", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
     "History": "history",
     **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),

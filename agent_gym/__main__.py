@@ -12,6 +12,8 @@ COMMANDS = {
     "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
     "export": ("export", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
     "list": ("listing", "agents, tasks, environments and presets"),
+    "check": ("check", "an environment before training: agent-gym check ENV"),
+    "diagnose": ("diagnose", "why a run does not learn: agent-gym diagnose RUN"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
     "sentiment": ("pipelines.sentiment", 'of what mood a text is: agent-gym sentiment "TEXT"'),
     "question-answering": ("pipelines.question_answering", "what in a text answers: --question Q --context TEXT"),

@@ -170,6 +170,14 @@ class Agent:
         )
         return {"env": source.id, "agent": self.name} | result.summary()
 
+    def diagnose(self) -> Any:
+        """Why it does not learn: the findings of its run directory, as `agent-gym diagnose` prints them."""
+        from agent_gym.composing.diagnosing import diagnosis
+
+        if self.run_dir is None:
+            raise UserError(f"{self.name} has no run to diagnose: call learn(steps) first, or load a run directory")
+        return diagnosis(self.run_dir, None if self._given is None else self._source(self._require().config))
+
     def watch(self, episodes: int = 5, **how: Any) -> None:
         """Play in a window; `how`: grid, plain, stochastic, seed, action_names, drawing as for evaluate.py."""
         self._perform({"episodes": episodes, **how}, window=True)

@@ -19,3 +19,13 @@ def make_env(env_id: str, num_envs: int = 1, **options: Any) -> Any:
     from agent_gym.envs.make import make_env as make
 
     return make(env_id, num_envs, **options)
+
+
+def check(env: Any, episodes: int = 20) -> Any:
+    """What is wrong with an environment (an id, a class, a function, a gymnasium.Env), what it is like, what to type.
+
+    The result has `findings`, `facts`, `proposal` and `plain()`; printed, it reads as `agent-gym check` does.
+    """
+    from agent_gym.composing.checking import check_env
+
+    return check_env(env, episodes=episodes)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("agent_gym", "agents", "envs", "export", "ground", "nets", "storage", "tasks", "training", "viewing")
+ROOMS = ("agent_gym", "agents", "diagnosis", "envs", "export", "ground", "nets", "storage", "tasks", "training")
+ROOMS += ("viewing",)
 FILES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
 SCRIPTS = [ROOT / "train.py", ROOT / "evaluate.py"]
 
@@ -23,6 +24,7 @@ MAY_IMPORT = {  # of the project's rooms, beside itself
     "storage": {"ground"},
     "training": {"ground", "nets", "storage", "viewing"},
     "viewing": {"ground", "storage"},
+    "diagnosis": {"ground", "nets", "storage", "envs"},  # of envs the words for broken parts alone, see below
     "agent_gym": set(ROOMS),
 }
 CONTRACT = {
@@ -112,6 +114,12 @@ def test_nets_import_torch_numpy_and_gymnasium_only(path):
 def test_agents_know_only_the_contract_of_envs(path):
     if name_of(path).startswith("agents/"):
         assert {n for n in imports(path) if room_of(n) == "envs"} <= CONTRACT
+
+
+@pytest.mark.parametrize(**PARAMS)
+def test_diagnosis_knows_of_envs_only_what_their_parts_should_be(path):
+    if name_of(path).startswith("diagnosis/"):
+        assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.adapters.checks"}
 
 
 @pytest.mark.parametrize(**PARAMS)

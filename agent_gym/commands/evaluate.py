@@ -61,6 +61,10 @@ class EvaluateConfig:
     where the environment has a limit of its own."""
     seed: int = EVAL_SEED
     """Seed of the episodes."""
+    diagnose: bool = False
+    """Say why it does not learn, instead of a score (agent-gym diagnose)."""
+    report: Annotated[str, tyro.conf.arg(metavar="OUT.html")] = ""
+    """Write the diagnosis as a page with the curves."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where the networks run."""
     env: str = ""
@@ -82,6 +86,7 @@ ONLY = {  # flags and those of which one must be there
     **dict.fromkeys(("grid", "plain", "action_names", "drawing"), SHOWING),
     "predict": ("data",),
     "side": ("play",),
+    "report": ("diagnose",),
 }
 
 
@@ -93,6 +98,10 @@ def main(argv: list[str]) -> int:
         return exported(argv)
     args, given = read_flags(EvaluateConfig, argv, prog=command("evaluate"))
     refuse_idle(args, given)
+    if args.diagnose:
+        from agent_gym.commands.diagnose import diagnose
+
+        return diagnose(args.run, args.json, args.report)
     with reserved_stdout() if args.json else nullcontext():
         from agent_gym.commands.evaluating import run  # with what libraries print when they are imported
 
@@ -109,5 +118,7 @@ def refuse_idle(args: EvaluateConfig, given: set[str]) -> None:
     for name in sorted(given & ONLY.keys()):
         if not given & set(ONLY[name]):
             raise UserError(f"{flag(name)} has no effect without {' or '.join(map(flag, ONLY[name]))}")
+    if args.diagnose and (others := given - {"run", "json", "diagnose", "report"}):
+        raise UserError(f"{flag(min(others))} has no effect with --diagnose: leave one of them out")
     if "json" in given and given & {*SHOWING, "play"}:
         raise UserError("--json prints a score, and --watch, --video, --web and --play show episodes: give one of them")

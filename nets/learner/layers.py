@@ -100,3 +100,59 @@ def activated(model: nn.Module) -> Iterator[tuple[str, nn.Module, Callable | Non
                     convolution = isinstance(dict(module.named_children())[before], nn.Conv2d)
                     yield f"{prefix}{before}", child, torch.relu, 1 if convolution else -1
                 before = child_name
+
+
+@torch.no_grad()
+def unit_counts(model: nn.Module, forward: Callable[[], object]) -> tuple[dict[str, float], dict[str, float]]:
+    """By layer with an activation, in one pass of `forward`: the share of units that are flat on every row, and the
+    share of all outputs that are."""
+    still, near, hooks = {}, {}, []
+
+    def hook(name: str, activation: Callable | None, channel: int) -> Callable:
+        def count(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            known = module.activation if activation is None else activation
+            y = output if activation is None or isinstance(module, nn.ReLU) else activation(output)
+            slope = SLOPES.get(known)
+            if slope is not None:
+                still[name] = still_units(y, known, channel).item()
+                near[name] = (slope(y) < STILL).float().mean().item()
+
+        return count
+
+    for name, module, activation, channel in activated(model):
+        hooks.append(module.register_forward_hook(hook(name, activation, channel)))
+    try:
+        forward()
+    finally:
+        for each in hooks:
+            each.remove()
+    return still, near
+
+
+def layer_gradients(model: nn.Module, forward: Callable[[], object]) -> dict[str, float]:
+    """By layer: the root mean square of the gradient of the mean squared outputs of `forward`."""
+    with torch.enable_grad():
+        outputs = [x for x in _outputs(forward()) if x.requires_grad]
+        if not outputs:
+            return {}
+        total = sum(x.float().square().mean() for x in outputs)
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and p.dim() > 1]
+        gradients = torch.autograd.grad(total, [p for _, p in named], allow_unused=True)
+    return {
+        name.removesuffix(".weight"): g.square().mean().sqrt().item()
+        for (name, _), g in zip(named, gradients, strict=True)
+        if g is not None
+    }
+
+
+def _outputs(value: object) -> Iterator[Tensor]:
+    """The tensors in what a network gives: a tuple, a distribution, a tensor."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.numel():
+            yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _outputs(part)
+    elif hasattr(value, "mode"):
+        for part in vars(value).values():
+            yield from _outputs(part)

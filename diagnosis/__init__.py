@@ -1,0 +1,1 @@
+"""Why it does not learn, and why it is slow."""

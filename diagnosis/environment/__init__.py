@@ -1,0 +1,1 @@
+"""What an environment shows before anybody learns in it."""

@@ -1,0 +1,145 @@
+"""Episodes of one environment, played by simple rules and written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from agent_gym.envs.adapters.checks import PartError, check_step, first_of
+from agent_gym.ground.errors import one_line
+
+ENTRIES = 256  # of an observation that are looked at; images have more
+Chooser = Callable[[int, np.random.Generator], Any]
+
+
+@dataclass
+class Episode:
+    """One episode: obs [T + 1, n], action [T, m], reward [T]."""
+
+    obs: list[np.ndarray] = field(default_factory=list)
+    action: list[np.ndarray] = field(default_factory=list)
+    reward: list[float] = field(default_factory=list)
+    terminated: bool = False
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def ended(self) -> bool:
+        return self.terminated or self.truncated
+
+
+class Broken(Exception):
+    """The environment is not what Gymnasium says; the text says how."""
+
+
+class Player:
+    """Plays one environment and counts steps and seconds. Whatever goes wrong in it raises Broken."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        self.env, self.steps, self.seconds = env, 0, 0.0
+        self.width = spaces.flatdim(env.observation_space)
+        self.outside = 0
+        keep = np.linspace(0, self.width - 1, min(self.width, ENTRIES)).astype(int)
+        self.keep = keep if self.width > ENTRIES else None
+
+    def flat(self, obs: Any) -> np.ndarray:
+        """An observation as numbers [n], a sample of them where there are many."""
+        try:
+            numbers = np.asarray(spaces.flatten(self.env.observation_space, obs), dtype=np.float64).ravel()
+        except Exception as error:  # whatever a user's observation is
+            raise Broken(
+                f"an observation does not fit its space {_short(self.env.observation_space)}: {one_line(error, 120)}"
+            ) from error
+        if len(numbers) != self.width:
+            raise Broken(f"an observation has {len(numbers)} numbers, its space {self.width}")
+        return numbers if self.keep is None else numbers[self.keep]
+
+    def play(self, choose: Chooser, seed: int, limit: int) -> Episode:
+        """An episode of at most `limit` steps from `seed`."""
+        rng, episode = np.random.default_rng(seed), Episode()
+        try:
+            obs = first_of(self.env.reset(seed=int(seed)))
+        except PartError as error:
+            raise Broken(str(error)) from error
+        except Exception as error:
+            raise Broken(f"reset(seed={seed}) raised {type(error).__name__}: {one_line(error, 160)}") from error
+        self._look(obs)
+        episode.obs.append(self.flat(obs))
+        for t in range(limit):
+            action = choose(t, rng)
+            began = time.perf_counter()
+            try:
+                result = self.env.step(action)
+            except Exception as error:
+                raise Broken(
+                    f"step({_short(action)}) raised {type(error).__name__}: {one_line(error, 160)} (step {t + 1} of an "
+                    "episode)"
+                ) from error
+            self.seconds += time.perf_counter() - began
+            self.steps += 1
+            try:
+                check_step(result)
+            except PartError as error:
+                raise Broken(str(error)) from error
+            obs, reward, episode.terminated, episode.truncated, _ = result
+            self._look(obs)
+            episode.obs.append(self.flat(obs))
+            episode.action.append(np.asarray(action, dtype=np.float64).ravel())
+            episode.reward.append(float(np.asarray(reward).ravel()[0]))
+            if episode.terminated or episode.truncated:
+                break
+        return episode
+
+    def _look(self, obs: Any) -> None:
+        try:
+            self.outside += not self.env.observation_space.contains(obs)
+        except Exception:  # a space that cannot even tell
+            self.outside += 1
+
+
+def random_actions(space: spaces.Space) -> Chooser:
+    """Uniform over what the space allows; within ±3 where a Box has no bounds."""
+    if isinstance(space, spaces.Box):
+        low, high = (np.where(np.isfinite(b), b, s) for b, s in ((space.low, -3.0), (space.high, 3.0)))
+
+        def draw(t: int, rng: np.random.Generator) -> np.ndarray:
+            return rng.uniform(low, high).astype(space.dtype)
+
+        return draw
+    if isinstance(space, spaces.Discrete):
+        return lambda t, rng: int(rng.integers(space.n) + space.start)
+
+    def sample(t: int, rng: np.random.Generator) -> Any:
+        space.seed(int(rng.integers(2**31)))
+        return space.sample()
+
+    return sample
+
+
+def held(choose: Chooser, steps: int) -> Chooser:
+    """The same action for some steps, so that it can get somewhere."""
+    last: dict[str, Any] = {}
+
+    def chosen(t: int, rng: np.random.Generator) -> Any:
+        if t % steps == 0:
+            last["action"] = choose(t, rng)
+        return last["action"]
+
+    return chosen
+
+
+def always(action: Any) -> Chooser:
+    return lambda t, rng: action
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,90 @@
+"""Numbers that describe recorded episodes: observations, rewards, ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from agent_gym.diagnosis.environment.episodes import Episode
+
+LISTED = 5  # entries that are named
+
+
+def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]:
+    """Sizes, constants, outliers and bounds of the entries of an observation."""
+    x = np.concatenate([np.stack(e.obs) for e in episodes])
+    finite = np.isfinite(x)
+    found: dict[str, Any] = {"entries": x.shape[1], "nonfinite": float(1.0 - finite.all(1).mean())}
+    x = np.where(finite, x, 0.0)
+    std, size = x.std(0), np.abs(x).max(0)
+    moving = std > 1e-9 * np.maximum(size, 1.0)
+    found["constant"] = _some(~moving)
+    found["constant_share"] = float((~moving).mean())
+    found["largest"] = float(size.max())
+    if moving.any():
+        rms = np.sqrt(np.square(x).mean(0))
+        found["scale_ratio"] = float(std[moving].max() / std[moving].min())
+        found["widest"] = int(np.where(moving, rms, 0.0).argmax())
+        found["widest_rms"] = float(rms[moving].max())
+    # Entries that jump: far outside what nine tenths of the observations span.
+    low, high = np.quantile(x, (0.05, 0.95), axis=0)
+    span = np.maximum(high - low, 1e-9 * np.maximum(size, 1.0))
+    beyond = np.maximum(x.max(0) - high, low - x.min(0)) / np.maximum(span, 1e-12)
+    jump = np.where((span > 0) & (size > 100.0), beyond, 0.0)
+    found["jump"], found["jump_entry"] = float(jump.max()), int(jump.argmax())
+    if isinstance(space, spaces.Box):
+        with np.errstate(over="ignore", invalid="ignore"):
+            found["unbounded"] = float((~np.isfinite(space.low) | ~np.isfinite(space.high)).mean())
+        found["image"] = len(space.shape) == 3
+    return found
+
+
+def rewards(episodes: list[Episode]) -> dict[str, Any]:
+    """Size and sparsity of the rewards."""
+    r = np.concatenate([np.asarray(e.reward) for e in episodes])
+    found: dict[str, Any] = {"nonfinite": float(1.0 - np.isfinite(r).mean())}
+    r = r[np.isfinite(r)]
+    if not len(r):
+        return found
+    values, counts = np.unique(r, return_counts=True)
+    usual = values[counts.argmax()]
+    found |= {
+        "mean": float(r.mean()),
+        "std": float(r.std()),
+        "min": float(r.min()),
+        "max": float(r.max()),
+        "usual": float(usual),
+        "other_share": float(1.0 - counts.max() / len(r)),
+        "size": float(np.sqrt(np.square(r).mean())),
+    }
+    with_other = [bool(np.any(np.asarray(e.reward) != usual)) for e in episodes]
+    found["episodes_with_other"] = float(np.mean(with_other))
+    typical = np.quantile(np.abs(r), 0.95)
+    found["outlier"] = float(np.abs(r).max() / typical) if typical > 0 else 0.0
+    return found
+
+
+def ends(episodes: list[Episode], limit: int | None) -> dict[str, Any]:
+    """Lengths, and how episodes end."""
+    lengths = np.array([len(e) for e in episodes])
+    found: dict[str, Any] = {
+        "length_mean": float(lengths.mean()),
+        "length_max": int(lengths.max()),
+        "length_min": int(lengths.min()),
+        "ended": float(np.mean([e.ended for e in episodes])),
+        "terminated": float(np.mean([e.terminated for e in episodes])),
+        "truncated": float(np.mean([e.truncated for e in episodes])),
+        "limit": limit,
+    }
+    terminated = np.array([len(e) for e in episodes if e.terminated and not e.truncated])
+    if len(terminated) >= 4:
+        longest = terminated.max()
+        found["terminated_at_longest"] = float((terminated == longest).mean())
+        found["terminated_longest"] = int(longest)
+    return found
+
+
+def _some(which: np.ndarray) -> list[int]:
+    return [int(i) for i in np.flatnonzero(which)[:LISTED]]

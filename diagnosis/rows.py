@@ -1,0 +1,107 @@
+"""The rows of a supervised task, in numbers: scales, classes, outliers, columns that give the answer away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+ROWS = 4000
+COLUMNS = 60
+
+
+def row_facts(task: Any) -> dict[str, Any]:
+    """Of a task with `data` (train, val and test with x and y), `model` and its spec; {} for other kinds."""
+    spec = getattr(getattr(task, "model", None), "spec", None)
+    data = getattr(task, "data", None)
+    if spec is None or data is None or spec.kind not in ("regression", "binary", "multiclass"):
+        return {}
+    parts = {name: _part(getattr(data, name)) for name in ("train", "val", "test")}
+    x, y = parts["train"]
+    found: dict[str, Any] = {"kind": spec.kind, "rows": {name: len(part[1]) for name, part in parts.items()}}
+    table = x.ndim == 2 and x.shape[1] <= 2000
+    if table and x.size:
+        std = x.std(0)
+        moving = std > 0
+        if moving.any():
+            found["scale_ratio"] = float(std[moving].max() / std[moving].min())
+            found["widest"] = float(np.sqrt(np.square(x).mean(0)).max())
+            found["largest"] = float(np.abs(x).max())
+        found["constant"] = int((~moving).sum())
+    if spec.kind == "regression":
+        q1, q3 = np.quantile(y, (0.25, 0.75))
+        found["target_outlier"] = float(np.abs(y - np.median(y)).max() / max(q3 - q1, 1e-12))
+        found["target_kurtosis"] = float(((y - y.mean()) ** 4).mean() / max(y.var() ** 2, 1e-24))
+    else:
+        classes = np.unique(np.concatenate([part[1] for part in parts.values()]))
+        found["majority"] = float(np.bincount(y.astype(int)).max() / len(y))
+        found["classes"] = len(classes)
+        found["missing"] = {
+            name: [int(c) for c in classes if c not in part[1]]
+            for name, part in parts.items()
+            if set(classes) - set(part[1])
+        }
+    if table and len(y) >= 20 and parts["val"][1].size >= 5:
+        found |= _trees(spec.kind, parts)
+    found |= _model(task, spec.kind, parts)
+    return found
+
+
+def _part(part: Any) -> tuple[np.ndarray, np.ndarray]:
+    x, y = part.x[:ROWS].cpu(), part.y[:ROWS].cpu()
+    return x.double().numpy(), y.double().numpy().ravel()
+
+
+def _trees(kind: str, parts: dict) -> dict[str, Any]:
+    """What one column alone explains of the validation target (above chance), and what a forest does with all."""
+    (x, y), (vx, vy) = parts["train"], parts["val"]
+    regression = kind == "regression"
+    single = DecisionTreeRegressor if regression else DecisionTreeClassifier
+    alone = []
+    for k in range(min(x.shape[1], COLUMNS)):
+        tree = single(max_depth=4, min_samples_leaf=3, random_state=0).fit(x[:, k : k + 1], y)
+        alone.append(_skill(kind, vy, tree.predict(vx[:, k : k + 1]), y))
+    order = np.argsort(alone)[::-1]
+    forest = (ExtraTreesRegressor if regression else ExtraTreesClassifier)(
+        100, min_samples_leaf=2, random_state=0, n_jobs=1
+    ).fit(x, y)
+    return {
+        "best_column": int(order[0]),
+        "best_column_skill": float(alone[order[0]]),
+        "second_column_skill": float(alone[order[1]]) if len(order) > 1 else 0.0,
+        "forest_skill": _skill(kind, vy, forest.predict(vx), y),
+    }
+
+
+def _skill(kind: str, y: np.ndarray, predicted: np.ndarray, train: np.ndarray) -> float:
+    """0: no better than the mean or the majority; 1: perfect."""
+    if kind == "regression":
+        error = np.square(y - predicted).mean()
+        return float(1.0 - error / max(np.square(y - train.mean()).mean(), 1e-24))
+    classes = len(np.unique(train))
+    chance = 1.0 / max(classes, 2)
+    return float((balanced_accuracy_score(y, predicted) - chance) / (1.0 - chance))
+
+
+@torch.no_grad()
+def _model(task: Any, kind: str, parts: dict) -> dict[str, Any]:
+    """The same skill of the network, and the loss, on each part."""
+    found: dict[str, Any] = {"skill": {}, "loss": {}, "accuracy": {}}
+    for name, part in (("train", task.data.train), ("val", task.data.val), ("test", task.data.test)):
+        if not len(part.y):
+            continue
+        outputs, y = task.model.outputs(part.x[:ROWS]), part.y[:ROWS].cpu()
+        found["loss"][name] = float(task.loss_of(outputs, y))
+        target = y.double().numpy().ravel()
+        if kind == "regression":
+            predicted = outputs.double().numpy().ravel()
+        else:
+            p = task.model.probabilities(outputs).numpy()
+            predicted = (p[:, -1] >= 0.5).astype(int) if p.shape[1] <= 2 else p.argmax(1)
+            found["accuracy"][name] = float((predicted == target).mean())
+        found["skill"][name] = _skill(kind, target, predicted, parts["train"][1])
+    return found

@@ -1,0 +1,419 @@
+"""What the environment itself has wrong, as random play shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent_gym.diagnosis.case import Case
+from agent_gym.diagnosis.finding import Finding
+from agent_gym.diagnosis.rules.base import rule, state
+from agent_gym.diagnosis.thresholds import T
+
+GYMNASIUM = "Gymnasium's documentation, Env"
+INTERFACE = "https://gymnasium.farama.org/api/env/"
+
+
+@rule()
+def interface(case: Case) -> Finding | None:
+    """Violations of Gymnasium's interface."""
+    problems = case.env.get("problems") or []
+    if not problems:
+        return None
+    return Finding(
+        "interface",
+        "the environment is not what Gymnasium says",
+        tuple(problems),
+        "agents and wrappers rely on it",
+        advice="mend what is named; " + INTERFACE,
+        weight=9.0,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def obs_constant(case: Case) -> Finding | None:
+    """Observations that never change."""
+    obs = case.env.get("obs", {})
+    if obs.get("constant_share", 0.0) < 1.0:
+        return None
+    return Finding(
+        "obs_constant",
+        "observations never change",
+        (f"all {obs['entries']} entries have one value throughout",),
+        "nothing can be decided by them",
+        advice="return the present state from reset() and step(), not an array that was filled once",
+        weight=8.5,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def obs_constant_entries(case: Case) -> Finding | None:
+    """Some entries that never change."""
+    obs = case.env.get("obs", {})
+    if not 0.0 < obs.get("constant_share", 0.0) < 1.0 or obs.get("image"):
+        return None
+    return Finding(
+        "obs_constant_entries",
+        "some entries of the observation never change",
+        (f"{obs['constant_share']:.0%} of {obs['entries']} entries; first: {', '.join(map(str, obs['constant']))}",),
+        "they carry nothing, unless they differ between episodes that were not seen",
+        advice="leave them out if they are meant to be constant",
+        weight=0.5,
+        hint=True,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def obs_nonfinite(case: Case) -> Finding | None:
+    """NaN or infinity."""
+    share = case.env.get("obs", {}).get("nonfinite", 0.0) or case.env.get("reward", {}).get("nonfinite", 0.0)
+    if not share:
+        return None
+    return Finding(
+        "obs_nonfinite",
+        "observations or rewards are NaN or infinite",
+        (f"{share:.2%} of steps",),
+        "one such number makes every weight NaN",
+        advice="find the division or overflow in step(); clip what has no bound",
+        weight=8.8,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def actions_without_effect(case: Case) -> Finding | None:
+    """Whatever is done, the same follows."""
+    effect = case.env.get("effect")
+    if not effect or effect.get("obs") or effect.get("reward"):
+        return None
+    return Finding(
+        "actions_without_effect",
+        "actions change nothing",
+        ("from one seed, every action led to the same observations, rewards and end",),
+        "there is nothing to decide",
+        advice="see that step(action) uses its argument; test: two actions from one seed must differ",
+        weight=8.0,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def episodes_end_at_once(case: Case) -> Finding | None:
+    """Every episode is one step."""
+    ends = case.env.get("ends", {})
+    if not ends or ends["length_max"] > 1 or not ends.get("ended"):
+        return None
+    return Finding(
+        "episodes_end_at_once",
+        "every episode ends in its first step",
+        (f"lengths {ends['length_min']} to {ends['length_max']}",),
+        "there is no course of things to learn; only a bandit has such episodes",
+        advice="see what sets terminated or truncated in step(), and that reset() clears it",
+        weight=7.8,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def episodes_never_end(case: Case) -> Finding | None:
+    """No end and no time limit (Pardo et al. 2018)."""
+    ends = case.env.get("ends", {})
+    if not ends or ends.get("ended", 1.0) > 0.0 or (ends.get("limit") or 10**9) < 10**6:
+        return None
+    length = case.curve("rollout/episode_length", points=1)
+    if length is not None and case.config:
+        return None
+    return Finding(
+        "episodes_never_end",
+        "episodes never end",
+        (f"{ends['watched']:,} steps of random play without an end, and no time limit is known",),
+        "without ends there are no returns to compare, and it may stay for ever in a corner of the world",
+        {"max_episode_steps": 500},
+        "or register it with max_episode_steps",
+        weight=7.5,
+        source="Pardo et al. 2018",
+    )
+
+
+@rule()
+def hidden_randomness(case: Case) -> Finding | None:
+    """The same seed takes another way (Henderson et al. 2018)."""
+    if case.env.get("repeats") is not False:
+        return None
+    return Finding(
+        "hidden_randomness",
+        "the same seed and actions take another way",
+        ("two episodes from one seed differ while Python's and NumPy's own generators stand elsewhere",),
+        "runs cannot be repeated, and episodes of a checkpoint cannot go on",
+        advice="draw from self.np_random, which reset(seed=...) seeds, and from nothing else",
+        weight=3.2,
+        hint=state(case) == "good",
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def no_reward_signal(case: Case) -> Finding | None:
+    """Every episode scores the same, in random play and in training."""
+    reward, ends = case.env.get("reward", {}), case.env.get("ends", {})
+    if not reward or reward.get("std", 1.0) > 1e-12 * max(abs(reward.get("max", 0.0)), 1.0):
+        return None
+    vary = ends.get("length_max", 0) != ends.get("length_min", 0) and ends.get("terminated", 0.0) > 0
+    if vary and reward.get("max") != 0.0:
+        return None
+    returns = case.returns
+    if returns is not None and np.ptp(returns.values) > 1e-6 * max(abs(returns.values).max(), 1.0):
+        return None
+    if returns is None and case.curves and case.curve("rollout/reward_per_step", points=1) is not None:
+        rate = case.curve("rollout/reward_per_step", points=1)
+        if np.ptp(rate.values) > 1e-9:
+            return None
+    seen = f"every reward of {'training and of ' if case.curves else ''}random play is {reward.get('usual', 0.0):g}"
+    return Finding(
+        "no_reward_signal",
+        "no reward tells one action from another",
+        (seen,),
+        "an agent learns from differences between rewards alone",
+        advice="see that step() returns the reward that was computed; if the goal is only too far for chance, reward "
+        "the way to it, start nearer to it, or explore longer",
+        weight=7.6,
+        hint=not case.curves and reward.get("usual", 0.0) < 0,
+        source="Ng et al. 1999",
+    )
+
+
+@rule()
+def reward_sparse(case: Case) -> Finding | None:
+    """Another reward than the usual one comes rarely (Ng et al. 1999)."""
+    reward = case.env.get("reward", {})
+    share = reward.get("other_share")
+    if share is None or share == 0.0 or share > 0.002 or state(case) == "good" or reward.get("std", 0.0) == 0.0:
+        return None
+    return Finding(
+        "reward_sparse",
+        "rewards are sparse",
+        (
+            f"{share:.2%} of random steps have another reward than {reward['usual']:g}, in "
+            f"{reward['episodes_with_other']:.0%} of episodes",
+        ),
+        "until chance finds one there is nothing to learn from",
+        advice="reward the way there (a potential changes no best policy), or explore longer",
+        weight=0.9,
+        hint=True,
+        source="Ng et al. 1999",
+    )
+
+
+@rule()
+def reward_scale(case: Case) -> Finding | None:
+    """Rewards of another size than learning rates are made for (Henderson et al. 2018, section 4.2)."""
+    reward = case.env.get("reward", {})
+    size = reward.get("size")
+    setting = case.setting("normalize_returns")
+    if not size or (case.config and setting in (True, "yes", "auto")) or setting is None and case.config:
+        return None
+    if T["reward_small"] <= size <= T["reward_large"] or (state(case) == "good" and case.gain() is not None):
+        return None
+    evidence = [f"size of a reward {size:.3g} (usual: 0.01 to 100), normalize_returns {setting}"]
+    if loss := case.curve("train/value_loss", "train/q_loss"):
+        evidence.append(f"loss of the values {loss.late():.3g}")
+    return Finding(
+        "reward_scale",
+        f"rewards are very {'large' if size > 1 else 'small'}",
+        tuple(evidence),
+        "the loss of the values grows with the square of the reward, and drowns, or hardly moves, all else",
+        {"normalize_returns": "yes" if isinstance(setting, str) else True},
+        weight=6.4,
+        hint=not case.config,
+        tags=("train/value_loss", "train/q_loss"),
+        source="Henderson et al. 2018, section 4.2; Engstrom et al. 2020",
+    )
+
+
+@rule()
+def reward_outlier(case: Case) -> Finding | None:
+    """A rare reward that drowns the rest (van Hasselt et al. 2016: Pop-Art)."""
+    reward = case.env.get("reward", {})
+    if reward.get("outlier", 0.0) < T["reward_outlier"] or (state(case) == "good" and case.gain() is not None):
+        return None
+    rare = reward.get("other_share", 1.0)
+    return Finding(
+        "reward_outlier",
+        "a few rewards are far larger than all others",
+        (
+            f"the largest is {reward['outlier']:.3g} times what 95 % of steps stay below ({reward['min']:.3g} to "
+            f"{reward['max']:.3g}; usual: up to {T['reward_outlier']:g} times)",
+            f"{rare:.1%} of steps have another reward than {reward['usual']:.3g}",
+        ),
+        "values and their scale follow the rare one, and what the agent can do about the rest is lost in it",
+        {},
+        "clip it in the environment or with --wrapper 'mymodule:Clip', unless it is the goal itself",
+        weight=5.2,
+        hint=state(case) == "good",
+        source="van Hasselt et al. 2016, Pop-Art",
+    )
+
+
+@rule()
+def obs_outlier(case: Case) -> Finding | None:
+    """An entry that jumps by orders of magnitude and poisons its statistics."""
+    obs = case.env.get("obs", {})
+    if obs.get("jump", 0.0) < T["obs_jump"] or (state(case) == "good" and case.gain() is not None):
+        return None
+    return Finding(
+        "obs_outlier",
+        "an entry of the observation jumps by orders of magnitude",
+        (
+            f"entry {obs['jump_entry']}: {obs['jump']:.3g} times the span of nine tenths of its values (usual: below "
+            f"{T['obs_jump']:g}); largest number {obs['largest']:.3g}",
+        ),
+        "its mean and deviation follow the few huge values, and all usual ones look alike",
+        {"normalize_obs": False} if case.setting("normalize_obs") is True and obs["largest"] < T["wide_obs"] else {},
+        'clip the entry in the environment; a number that stands for "unknown" belongs in an entry of its own',
+        weight=6.8,
+        source="Engstrom et al. 2020, section 3",
+    )
+
+
+@rule()
+def obs_unscaled(case: Case) -> Finding | None:
+    """Entries of very different sizes (LeCun et al. 1998, section 4.3)."""
+    obs = case.env.get("obs", {})
+    if case.setting("normalize_obs") is not False or obs.get("image") or state(case) == "good":
+        return None
+    ratio, wide = obs.get("scale_ratio", 1.0), obs.get("widest_rms", 0.0)
+    if wide < T["wide_obs"] and ratio < T["wide_ratio"]:
+        return None
+    return Finding(
+        "obs_unscaled",
+        "entries of the observation have very different sizes",
+        (f"entry {obs['widest']} has size {wide:.3g}; the widest varies {ratio:.3g} times as much as the narrowest",),
+        "the network sees the large entries alone",
+        {"normalize_obs": True},
+        weight=3.6 if state(case) == "poor" else 1.0,
+        hint=state(case) != "poor",
+        source="LeCun et al. 1998, section 4.3",
+    )
+
+
+@rule()
+def obs_noise(case: Case) -> Finding | None:
+    """Nothing of the next observation follows from the present one."""
+    memory = case.env.get("memory")
+    if not memory or state(case) == "good" or memory.get("all_two", 0.0) < 0.9 or case.env.get("obs", {}).get("image"):
+        return None
+    if memory.get("persistence", 1.0) > 0.2:
+        return None
+    return Finding(
+        "obs_noise",
+        "observations look like noise",
+        (
+            f"of no entry more than {1 - memory['all_two']:.0%} of its value can be told from the observation and "
+            "action before (healthy environments: most of it)",
+        ),
+        "what cannot be told apart cannot be decided on",
+        advice="see that the observation is that of the present state, in the same order of entries each time",
+        weight=6.9,
+        source="Kaelbling et al. 1998",
+    )
+
+
+@rule()
+def memory_missing(case: Case) -> Finding | None:
+    """The observation before helps to tell the next one: velocities are missing (Kaelbling et al. 1998)."""
+    memory = case.env.get("memory")
+    if not memory or memory["one"] < T["memory_one"] or memory["two"] > T["memory_gain"] * memory["one"]:
+        return None
+    encoder = case.setting("encoder")
+    if encoder in ("lstm", "gru", "rnn", "transformer") or (case.setting("frame_stack") or 1) > 1:
+        return None
+    if case.config and state(case) == "good" and case.gain() is not None:
+        return None
+    remedy = {"encoder": "lstm"}
+    usual = case.usual.get("encoder")
+    if usual in ("lstm", "gru", "rnn", "transformer"):
+        remedy = {"encoder": usual}
+    return Finding(
+        "memory_missing",
+        "one observation does not tell what comes next, two do",
+        (
+            f"entry {memory['entry']}: {memory['one']:.0%} of its changes stay unexplained by one observation and the "
+            f"action, {memory['two']:.0%} by two (where nothing is missing the two are alike)",
+        ),
+        "velocities or other hidden things are missing, and the best action depends on them",
+        remedy,
+        "or --frame-stack 4",
+        weight=6.1,
+        source="Kaelbling et al. 1998; Hausknecht and Stone 2015",
+    )
+
+
+@rule()
+def memory_useless(case: Case) -> Finding | None:
+    """Memory where one observation tells all."""
+    memory = case.env.get("memory")
+    if case.setting("encoder") not in ("lstm", "gru", "rnn", "transformer") or not memory or state(case) == "good":
+        return None
+    if memory["one"] > 0.1 or case.usual.get("encoder") == case.setting("encoder"):
+        return None
+    return Finding(
+        "memory_useless",
+        "memory is there, and one observation seems to tell all",
+        (f"one observation and the action explain {1 - memory['one']:.0%} of every entry's changes",),
+        "memory is slower to learn and to run",
+        {"encoder": case.usual.get("encoder", "auto")},
+        weight=1.5,
+        hint=True,
+        source="Kaelbling et al. 1998",
+    )
+
+
+@rule()
+def time_limit_as_end(case: Case) -> Finding | None:
+    """A time limit that is told as the task's own end (Pardo et al. 2018)."""
+    ends = case.env.get("ends", {})
+    share, longest = ends.get("terminated_at_longest"), ends.get("terminated_longest", 0)
+    if share is None or longest < 5 or share < T["same_end"] or ends.get("terminated", 0.0) < T["same_end"]:
+        return None
+    if ends["length_max"] != ends["length_min"] and share < 1.0 and ends["length_max"] > longest:
+        return None
+    return Finding(
+        "time_limit_as_end",
+        "a time limit is told as the task's own end",
+        (f"{share:.0%} of random episodes are terminated after exactly {longest} steps (a limit truncates)",),
+        "the agent learns that nothing can come after that step, and cannot see when it comes",
+        {"max_episode_steps": longest - 1},
+        "return truncated=True and terminated=False there",
+        weight=6.3,
+        hint=state(case) == "good" and case.gain() is not None,
+        source="Pardo et al. 2018",
+    )
+
+
+@rule()
+def action_bounds(case: Case) -> Finding | None:
+    """Infinite, uneven or saturating bounds."""
+    actions = case.env.get("actions", {})
+    told = []
+    if actions.get("finite") is False:
+        told.append("bounds are infinite: actions are neither scaled nor clipped")
+    elif actions.get("symmetric") is False:
+        told.append(
+            f"bounds are not symmetric: {actions['range'][0]:g} to {actions['range'][1]:g}; the middle is no rest"
+        )
+    if case.env.get("saturates"):
+        told.append("the outer half of the range does nothing that half of it does not")
+    if not told:
+        return None
+    return Finding(
+        "action_bounds",
+        "the bounds of the actions deserve a look",
+        tuple(told),
+        "exploration is measured by the range, and spends itself where nothing changes",
+        advice="declare finite bounds at what the system can do, around rest",
+        weight=0.8,
+        hint=True,
+        source="Raffin et al. 2021, RL tips and tricks",
+    )

@@ -1,0 +1,82 @@
+"""Units that no longer learn, and gradients that do not arrive."""
+
+from __future__ import annotations
+
+from agent_gym.diagnosis.case import Case
+from agent_gym.diagnosis.finding import Finding
+from agent_gym.diagnosis.rules.base import rule, scored, state
+from agent_gym.diagnosis.thresholds import T
+
+
+@rule("both")
+def vanishing_gradients(case: Case) -> Finding | None:
+    """Gradients that shrink from layer to layer (Hochreiter 1991; Glorot and Bengio 2010)."""
+    gradient = {name: g for name, g in case.layers.get("gradient", {}).items() if "critic" not in name}
+    depth = len(case.setting("hidden_sizes") or ())
+    if len(gradient) < 4 or depth < 4:
+        return None
+    values = list(gradient.values())
+    last = max(values[1:])
+    if last <= 0 or values[0] > T["vanishing"] * last or state(case) == "good":
+        return None
+    remedy: dict = {"activation": case.usual.get("activation")}
+    usual = case.usual.get("hidden_sizes") or (64, 64)
+    if depth > 2 * len(usual):
+        remedy["hidden_sizes"] = tuple(usual)
+    if case.setting("orthogonal") is False and case.usual.get("orthogonal"):
+        remedy["orthogonal"] = True
+    return Finding(
+        "vanishing_gradients",
+        "gradients vanish on their way to the first layers",
+        (
+            f"gradient of the first layer {values[0]:.2g}, of the last {last:.2g} (healthy runs: above "
+            f"{T['vanishing']:g} of it)",
+            f"{depth} layers of {case.setting('activation')}",
+            scored(case),
+        ),
+        "the first layers stay random, and what they pass on says little of the input",
+        {k: v for k, v in remedy.items() if v != case.setting(k)},
+        weight=6.4,
+        source="Hochreiter 1991; Glorot and Bengio 2010",
+    )
+
+
+@rule("both")
+def dead_units(case: Case) -> Finding | None:
+    """Units that are flat on every input (Lyle et al. 2022; Sokar et al. 2023)."""
+    still = case.layers.get("still", {})
+    worst = max(still, key=still.get, default=None)
+    if worst is None or still[worst] < T["still_units"] or state(case) == "good":
+        return None
+    saturating = case.setting("activation") in ("tanh", "sigmoid")
+    name = "saturated" if saturating else "dead"
+    return Finding(
+        "dead_units",
+        f"units are {name}",
+        (f"{still[worst]:.0%} of the units of {worst} (healthy runs: below {T['still_units']:.0%})", scored(case)),
+        "a unit that is flat everywhere has no gradient and never comes back",
+        {"learning_rate": float(case.config["learning_rate"]) / 3, "layer_norm": True},
+        weight=2.4,
+        source="Sokar et al. 2023",
+    )
+
+
+@rule("both", live=True)
+def exploding_gradients(case: Case) -> Finding | None:
+    """Gradient norms that grow beyond all measure, unclipped (Pascanu et al. 2013)."""
+    norm = case.curve("train/grad_norm", points=8)
+    if norm is None or case.setting("max_grad_norm") or state(case) == "good":
+        return None
+    late, early = norm.late(), norm.early()
+    if late < T["grad_large"] or early <= 0 or late < T["grad_large"] * early:
+        return None
+    return Finding(
+        "exploding_gradients",
+        "gradients explode",
+        (f"train/grad_norm {early:.3g} at first, {late:.3g} at the end (healthy runs: it falls)",),
+        "one step on such a gradient undoes the run",
+        {"max_grad_norm": 0.5},
+        weight=3.3,
+        tags=("train/grad_norm",),
+        source="Pascanu et al. 2013, section 3.2",
+    )

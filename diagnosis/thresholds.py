@@ -1,0 +1,67 @@
+"""Where a number stops being usual: every threshold of the rules, in one table.
+
+Chosen on the runs of one half of the problems of benchmarks.faults, and reported on the other half (docs/results.md).
+"""
+
+from __future__ import annotations
+
+T: dict[str, float] = {
+    # how far a setting may lie from what the run would have had by itself
+    "setting_times": 4.0,  # times as large or as small
+    "setting_far": 8.0,  # from here on it is suspect where nothing else is seen but a poor score
+    # what counts as having learned
+    "learned_gain": 0.75,  # of what healthy runs gain over random actions
+    "poor_gain": 0.6,  # below this share of it something is missing
+    "learned_lift": 3.0,  # deviations of a random episode's return above the random mean
+    # policy
+    "entropy_gone": 0.03,  # of the entropy of uniform actions
+    "entropy_gone_by": 0.6,  # of the run
+    "entropy_full": 0.93,  # of the entropy at the start, at the end of the run
+    "kl_large": 0.06,  # approx_kl per update; SB3 and Spinning Up aim at 0.01 to 0.02
+    "kl_small": 2e-4,
+    "clip_large": 0.4,
+    "clip_small": 0.01,
+    # values
+    "variance_poor": 0.15,  # explained_variance in the last part of the run
+    "q_over": 2.0,  # times what was achieved
+    "loss_grows": 50.0,  # times its early value
+    # networks
+    "still_units": 0.5,  # of a layer
+    "flat_outputs": 0.9,  # of all activations of a layer of tanh or sigmoid
+    "vanishing": 1e-3,  # gradient of the first layer over that of the last
+    "grad_large": 100.0,
+    # actions
+    "one_action": 0.995,
+    "at_bound": 0.95,
+    # lengths
+    "horizon": 0.2,  # of an episode that the discount sees
+    "few_episodes": 10,
+    "few_updates": 12,
+    "late_start": 0.4,  # of the run before the first update
+    "buffer_share": 0.03,  # of the run that the buffer holds
+    # return curves
+    "fell": 0.5,  # of the gain that is lost again
+    "rising": 0.1,  # of the gain that came in the last fifth
+    # environment
+    "wide_obs": 100.0,
+    "wide_ratio": 300.0,
+    "obs_jump": 1000.0,
+    "reward_large": 1e3,
+    "reward_small": 1e-3,
+    "reward_outlier": 200.0,
+    "memory_one": 0.3,
+    "memory_gain": 0.4,
+    "same_end": 0.9,
+    # tasks
+    "val_rises": 1.25,  # times its lowest value
+    "fit_gap": 0.25,  # of skill between training and validation
+    "low_skill": 0.15,  # below what a forest of trees reaches
+    "jagged": 0.35,  # mean step of the validation loss over the range that it came down
+    "still_falling": 0.08,  # of the loss that went in the last fifth
+    "feature_ratio": 100.0,
+    "leak_skill": 0.97,
+    "leak_lead": 0.15,
+    "imbalance": 0.85,
+    "target_outlier": 30.0,  # interquartile ranges
+    "test_gap": 0.2,
+}

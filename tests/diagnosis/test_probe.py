@@ -1,0 +1,165 @@
+"""Environments broken by hand, and what random play finds in them."""
+
+from __future__ import annotations
+
+import random
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from agent_gym import check
+from agent_gym.diagnosis.environment.probe import probe
+from agent_gym.envs.make import make_single, step_limit
+
+
+class Line(gymnasium.Env):
+    """A point on a line, pushed left or right; 1 at the right end, which ends the episode."""
+
+    observation_space = spaces.Box(-10.0, 10.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.v = float(self.np_random.uniform(-1, 1)), 0.0
+        return self.obs(), {}
+
+    def obs(self):
+        return np.array([self.x, self.v], np.float32)
+
+    def step(self, action):
+        self.v = 0.9 * self.v + (0.2 if action else -0.2)
+        self.x = float(np.clip(self.x + self.v, -5, 5))
+        return self.obs(), float(self.x >= 5), self.x >= 5, False, {}
+
+
+class Deaf(Line):
+    def step(self, action):
+        return super().step(1)
+
+
+class Old(Line):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class FourValues(Line):
+    def step(self, action):
+        obs, reward, terminated, _, info = super().step(action)
+        return obs, reward, terminated, info
+
+
+class Outside(Line):
+    def obs(self):
+        return np.array([self.x * 100, self.v], np.float32)
+
+
+class Raises(Line):
+    def step(self, action):
+        raise ZeroDivisionError("float division by zero")
+
+
+class NotANumber(Line):
+    def obs(self):
+        return np.array([np.nan, self.v], np.float32)
+
+
+class Hidden(Line):
+    def step(self, action):
+        self.v += 0.1 * random.random()
+        return super().step(action)
+
+
+class Clock(Line):
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self.time += 1
+        obs, reward, _, _, info = super().step(action)
+        return obs, reward, self.time == 20, False, info
+
+
+class Unpaid(Line):
+    def step(self, action):
+        obs, _, _, _, info = super().step(action)
+        return obs, 0.0, False, False, info
+
+
+class Places(Line):
+    observation_space = spaces.Box(-10.0, 10.0, (1,), np.float32)
+
+    def obs(self):
+        return np.array([self.x], np.float32)
+
+
+class AtOnce(Line):
+    def step(self, action):
+        obs, reward, _, _, info = super().step(action)
+        return obs, reward, True, False, info
+
+
+CAUSES = {
+    Deaf: "actions_without_effect",
+    Old: "interface",
+    FourValues: "interface",
+    Outside: "interface",
+    Raises: "interface",
+    NotANumber: "obs_nonfinite",
+    Hidden: "hidden_randomness",
+    Clock: "time_limit_as_end",
+    Unpaid: "no_reward_signal",
+    Places: "memory_missing",
+    AtOnce: "episodes_end_at_once",
+}
+
+
+@pytest.mark.parametrize("env", CAUSES, ids=lambda e: e.__name__)
+def test_what_is_broken_is_named(env):
+    checked = check(env, episodes=8)
+    assert CAUSES[env] in [f.cause for f in checked.findings[:2]], checked.findings
+    assert CAUSES[env] in str(checked)
+
+
+def test_a_whole_environment_has_a_proposal_and_no_fault():
+    class Limited(Line):
+        def __new__(cls):
+            return gymnasium.wrappers.TimeLimit(Line(), 100)
+
+    checked = check(lambda: gymnasium.wrappers.TimeLimit(Line(), 100), episodes=8)
+    assert not [f for f in checked.findings if not f.hint]
+    assert "train.py" in checked.proposal and "--total-steps" in checked.proposal
+    assert checked.plain()["facts"]["effect"] == {"obs": True, "reward": True}
+
+
+def test_the_environment_is_left_as_it_was_and_chance_too():
+    env = Line()
+    random.seed(3)
+    before = random.getstate()
+    check(env, episodes=2)
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize(
+    "env_id, missing",
+    [
+        ("CartPole-v1", False),
+        ("AgentGym/CartPoleNoVel-v1", True),
+        ("Pendulum-v1", False),
+        ("AgentGym/PendulumNoVel-v1", True),
+    ],
+)
+def test_missing_velocities_are_seen(env_id, missing):
+    found = probe(lambda: make_single(env_id), episodes=8, max_steps=1200, limit=step_limit(env_id, {}))
+    memory = found["memory"]
+    assert (memory["one"] > 0.3 and memory["two"] < 0.4 * memory["one"]) == missing, memory
+
+
+def test_rewards_and_lengths_are_those_of_the_environment():
+    found = probe(lambda: make_single("CartPole-v1"), episodes=20, limit=500)
+    assert 15 < found["random_return"] < 35  # a random policy keeps the pole up for about 22 steps
+    assert found["reward"]["min"] == found["reward"]["max"] == 1.0
+    assert found["ends"]["terminated"] == 1.0 and found["repeats"]
+    assert found["baselines"]["action 0"] < 12
