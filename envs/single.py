@@ -90,8 +90,8 @@ def find_spec(env_id: str) -> EnvSpec:
     known = {known.lower(): known for known in sorted(gymnasium.registry)}
     near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
     near = [f"{module}:{one}" if module and _is_of(gymnasium.registry[one], module) else one for one in near]
-    if not near and not module and (package := _package_named_in(name)):
-        near = [f"{package}:{name}"]
+    if not module and (package := _package_named_in(name)):
+        near = [f"{package}:{name}", *near][:3]
     expected = "--env takes a registered Gymnasium id or package.module:Id-v0"
     hint = f"did you mean {' or '.join(near)}?" if near else expected
     raise UserError(f"unknown environment {env_id!r}: {hint}")

@@ -139,6 +139,8 @@ class Stage:
         lines = rows_of(view.policy, view.action, self.names, self.space)
         if lines:
             title, scale = policy_title(view.policy)
+            if font(14).getlength(title) + font(11).getlength(scale) + 6 > right - x:
+                scale = scale.removeprefix("bars from ")
             draw.text((x, y), title, FAINT, font(14))
             draw.text((right, y + 3), scale, FAINT, font(11), anchor="ra")
             y += 24
