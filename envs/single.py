@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib.util
+import importlib
 import inspect
 import re
-import sys
+from importlib import metadata
 from typing import Any
 
 import gymnasium
@@ -104,10 +104,13 @@ def _is_of(spec: EnvSpec, module: str) -> bool:
 
 
 def _package_named_in(name: str) -> str:
-    """An installed package that is called as the id begins, where it may be registered; "" if there is none."""
+    """An installed package that builds on Gymnasium and is called as the id begins; "" if there is none."""
     package = re.split("[-/]", name)[0].lower()
-    foreign = package.isidentifier() and package not in sys.stdlib_module_names
-    return package if foreign and importlib.util.find_spec(package) is not None else ""
+    try:
+        needs = metadata.requires(package) or []
+    except (metadata.PackageNotFoundError, ValueError):
+        return ""
+    return package if any(re.match(r"gymnasium\b", need) for need in needs) else ""
 
 
 def explain(spec: EnvSpec, env_kwargs: dict[str, Any], error: Exception) -> str:

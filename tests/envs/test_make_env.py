@@ -22,8 +22,8 @@ from agent_gym.ground.errors import UserError
         ("lunarlander-v2", {}, "did you mean LunarLander-v3"),
         ("gymnasium:CartPol-v1", {}, "did you mean gymnasium:CartPole-v1"),
         ("json:AgentGym/TikTakToe-v0", {}, "did you mean AgentGym/TicTacToe-v0"),  # which json does not register
-        ("NumPy-Maze-v0", {}, "did you mean numpy:NumPy-Maze-v0"),
-        ("os-Maze-v0", {}, "--env takes a registered"),
+        ("Stable_Baselines3-Dojo-v0", {}, "did you mean stable_baselines3:Stable_Baselines3-Dojo-v0"),
+        ("NumPy-Dojo-v0", {}, "--env takes a registered"),  # numpy has no environments
         ("Qqqqq-v0", {}, "--env takes a registered Gymnasium id or package.module:Id-v0"),
         ("no_such_module:Id-v0", {}, "module 'no_such_module' cannot be imported"),
         ("counting:Nothing-v0", {}, "unknown environment 'counting:Nothing-v0'"),
