@@ -249,3 +249,37 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_checkpoint(capsys, tmp_pat
     flags = ["ppo", "--env", "Pendulum-v1", *SMALL, "--run-dir", tmp_path / "run", "--learning-rate", "1e18"]
     line = refused(capsys, train.main, [*flags, "--max-grad-norm", "0", "--schedule", "constant", "--num-epochs", "8"])
     assert "not finite" in line and "--learning-rate" in line
+
+
+class Fading(gymnasium.Env):
+    """Pays less with every step that any of its kind has made, so that the first evaluation is the best."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        Fading.steps += 1
+        return np.zeros(3, np.float32), 1.0 / (1.0 + Fading.steps / 100), self.count == 10, False, {}
+
+
+gymnasium.register("Test/Fading-v0", Fading)
+
+
+def test_the_score_says_whose_it_is_and_what_the_last_is_compared_with(tmp_path, capsys):
+    path, flags = tmp_path / "run", ["--eval-every", "512", "--periodic-eval-episodes", "2"]
+    Fading.steps = 0
+    assert train.main(["ppo", "--env", "Test/Fading-v0", *SMALL, *flags, "--run-dir", str(path), "--quiet"]) == 0
+    result = json.loads((path / "result.json").read_text())
+    assert result["best_step"] == 512
+    score, last = result["return_mean"], result["last_return_mean"]
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("best"))
+    said, _, best = line.partition(", where the best had ")
+    assert said == f"best (step 512) {score:.1f}, last {last:.1f} in its last evaluation"
+    assert float(best) > last >= score  # of one kind: the score is of later, leaner episodes

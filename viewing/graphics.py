@@ -25,7 +25,7 @@ def draw_plainly(env: gymnasium.Env) -> bool:
     To be called before its first picture. Nothing that moves changes. On HalfCheetah-v5 without a graphics card a
     picture then takes a tenth of the time.
     """
-    model = _mujoco_model(env.unwrapped)
+    model = mujoco_model(env.unwrapped)
     if model is None:
         return False
     model.light_castshadow[:] = 0
@@ -34,7 +34,7 @@ def draw_plainly(env: gymnasium.Env) -> bool:
     return True
 
 
-def _mujoco_model(env: Any) -> Any:
+def mujoco_model(env: Any) -> Any:
     """The mjModel of Gymnasium's MuJoCo environments and of dm_control's behind an adapter; None elsewhere."""
     for path in (("model",), ("physics", "model"), ("_env", "physics", "model")):
         found = env

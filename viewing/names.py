@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium import spaces
 
 from agent_gym.ground.errors import UserError
+from agent_gym.viewing.graphics import mujoco_model
 
 COMPASS = ("left", "down", "right", "up")
 PUSH = ("push left", "coast", "push right")
@@ -80,7 +81,8 @@ def _documented(env: gymnasium.Env) -> list[str]:
 
 def _actuators(env: gymnasium.Env) -> list[str]:
     """Names in a MuJoCo model, those of the joints where the actuators have none."""
-    model: Any = getattr(env.unwrapped, "model", None)
+    model: Any = mujoco_model(env.unwrapped)
+    model = getattr(model, "ptr", model)  # dm_control wraps it
     if not all(hasattr(model, name) for name in ("nu", "actuator", "actuator_trnid", "joint")):
         return []
     names = [model.actuator(i).name or model.joint(model.actuator_trnid[i, 0]).name for i in range(model.nu)]

@@ -55,7 +55,8 @@ class Stage:
         *,
         panel: bool = True,
     ) -> None:
-        self.title, self.space, self.names, self.grid, self.panel = title, action_space, list(names), grid, panel
+        self.title = title.rpartition(":")[2]  # an environment's module matters to nobody here
+        self.space, self.names, self.grid, self.panel = action_space, list(names), grid, panel
         self.subtitle = ""
         self.status = ""
         self.views: Sequence[View] = ()  # drawn last
@@ -120,7 +121,8 @@ class Stage:
     def _draw_panel(self, draw: ImageDraw.ImageDraw, view: View, x: int) -> None:
         right = x + PANEL - 2 * MARGIN
         y = MARGIN - 4
-        draw.text((x, y), shorten(self.title, font(18), right - x), INK, font(18))
+        face = font(18 if font(18).getlength(self.title) <= right - x else 14)
+        draw.text((x, y), shorten(self.title, face, right - x), INK, face)
         draw.text((x, y + 24), shorten(self.subtitle, font(12), right - x), FAINT, font(12))
         draw.text((x, y + 46), f"episode {view.number}   step {view.length:,}", FAINT, font(14))
         if view.ended:

@@ -112,12 +112,14 @@ class Scorer:
             config.eval_episodes, self.source.at_once, EVAL_SEED, moment.watch, explore=self.source.samples
         )
         fields = {"env": self.source.id, "agent": self.name} | result.summary()
-        last = clock["last"] if clock["last_step"] == moment.step else self.training_mean()
+        evaluated = clock["last_step"] == moment.step
+        last = clock["last"] if evaluated else self.training_mean()
         last = math.nan if self.agent.assesses else last
         fields["last_return_mean"] = None if math.isnan(last) else last
         lines = [result.text(), *result.notes()]
         if clock["best_step"] != moment.step:
-            told = "" if math.isnan(last) else f", last {last:.1f}"
+            where = f"its last evaluation, where the best had {clock['best']:.1f}" if evaluated else "training"
+            told = "" if math.isnan(last) else f", last {last:.1f} in {where}"
             lines.insert(1, f"best (step {clock['best_step']:,}) {fields['return_mean']:.1f}{told}")
         if (sampled := self.sampled(result, moment.watch)) is not None:
             lo, hi = bootstrap_interval(sampled.returns)

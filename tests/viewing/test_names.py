@@ -1,6 +1,7 @@
 """What actions are called: the environment's word before its documentation's, and the user's before both."""
 
 from enum import IntEnum
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -42,6 +43,21 @@ def test_gymnasiums_own_environments():
 def test_mujoco_actuators():
     assert names("HalfCheetah-v5") == ["bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot"]
     assert names("Hopper-v5") == ["thigh", "leg", "foot"]  # its actuators have no names, their joints have
+
+
+class Behind(gymnasium.Env):
+    """A model where adapters of dm_control keep it: in the physics of another environment, wrapped."""
+
+    def __init__(self, model):
+        self.action_space = gymnasium.spaces.Box(-1, 1, (model.nu,))
+        seen = {name: getattr(model, name) for name in ("light_castshadow", "mat_reflectance", "vis")}
+        physics = SimpleNamespace(model=SimpleNamespace(ptr=model, **seen))
+        self._env = SimpleNamespace(physics=physics)
+
+
+def test_actuators_behind_an_adapter():
+    env = Behind(gymnasium.make("HalfCheetah-v5").unwrapped.model)
+    assert action_names(env, env.action_space) == names("HalfCheetah-v5")
 
 
 @pytest.mark.parametrize("env_id", [env_id for env_id in gymnasium.registry if env_id.startswith("AgentGym/")])
