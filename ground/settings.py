@@ -97,10 +97,9 @@ def check_effects(settings: Any, given: Iterable[str]) -> None:
     needs = _beside(type(settings), Needs)
     for name in sorted(needs.keys() & set(given)):
         if not needs[name].met(settings):
-            raise UserError(
-                f"{flag(name)} has no effect with {flag(needs[name].field)} {getattr(settings, needs[name].field)}: "
-                f"it goes with {needs[name]}"
-            )
+            other, value = flag(needs[name].field), getattr(settings, needs[name].field)
+            how = f"with {other} {value}: it goes with {needs[name]}" if value != "" else f"without {other}"
+            raise UserError(f"{flag(name)} has no effect {how}")
 
 
 _known: dict[tuple[type, type], dict[str, Any]] = {}

@@ -110,7 +110,7 @@ def test_mistakes_are_one_line(argv, says):
             "--priority-alpha has no effect with --prioritized False: it goes with --prioritized",
         ),
         ("dqn --burn-in 4", "it goes with --encoder rnn, lstm, gru or transformer"),
-        ("ppo --freeze-encoder", "it goes with --encoder-from"),
+        ("ppo --freeze-encoder", "has no effect without --encoder-from"),
         ("ppo --experiment poles", "it goes with another --track than none"),
         ("iris --optimizer sgd --eps 1e-3", "it goes with --optimizer adam, adamw or rmsprop"),
         ("sac --alpha 0.2 --target-entropy -1", "it goes with --alpha 0.0"),
@@ -184,6 +184,21 @@ def test_help_shows_what_the_run_will_use(name, capsys):
     shown = text.split(f"--{name.replace('_', '-')} ")[1].split("(default: ")[1].split(")")[0]
     assert float(shown) == getattr(values, name)
     assert name == "buffer_size" or getattr(values, name) != getattr(DQNConfig(), name)  # the preset's
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--resum", "runs/x"], "did you mean --resume or"),
+        (["CartPole-v1"], "'CartPole-v1' belongs to no flag; did you mean --env CartPole-v1?"),
+        (["my.module:Maze"], "did you mean --env my.module:Maze?"),
+        (["--freeze-encoder"], "--freeze-encoder has no effect without --encoder-from"),
+    ],
+)
+def test_what_was_meant(argv, says):
+    with pytest.raises(UserError) as caught:
+        parse("ppo", argv)
+    assert says in str(caught.value)
 
 
 def test_something_is_seen_before_an_environment_is_imported(capsys):

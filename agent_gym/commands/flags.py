@@ -77,7 +77,8 @@ def spelled_out(argv: list[str], settings: type, prog: str, first: Iterable[str]
         kind = flags.get(name, bool if flags.get(positive) is bool else None)
         if kind is None:
             listed = f" ({prog} --help lists them)"
-            raise UserError(f"unknown flag {token.partition('=')[0]}{nearest(name, flags) or listed}")
+            known = (*flags, "--resume") if first else flags  # which stands apart, and first
+            raise UserError(f"unknown flag {token.partition('=')[0]}{nearest(name, known) or listed}")
         given.add((name if name in flags else positive)[2:].replace("-", "_"))
         tokens.append(name)
         if kind is bool:
@@ -101,6 +102,8 @@ def stray(token: str, before: list[str], flags: dict[str, Any], first: Iterable[
         return f"{token!r} comes too late: the agent or task is the first argument"
     if before and flags.get(before[-1]) is bool:
         return f"{token!r} belongs to no flag: {before[-1]} takes no value, and its opposite is --no-{before[-1][2:]}"
+    if "--env" in flags and re.search(r":|/|-v\d+$", token):
+        return f"{token!r} belongs to no flag; did you mean --env {token}?"
     return f"{token!r} belongs to no flag{nearest('--' + token, flags)}"
 
 
