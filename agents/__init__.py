@@ -19,7 +19,8 @@ class Entry(NamedTuple):
 
 
 def _own(module: str, agent: str, settings: str) -> Entry:
-    return Entry(f"agent_gym.agents.{module}", agent, f"agent_gym.agents.settings.{module}", settings)
+    name = module.rpartition(".")[2]
+    return Entry(f"agent_gym.agents.{module}", agent, f"agent_gym.agents.settings.{name}", settings)
 
 
 AGENTS = {
@@ -30,6 +31,11 @@ AGENTS = {
     "sac": _own("sac", "SAC", "SACConfig"),
     "td3": _own("td3", "TD3", "TD3Config"),
     "ddpg": _own("td3", "TD3", "DDPGConfig"),
+    "bc": _own("offline.bc", "BC", "BCConfig"),
+    "dagger": _own("offline.bc", "DAgger", "DAggerConfig"),
+    "iql": _own("offline.iql", "IQL", "IQLConfig"),
+    "cql": _own("sac", "SAC", "CQLConfig"),
+    "td3bc": _own("td3", "TD3", "TD3BCConfig"),
     "alphazero": _own("alphazero", "AlphaZero", "AlphaZeroConfig"),
     "sb3": Entry("agent_gym.agents.sb3.agent", "SB3", "agent_gym.agents.sb3.config", "SB3Config"),
 }

@@ -98,6 +98,9 @@ class ActorCriticAgent(OffPolicy):
             action = 2.0 * torch.rand(shape, **drawn) - 1.0
         return self.actor.head.to_env(action), action
 
+    def from_env(self, action: Tensor) -> Tensor:
+        return self.actor.head.from_env(action)
+
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
         drawn = {"explore": True, "generator": self.generator}
         action, state, extras = self.policy.act(self.obs, self.state, self.reset, **drawn)

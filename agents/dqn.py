@@ -119,8 +119,12 @@ class DQN(OffPolicy):
             q, target_q = q.mean(-1), target_q.mean(-1)
         else:
             loss = batch_mean(TD_LOSSES[self.config.td_loss](q, target_q, reduction="none"), batch)
-        q_mean = batch_mean(q.detach(), batch, weighted=False)
-        return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
+        stats = {"q_loss": loss.detach(), "q_mean": batch_mean(q.detach(), batch, weighted=False)}
+        if self.config.conservative:  # log Σ exp Q(s, ·) - Q(s, a) (Kumar et al. 2020, equation 4)
+            excess = batch_mean(online.mean(features).logsumexp(-1) - q, batch, weighted=False)
+            loss = loss + self.config.conservative * excess
+            stats["q_excess"] = excess.detach()
+        return loss, stats | {"td_error": (q - target_q).detach()}
 
     def _mean(self, values: Tensor) -> Tensor:
         return values.mean(-1) if self.config.quantiles else values
@@ -142,7 +146,9 @@ class DQN(OffPolicy):
         scalars = super().collect()
         if self.steps // self.config.target_every > before:
             self.target.follow(self.config.tau)
-        return None if scalars is None else scalars | {"rollout/epsilon": self.epsilon}
+        if scalars is None or self.config.data:
+            return scalars
+        return scalars | {"rollout/epsilon": self.epsilon}
 
     def random_action(self) -> tuple[Tensor, Tensor]:
         shape = (self.env.num_envs,)

@@ -14,6 +14,7 @@ from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.agents.buffers.returns import Episodes
+from agent_gym.agents.offline.experience import Experience, replay_of
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import UserError
@@ -25,7 +26,17 @@ from agent_gym.nets.target import TargetNetwork
 AT_ONCE = 8  # minibatches drawn together
 TOGETHER = 64  # steps of each environment whose rewards are measured together
 SELDOM = 8  # steps from which one observation is measured, once learning has begun
+ROUND = 64  # steps between two looks around while a data set is read
 LARGEST_SHARE = 0.9  # of a sequence's priority: the largest error, the rest their mean (Kapturowski et al. 2019)
+
+
+def require(config: OffPolicyConfig) -> None:
+    """Raise UserError where an agent lacks what it learns from."""
+    for name in config.required:
+        if not getattr(config, name):
+            kind = {"data": "minari:ID or a path", "teacher": "RUN or module:function"}[name]
+            agent = type(config).__name__.removesuffix("Config").lower()
+            raise UserError(f"{agent} learns from --{name}: add --{name} {kind}")
 
 
 def batch_mean(x: Tensor, batch: dict, weighted: bool = True) -> Tensor:
@@ -37,6 +48,14 @@ def batch_mean(x: Tensor, batch: dict, weighted: bool = True) -> Tensor:
     return x.mean((-2, -1))
 
 
+def beside(batch: dict, other: dict) -> dict:
+    """Two batches as one: [T, n + m, ...], memories [n + m, S]."""
+    return {
+        name: tree_map(lambda a, b, dim=int(name != "state"): torch.cat((a, b), dim), part, other[name])
+        for name, part in batch.items()
+    }
+
+
 class OffPolicy(Agent):
     """Acts, remembers, and makes `utd` updates for every environment step since `learning_starts`.
 
@@ -45,22 +64,32 @@ class OffPolicy(Agent):
 
     learners: dict[str, Learner]
     targets: dict[str, TargetNetwork]
+    progress_stat = "q_loss"
+    """What the progress bar shows of learning from a data set."""
 
     def __init__(self, config: OffPolicyConfig, env: VectorEnv, device: torch.device | str) -> None:
         super().__init__(config, env, device)
+        require(config)
+        self.sets: dict[str, Replay] = {}
+        self.digests: dict[str, str] = {}
+        self.learning_starts = 0 if config.data else config.learning_starts
         self.updates = 0
         self.collected = 0  # steps of each environment since the last round of updates
         self.stats: dict[str, list[Tensor]] = {}  # of a round that was interrupted
         self.learners, self.targets = {}, {}
         self.obs_norm = self.policy.obs_norm
         only_odd, stats = config.normalize_returns != "yes", self.policy.return_stats
-        self.return_scale = ReturnScale(env.num_envs, config.gamma, stats, only_odd=only_odd).to(self.device)
+        self.return_scale = ReturnScale(1 if config.data else env.num_envs, config.gamma, stats, only_odd=only_odd).to(
+            self.device
+        )
         self.unmeasured: list[tuple[Tensor, Tensor]] = []  # rewards and ends [T, B] that it has not taken in
 
     @cached_property
     def replay(self) -> Replay:
         """Made when training begins: who only plays needs no room for it. Raises UserError."""
         config = self.config
+        if "data" in self.sets:
+            return self.sets["data"]
         if self.state_dim:
             needed = self.env.num_envs * (config.burn_in + config.sequence_length + config.n_step + 1)
             if config.learning_starts < needed:
@@ -87,8 +116,33 @@ class OffPolicy(Agent):
         )
 
     @cached_property
-    def history(self) -> ReplayHistory:
-        return ReplayHistory(self.replay)
+    def history(self) -> ReplayHistory | None:
+        return None if self.config.data else ReplayHistory(self.replay)
+
+    def take(self, role: str, experience: Experience) -> None:
+        """Raises UserError where the set has no room in memory."""
+        obs, norm = [episode.obs for episode in experience.episodes], self.obs_norm
+        norm.start(tree_map(lambda x: x[:1].to(self.device), obs[0]))
+        options = {"n_step": self.config.n_step, "gamma": self.config.gamma, "state_dim": self.state_dim}
+        if role == "data":
+            options["prioritized"] = self.config.prioritized
+        replay = replay_of(experience, self.env.obs_space, self.stored, self.device, **options)
+        self.sets[role], self.digests[role] = replay, experience.digest
+        if role == "data":
+            self.headline = f"train/{self.progress_stat}"
+            norm.update(tree_map(lambda *parts: torch.cat(parts).to(self.device), *obs))
+            if self.config.normalize_returns != "no":
+                done = [torch.arange(episode.steps) == episode.steps - 1 for episode in experience.episodes]
+                reward = torch.cat([episode.reward for episode in experience.episodes])
+                self.return_scale.update(*(x.unsqueeze(1).to(self.device) for x in (reward, torch.cat(done))))
+
+    def stored(self, obs: Any, action: Tensor) -> tuple[Any, Tensor]:
+        """Recorded observations [T, ...] and the environment's actions [T, ...] as the buffer holds them."""
+        return self.obs_norm.single(obs), self.from_env(action)
+
+    def from_env(self, action: Tensor) -> Tensor:
+        """The environment's actions [T, ...] as the agent has them."""
+        return action
 
     def start_from_weights(self) -> None:
         for target in self.targets.values():
@@ -100,7 +154,8 @@ class OffPolicy(Agent):
         self.return_scale.begin()
         self.obs_norm.start(self.obs)
         self.obs = self.obs_norm.single(self.obs)
-        self.replay.begin(self.obs)
+        if not self.config.data:
+            self.replay.begin(self.obs)
 
     @abstractmethod
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,16 +170,26 @@ class OffPolicy(Agent):
         """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged."""
 
     def collect(self) -> dict[str, float] | None:
+        return self._read_on() if self.config.data else self._act_on()
+
+    def _read_on(self) -> dict[str, float]:
+        """The data set has all the experience there is: steps go on without an environment."""
+        if not self.collected:  # else a round of updates goes on
+            self.collected = self.config.train_every
+            self.steps += max(min(ROUND, self.total_steps - self.steps), 1)
+        return {}
+
+    def _act_on(self) -> dict[str, float] | None:
         rewards, dones, valids = [], [], []
         with torch.inference_mode():
             while self.collected < self.config.train_every and not (rewards and self.interrupted()):
                 self.collected += 1
                 action, stored, state = self.explore()
-                if self.steps < self.config.learning_starts:
+                if self.steps < self.learning_starts:
                     action, stored = self.random_action()
                 step = self._single(self.env.step(action))
                 self.replay.add(stored, step, self.state if self.state_dim else None)
-                if self.config.normalize_obs or self.steps < self.config.learning_starts or self._sometimes():
+                if self.config.normalize_obs or self.steps < self.learning_starts or self._sometimes():
                     self.obs_norm.update(step.final_obs)
                 done = step.terminated | step.truncated
                 rewards.append(step.reward)
@@ -143,7 +208,7 @@ class OffPolicy(Agent):
         if self.config.normalize_returns != "no":
             self.unmeasured.append((reward, done))
             enough = sum(len(part) for part, _ in self.unmeasured) >= TOGETHER
-            starting = self.updates == 0 and self.steps >= self.config.learning_starts
+            starting = self.updates == 0 and self.steps >= self.learning_starts
             if (enough or starting) and self.collected == self.config.train_every:
                 self._measure()
         scalars = self.episode_scalars(self.episodes.update(reward, done, valid))
@@ -158,7 +223,8 @@ class OffPolicy(Agent):
         if self.unmeasured:
             self.return_scale.update(*(torch.cat(parts) for parts in zip(*self.unmeasured, strict=True)))
             self.unmeasured = []
-        self.replay.transform = self.return_scale.transform if self.return_scale.changes else None
+        for replay in (self.replay, *self.sets.values()):
+            replay.transform = self.return_scale.transform if self.return_scale.changes else None
 
     def _single(self, step: Step) -> Step:
         """The step with observations as they are stored."""
@@ -170,7 +236,7 @@ class OffPolicy(Agent):
     def update(self) -> Stats | None:
         config = self.config
         # A function of the step alone, so that the ratio holds for any number of environments and any resume.
-        due = int(config.utd * max(self.steps - config.learning_starts, 0) + 1e-6) - self.updates
+        due = int(config.utd * max(self.steps - self.learning_starts, 0) + 1e-6) - self.updates
         if due <= 0:
             self.collected = 0
             return {}
@@ -196,9 +262,25 @@ class OffPolicy(Agent):
         return means | {"learning_rate": torch.tensor(next(iter(self.learners.values())).learning_rate)}
 
     def _batches(self, count: int) -> Iterator[tuple[Tensor, dict]]:
-        """`count` batches and the slots they come from; several uniform ones are drawn at once."""
-        config, replay = self.config, self.replay
-        n = config.batch_size
+        """`count` batches and the slots they come from, demonstrations included."""
+        config, share = self.config, 0
+        if "demonstrations" in self.sets:
+            share = round(config.demonstration_share * config.batch_size)
+        if share == config.batch_size:
+            yield from self._drawn(self.sets["demonstrations"], share, count)
+            return
+        batches = self._drawn(self.replay, config.batch_size - share, count)
+        if not share:
+            yield from batches
+            return
+        for (slot, mine), (_, shown) in zip(
+            batches, self._drawn(self.sets["demonstrations"], share, count), strict=True
+        ):
+            yield slot, beside(mine, shown)
+
+    def _drawn(self, replay: Replay, n: int, count: int) -> Iterator[tuple[Tensor, dict]]:
+        """`count` batches of `n` and the slots they come from; several uniform ones are drawn at once."""
+        config = self.config
         if not (self.state_dim or config.prioritized):
             for first in range(0, count, AT_ONCE):
                 slot, _ = replay.draw(n * min(AT_ONCE, count - first), self.generator)
@@ -241,6 +323,7 @@ class OffPolicy(Agent):
             "replay": self.replay.state_dict(),
             "return_scale": self.return_scale.state_dict(),
             "unmeasured": self._unmeasured(),
+            "digests": dict(self.digests),
         }
 
     def _unmeasured(self) -> list[Tensor]:
@@ -250,6 +333,12 @@ class OffPolicy(Agent):
         return [torch.cat(part) for part in zip(*parts, strict=True)]
 
     def load_state_dict(self, state: dict) -> None:
+        for role, digest in self.digests.items():
+            if state["digests"][role] != digest:
+                raise UserError(
+                    f"--{role} {getattr(self.config, role)} has changed since the run began: bring the set back as it "
+                    "was, or begin a new run"
+                )
         super().load_state_dict(state)
         self.updates, self.collected = state["updates"], min(max(state["collected"], 0), self.config.train_every)
         self.stats = {name: list(values.flatten()) for name, values in state["stats"].items()}
@@ -262,6 +351,6 @@ class OffPolicy(Agent):
         self.unmeasured = []
         self._measure()  # for the transform
         self.unmeasured = [tuple(state["unmeasured"])] if len(state["unmeasured"][0]) else []
-        if not self.goes_on:
+        if not self.goes_on and not self.config.data:
             self.obs = self.obs_norm.single(self.obs)
             self.replay.begin(self.obs)

@@ -1,4 +1,7 @@
-"""Soft actor-critic with automatic temperature (Haarnoja et al. 2018), and its discrete form (Christodoulou 2019)."""
+"""Soft actor-critic with automatic temperature (Haarnoja et al. 2018), its discrete form (Christodoulou 2019), and CQL.
+
+Conservative Q-learning (Kumar et al. 2020) is SAC with one more term in the loss of its critics.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,19 @@ def soft_value(
         return value, (probs * log_probs).sum(-1)
     action, log_prob = policy.rsample_with_log_prob(noise=noise)
     return critic(features, action).amin(0) - alpha * log_prob, log_prob
+
+
+def overestimate(q: Tensor, critic: Critic, features: Tensor, batch: dict) -> Tensor:
+    """log Σ exp Q(s, ·) - Q(s, a) of every critic, [num, T, n] (Kumar et al. 2020, equation 4); q as `of_action` gives.
+
+    Continuous actions: the sum as the paper's appendix F estimates it, from as many actions drawn evenly as from the
+    policy, "drawn" [2N, T, n, m], each over its density, "density" [2N, T, n] (log).
+    """
+    if critic.discrete:
+        return critic(features).logsumexp(-1) - q
+    drawn, density = batch["drawn"], batch["density"]
+    values = critic(features.repeat(len(drawn), 1, 1), drawn.flatten(0, 1)).unflatten(1, drawn.shape[:2])
+    return (values - density).logsumexp(1) - math.log(len(drawn)) - q
 
 
 class SACPolicy(ActorAndCritic):
@@ -95,10 +111,15 @@ class SAC(ActorCriticAgent):
             features = next_obs_features(target.encoder, batch, critic_memory)
             value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
             target_q = batch["reward"] + batch["discount"] * value
-        q = self.critic.of_action(obs_features(self.critic.encoder, batch, critic_memory), batch["action"])
-        loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
-        q_mean = batch_mean(q.detach(), batch, weighted=False).mean()
-        return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
+        features = obs_features(self.critic.encoder, batch, critic_memory)
+        q = self.critic.of_action(features, batch["action"])
+        q_loss = loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
+        stats = {"q_mean": batch_mean(q.detach(), batch, weighted=False).mean(), "td_error": (q - target_q).detach()}
+        if self.config.conservative:
+            excess = batch_mean(overestimate(q, self.critic, features, batch), batch, weighted=False)
+            loss = loss + self.config.conservative * excess.sum()
+            stats["q_excess"] = excess.detach().mean()
+        return loss, {"q_loss": q_loss.detach(), **stats}
 
     def actor_loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
@@ -113,10 +134,23 @@ class SAC(ActorCriticAgent):
         loss = policy_loss - self.log_alpha * (mean_log_prob + self.target_entropy)
         return loss, {"policy_loss": policy_loss.detach(), "entropy": -mean_log_prob, "alpha": alpha}
 
+    @torch.no_grad()
+    def others(self, batch: dict) -> dict:
+        """Actions that the batch did not take, for `overestimate`: half drawn evenly, half by the policy."""
+        shape = (self.config.conservative_actions, *batch["action"].shape)
+        evenly = 2.0 * torch.rand(shape, generator=self.generator, device=self.device) - 1.0
+        policy = self.actor.head(obs_features(self.actor.encoder, batch, self.memories(batch)[0]))
+        noise = torch.randn(shape, generator=self.generator, device=self.device)
+        action, density = policy.rsample_with_log_prob(noise=noise)
+        even_density = torch.full_like(density, -self.size * math.log(2.0))
+        return {"drawn": torch.cat((evenly, action)), "density": torch.cat((even_density, density))}
+
     def learn(self, batch: dict) -> Stats:
         if not self.discrete:
             noise = torch.randn(2, *batch["action"].shape, generator=self.generator, device=self.device)
             batch = batch | {"noise": noise[0], "next_noise": noise[1]}
+            if self.config.conservative:
+                batch |= self.others(batch)
         stats = self.learn_critic(batch)
         stats |= self.learners["actor"].update(batch)
         self.target.follow(self.config.tau)

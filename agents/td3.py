@@ -1,4 +1,4 @@
-"""Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018), and DDPG (Lillicrap et al. 2016) in it."""
+"""Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018), with DDPG and TD3+BC as cases of it."""
 
 from __future__ import annotations
 
@@ -84,13 +84,19 @@ class TD3(ActorCriticAgent):
         return loss, {"q_loss": loss.detach(), "q_mean": q_mean, "td_error": (q - target_q).detach()}
 
     def actor_loss(self, batch: dict) -> tuple[Tensor, Stats]:
-        """-E[Q1(s, μ(s))] (algorithm 1)."""
+        """-E[Q1(s, μ(s))] (algorithm 1); for TD3+BC -λ E[Q1] + E[(μ(s) - a)²], λ = α / E|Q1| (equations 3 and 5)."""
         actor_memory, critic_memory = self.memories(batch)
         action = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory))
         with torch.no_grad():
             features = obs_features(self.critic.encoder, batch, critic_memory)
-        loss = -batch_mean(self.critic(features, action, first=1)[0], batch, weighted=False)
-        return loss, {"policy_loss": loss.detach()}
+        q = self.critic(features, action, first=1)[0]
+        loss = -batch_mean(q, batch, weighted=False)
+        if not self.config.bc_alpha:
+            return loss, {"policy_loss": loss.detach()}
+        distance = batch_mean((action - batch["action"]).square().mean(-1), batch, weighted=False)
+        weight = self.config.bc_alpha / batch_mean(q.detach().abs(), batch, weighted=False)
+        loss = weight * loss + distance
+        return loss, {"policy_loss": loss.detach(), "bc_distance": distance.detach()}
 
     def learn(self, batch: dict) -> Stats:
         config = self.config

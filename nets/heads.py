@@ -43,6 +43,10 @@ class PolicyHead(nn.Module):
         """[B, ...] action of the distribution -> [B, *action_space.shape], within the bounds; 0-based."""
         return action
 
+    def from_env(self, action: Tensor) -> Tensor:
+        """The other way round: what `to_env` makes this action of, or the nearest one to it."""
+        return action
+
 
 class DiscreteHead(PolicyHead):
     """Discrete: a Categorical."""
@@ -128,6 +132,14 @@ class BoxHead(PolicyHead):
         # Clamped last, so that rounding cannot leave the bounds.
         action = torch.addcmul(self.centre, action, self.scale).clamp(self.low, self.high)
         return action if len(self.shape) == 1 else action.reshape(-1, *self.shape)
+
+    def from_env(self, action: Tensor) -> Tensor:
+        action = (action.reshape(-1, self.size) - self.centre) / torch.where(self.scale == 0, 1.0, self.scale)
+        if self.curved:
+            above = action.clamp(min=1e-6)
+            u = torch.where(self.one_sided, above + torch.log(-torch.expm1(-above)) - SOFTPLUS_AT_1, action)
+            action = torch.where(self.bounded, action, torch.tanh(u) if self.confined else u)
+        return torch.where(self.bounded, action.clamp(-1.0, 1.0), action)
 
     def slope(self, action: Tensor) -> Tensor:
         """How much the environment's action [B, m] changes with the agent's [B, m]."""

@@ -41,6 +41,8 @@ HOMES = {  # the modules that may import a package, or a part of one
     "onnxruntime": r"export/exported\.py",
     "mlflow": r"storage/trackers/mlflow_tracker\.py",
     "wandb": r"storage/trackers/wandb_tracker\.py",
+    "minari": r"storage/datasets\.py",
+    "h5py": r"storage/datasets\.py",
     "ale_py": r"envs/adapters/atari\.py",
     "envpool": r"envs/adapters/envpool_env\.py",
     "imageio": r"viewing/.*",

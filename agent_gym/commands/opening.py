@@ -18,6 +18,8 @@ def announce(name: str, config: Any) -> None:
 def first_line(name: str, config: Any) -> str:
     """An agent or a task, what it learns and how long."""
     if hasattr(config, "env"):
+        if source := getattr(config, "data", ""):
+            return f"{name} on {config.env} from {source}: {config.total_steps:,} steps, seed {config.seed}"
         envs = f"{config.num_envs:,} environments" if config.num_envs > 1 else "one environment"
         return f"{name} on {config.env}: {config.total_steps:,} steps in {envs}, seed {config.seed}"
     data = f" on {config.data}" if getattr(config, "data", "") else ""

@@ -14,7 +14,7 @@ from agent_gym.commands.flags import HELP, read_flags, spelled_out
 from agent_gym.commands.invocation import command
 from agent_gym.commands.messages import reported
 from agent_gym.commands.opening import announce, origins
-from agent_gym.composing.presets import preset
+from agent_gym.composing.presets import NAMES, preset
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
@@ -87,8 +87,7 @@ def parse(name: str, flags: list[str]) -> Parsed:
         settings_class = config_class(name)
         if not set(HELP) & set(flags):
             spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
-        asked = ("env", "env_kwargs", "algo", "cells")
-        given = {field: value for field in asked if (value := flag_value(flags, field))}
+        given = {field: value for field in NAMES if (value := flag_value(flags, field))}
         given |= made_of(flags)
         silent = set(HELP) & set(flags) or {"--quiet", "--summary"} & set(flags)
         label, values = preset(name, settings_class, given, (lambda env_id: None) if silent else looking())

@@ -22,6 +22,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.summary import summary
+from agent_gym.offline.start import equip
 from agent_gym.storage.charts import AGENT_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
@@ -50,6 +51,7 @@ class AgentRun:
         with starting_weights(config.encoder_from), budget:
             refuse_actions(name, self.env)
             self.agent = agent_class(name)(config, self.env, self.device)
+        equip(self.agent, config, fresh=run is None)
         self.scorer = Scorer(name, config, source, self.agent, self.failures)
         if config.log_layers:
             self.agent.watch_layers()

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from agent_gym.agents.presets import table
 from agent_gym.agents.settings.base import parse_env_kwargs
 from agent_gym.ground.errors import UserError, nearest
+from agent_gym.offline.brought import brought_along
 
 if TYPE_CHECKING:
     from agent_gym.agents.presets import Spaces
 
+NAMES = ("env", "env_kwargs", "algo", "cells", "data", "demonstrations", "teacher", "start_from")
+"""Settings that choose others: the environment its preset, a run or a data set what comes along with it."""
 MADE_OF = ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
 """Settings of which the environment is made."""
 
@@ -22,9 +25,10 @@ def preset(
 ) -> tuple[str, dict]:
     """What to call the settings of agent `name` for the environment in `given`, and the settings.
 
-    `given` are raw settings of the user: env, env_kwargs (JSON), algo, cells. Raises UserError for an environment
-    that there is none of. `looks_at` is told of an environment that has to be imported and made, which takes seconds.
+    `given` are raw settings of the user: those of NAMES. Raises UserError for an environment that there is none of. `looks_at` is told of an environment that has to be imported and made, which takes seconds.
     """
+    along = brought_along(settings_class, given)
+    given = along | given
     env_id = given.get("env", settings_class().env)
     if env_id not in table(name).get("env", {}):
         require_env(env_id, looks_at)
@@ -42,7 +46,8 @@ def preset(
             OPENED[key(config)] = first
         return spaces
 
-    return settings_class.preset(name, env_id, spaces_of, given)
+    label, values = settings_class.preset(name, env_id, spaces_of, given)
+    return (f"{label}, and what comes along" if along else label), values | along
 
 
 def require_env(env_id: str, looks_at: Callable[[str], None]) -> None:

@@ -87,6 +87,14 @@ class EnvSettings:
 
 
 @dataclass(frozen=True)
+class StartSettings:
+    """Where the first weights come from."""
+
+    start_from: str = ""
+    """Run whose weights are the first ones, as far as parts have the same name; its network's shape comes along."""
+
+
+@dataclass(frozen=True)
 class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
     """Settings common to all agents."""
 

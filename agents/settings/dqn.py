@@ -36,6 +36,8 @@ class DQNConfig(OffPolicyConfig):
     """Chance of a random action at the start."""
     exploration_final: Annotated[float, SHARE] = 0.05
     """Chance of a random action in the end."""
+    conservative: Annotated[float, NOT_NEGATIVE] = 0.0
+    """Weight of the penalty on values of actions that the data do not take (CQL, Kumar et al. 2020); 0: none."""
 
     @property
     def scheduled(self) -> bool:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.agents.settings.base import AgentConfig, StartSettings
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count, Needs, Range
 from agent_gym.nets.settings import MEMORY, ActivationName, OptimizerSettings
 
 PRIORITIES = Needs("prioritized", (True,))
 REMEMBERS = Needs("encoder", MEMORY)
+DEMONSTRATED = Needs("demonstrations", but=("",))
 
 
 @dataclass(frozen=True)
-class OffPolicyConfig(OptimizerSettings, AgentConfig):
+class OffPolicyConfig(OptimizerSettings, StartSettings, AgentConfig):
     """Flags of all agents with a replay buffer."""
 
     num_envs: int = 1
@@ -50,6 +51,15 @@ class OffPolicyConfig(OptimizerSettings, AgentConfig):
     """Steps in a sequence to learn from, for agents with memory."""
     burn_in: Annotated[int, REMEMBERS, NOT_NEGATIVE] = 8
     """Steps in front of a sequence that only refresh the memory."""
+    data: str = ""
+    """Data set to learn from in place of the environment, minari:ID or a path; a step of the run is then an update."""
+    demonstrations: str = ""
+    """Data set that gives a part of each batch while the environment gives the rest (Ball et al. 2023)."""
+    demonstration_share: Annotated[float, DEMONSTRATED, SHARE] = 0.5
+    """Share of a batch that comes from --demonstrations."""
+
+    required: ClassVar[tuple[str, ...]] = ()
+    """Settings that must not be empty, for agents that need a data set or a teacher."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +74,13 @@ class OffPolicyConfig(OptimizerSettings, AgentConfig):
                 f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "
                 f"{self.buffer_size} keeps of each environment: expected at most {self.buffer_size // self.num_envs}"
             )
-        if self.learning_starts >= self.total_steps:
+        if self.data and self.demonstrations:
+            raise UserError(
+                "--data takes the place of the environment, and --demonstrations stands beside it: give one of them"
+            )
+        if self.demonstrations and self.prioritized:
+            raise UserError("--demonstrations draws its share evenly and does not go with --prioritized: leave one out")
+        if not self.data and self.learning_starts >= self.total_steps:
             raise UserError(
                 f"--learning-starts {self.learning_starts} is not below --total-steps {self.total_steps}: "
                 "nothing would be learned"

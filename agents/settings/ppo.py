@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.agents.settings.base import AgentConfig, StartSettings
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
 from agent_gym.nets.settings import OptimizerName, OptimizerSettings, ScheduleName
 
 
 @dataclass(frozen=True)
-class PPOConfig(OptimizerSettings, AgentConfig):
+class PPOConfig(OptimizerSettings, StartSettings, AgentConfig):
     """Proximal policy optimisation."""
 
     num_steps: Count = 128

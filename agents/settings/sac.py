@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
-from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, STEP_SHARE, Needs
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, STEP_SHARE, Needs, Range
 
 LEARNED = Needs("alpha", (0.0,))
+CAUTIOUS = Needs("conservative", but=(0.0,))
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,17 @@ class SACConfig(OffPolicyConfig):
     """Where the learned weight starts; 1 pays an agent for staying alive until it has fallen."""
     target_entropy: Annotated[float, LEARNED] = 0.0
     """Entropy in nats that the learned weight aims at; 0: minus the action dimensions, or most of log n if discrete."""
+    conservative: Annotated[float, NOT_NEGATIVE] = 0.0
+    """Weight of the penalty on values of actions that the data do not take (CQL, Kumar et al. 2020); 0: none."""
+    conservative_actions: Annotated[int, CAUTIOUS, Range(1)] = 10
+    """Continuous actions drawn of each kind to estimate that penalty."""
+
+
+@dataclass(frozen=True)
+class CQLConfig(SACConfig):
+    """Conservative Q-learning from a data set: SAC with a penalty on values of actions that the set does not take."""
+
+    total_steps: int = 50_000
+    normalize_obs: bool = True
+    conservative: float = 5.0
+    required = ("data",)

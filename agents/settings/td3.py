@@ -27,6 +27,8 @@ class TD3Config(OffPolicyConfig):
     """Standard deviation of the noise on the target's actions, in units of half their range."""
     target_noise_clip: Annotated[float, Needs("target_noise", but=(0.0,)), NOT_NEGATIVE] = 0.5
     """Largest such noise."""
+    bc_alpha: Annotated[float, NOT_NEGATIVE] = 0.0
+    """Weight of values against closeness to the batch's actions (TD3+BC, Fujimoto and Gu 2021); 0: values alone."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,14 @@ class DDPGConfig(TD3Config):
     critics: int = 1
     policy_delay: int = 1
     target_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class TD3BCConfig(TD3Config):
+    """TD3 from a data set, its actor held close to the set's actions."""
+
+    total_steps: int = 50_000
+    learning_rate: float = 3e-4
+    normalize_obs: bool = True
+    bc_alpha: float = 2.5
+    required = ("data",)

@@ -1,0 +1,1 @@
+"""Experience as data: read and recorded sets, teachers, and weights to start from."""
