@@ -25,7 +25,8 @@ def preset(
 ) -> tuple[str, dict]:
     """What to call the settings of agent `name` for the environment in `given`, and the settings.
 
-    `given` are raw settings of the user: those of NAMES. Raises UserError for an environment that there is none of. `looks_at` is told of an environment that has to be imported and made, which takes seconds.
+    `given` are raw settings of the user: those of NAMES. Raises UserError for an environment that there is none of.
+    `looks_at` is told of an environment that has to be imported and made, which takes seconds.
     """
     along = brought_along(settings_class, given)
     given = along | given
