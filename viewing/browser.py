@@ -155,18 +155,25 @@ class WebServer:
         # The host raises SecurityError where it is not trusted; pages from elsewhere may not press the buttons either.
         if request.headers.get("Origin", request.host_url.rstrip("/")) != request.host_url.rstrip("/"):
             raise Forbidden()
+        if (request.method, request.path) == ("GET", "/pictures"):
+            kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+            return Response(self.pictures.stream(), content_type=kind, headers={"Cache-Control": "no-store"})
+        answer = self._answer(request)
+        if answer is None:
+            raise NotFound()
+        return answer
+
+    def _answer(self, request: Request) -> Response | None:
+        """What a page asks for beside its pictures; None: there is no such thing."""
         match request.method, request.path:
             case "GET", "/":
                 return Response(PAGE % {"title": html.escape(self.title)}, mimetype="text/html")
-            case "GET", "/pictures":
-                kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-                return Response(self.pictures.stream(), content_type=kind, headers={"Cache-Control": "no-store"})
             case "GET", "/state":
                 return self._state()
             case "POST", "/pause" | "/slower" | "/faster" | "/next":
                 self.controls.apply(request.path[1:])
                 return self._state()
-        raise NotFound()
+        return None
 
     def _state(self) -> Response:
         state = {"paused": self.controls.paused, "speed": self.controls.speed, "text": self.controls.text}

@@ -36,7 +36,7 @@ class EvaluateConfig:
     against: Annotated[str, tyro.conf.arg(metavar="RUN|random|greedy|mcts-N")] = ""
     """A match at a two-player game, with both colours, against another run or a player by name."""
     play: bool = False
-    """Play against it yourself, in the terminal."""
+    """Play against it yourself: in the terminal, with --watch in a window, with --web PORT in a browser."""
     side: Literal["first", "second"] = "first"
     """Whether you begin."""
     video: Annotated[str, tyro.conf.arg(metavar="FILE.mp4|FILE.gif")] = ""
@@ -120,5 +120,7 @@ def refuse_idle(args: EvaluateConfig, given: set[str]) -> None:
             raise UserError(f"{flag(name)} has no effect without {' or '.join(map(flag, ONLY[name]))}")
     if args.diagnose and (others := given - {"run", "json", "diagnose", "report"}):
         raise UserError(f"{flag(min(others))} has no effect with --diagnose: leave one of them out")
+    if "play" in given and (idle := given & {"grid", "plain", "action_names", "drawing", "episodes", "stochastic"}):
+        raise UserError(f"{flag(min(idle))} has no effect with --play")
     if "json" in given and given & {*SHOWING, "play"}:
         raise UserError("--json prints a score, and --watch, --video, --web and --play show episodes: give one of them")

@@ -14,6 +14,7 @@ from agent_gym.commands.against_person import play_person
 from agent_gym.composing.duels import against_itself, duel, rules_of, text
 from agent_gym.composing.playing import score
 from agent_gym.composing.saved import open_saved
+from agent_gym.composing.sitting import Sitting
 from agent_gym.composing.sources import NamedSource
 from agent_gym.composing.task_scores import evaluate_task, is_task
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
@@ -39,8 +40,10 @@ def run(args: EvaluateConfig) -> dict | None:
         return evaluate_task(args, device)
     if args.data or args.predict:
         raise UserError(f"--data and --predict are for runs of a task, and {args.run} is none")
-    if (args.against or args.play) and (args.watch or args.video or args.web):
-        raise UserError("--against and --play show no picture: leave out --watch, --video and --web")
+    if args.against and (args.watch or args.video or args.web):
+        raise UserError("--against shows no picture: leave out --watch, --video and --web")
+    if args.play and (args.video or (args.watch and args.web)):
+        raise UserError("--play is in the terminal, with --watch in a window, with --web PORT in a browser: take one")
     if args.algo or args.run.suffix == ".zip":
         (name, policy, source), longest = saved_model(args, device), 0.0
     else:
@@ -73,10 +76,27 @@ def meet(args: EvaluateConfig, saved: Any) -> dict | None:
         if not args.json:
             print(text(result))
         return result
-    game = rules_of(saved, "--play")
-    ended = play_person(game, saved.policy, side=("first", "second").index(args.side), device=saved.policy.device)
+    side = ("first", "second").index(args.side)
+    sitting = Sitting(rules_of(saved, "--play"), saved.policy, side, saved.policy.device)
+    if args.watch or args.web:
+        sit_down(args, sitting, f"{saved.name} on {sitting.game.id.rpartition('/')[2]}")
+        return None
+    ended = play_person(sitting)
     print({"won": "you won", "lost": "the agent won", "drawn": "a draw", "stopped": "stopped"}[ended])
     return None
+
+
+def sit_down(args: EvaluateConfig, sitting: Sitting, title: str) -> None:
+    """Games in a window or in a browser."""
+    from agent_gym.viewing.at_the_board import BoardStage, play_in_browser, play_in_window  # with what draws
+    from agent_gym.viewing.window import require_display
+
+    stage = BoardStage(title, sitting)
+    if args.web:
+        play_in_browser(stage, title, args.web)
+    else:
+        require_display()
+        play_in_window(stage, title)
 
 
 def show(args: EvaluateConfig, name: str, policy: Any, source: Any, run: Path | None) -> None:

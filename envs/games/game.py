@@ -42,7 +42,8 @@ class Game:
     symmetries: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     # each as (which cell comes to each cell, which action comes to each action); the identity first
     name_action: Callable[[int], str]
-    touch: Callable[[int, int], int]  # (row, column) of a cell that a person points at -> action
+    point: Callable[[float, float], int | None]
+    # (share of the width, of the height) of a place in its picture -> the action meant there, legal or not; None: none
     render: Callable[[np.ndarray], np.ndarray]  # state of one game [S] -> image [H, W, 3] uint8
     variant: str = ""  # what sets it apart from others of its id, in words
     shifted: bool = False  # each row of cells lies half a cell further to the right

@@ -13,6 +13,7 @@ from agent_gym.commands.evaluate import main as evaluate
 from agent_gym.commands.train import main as train
 from agent_gym.composing.duels import against_itself, numbers, text
 from agent_gym.composing.saved import open_saved
+from agent_gym.composing.sitting import Sitting
 from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.match import Match
 from agent_gym.envs.make import make_env
@@ -66,8 +67,10 @@ def test_spectators_see_it_against_itself(run):
 def test_matches_that_cannot_be_are_refused_in_one_line(run, capsys):
     assert evaluate([str(run), "--against", "nobody"]) == 2
     assert "'nobody' is no player: expected random, greedy, mcts-N" in capsys.readouterr().err
-    assert evaluate([str(run), "--play", "--watch"]) == 2
-    assert "--against and --play show no picture" in capsys.readouterr().err
+    assert evaluate([str(run), "--play", "--watch", "--web", "8000"]) == 2
+    assert "--play is in the terminal, with --watch in a window, with --web PORT" in capsys.readouterr().err
+    assert evaluate([str(run), "--against", "random", "--watch"]) == 2
+    assert "--against shows no picture" in capsys.readouterr().err
     with pytest.raises(Exception, match="has learned AgentGym/TicTacToe-v0, and this is AgentGym/ConnectFour-v0"):
         make_env("AgentGym/ConnectFour-v0", 1, env_kwargs={"opponent": str(run)})
 
@@ -105,7 +108,8 @@ class Lowest:
 
 def test_a_person_plays_and_wins():
     answers, told = iter(["b2", "z9", "?", "m", "b1", "b3"]), []
-    ended = play_person(tictactoe.make(), Lowest(), side=0, ask=lambda question: next(answers), tell=told.append)
+    sitting = Sitting(tictactoe.make(), Lowest(), 0)
+    ended = play_person(sitting, ask=lambda question: next(answers), tell=told.append)
     assert ended == "won"
     assert any(line.startswith("the agent plays a1; its value +0.25; a1 62 %, c1 38 %") for line in told)
     assert "'z9' is no legal move here" in "\n".join(told)
@@ -115,10 +119,8 @@ def test_a_person_plays_and_wins():
 
 def test_a_person_may_stop_and_names_columns_by_number():
     answers = iter(["4", "q"])
-    assert (
-        play_person(connect_four.make(), Lowest(), side=0, ask=lambda q: next(answers), tell=lambda t: None)
-        == "stopped"
-    )
+    sitting = Sitting(connect_four.make(), Lowest(), 0)
+    assert play_person(sitting, ask=lambda q: next(answers), tell=lambda t: None) == "stopped"
 
 
 def test_the_board_in_letters():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agent_gym.envs.games.game import TURN, Game, numbers, over, result
 from agent_gym.envs.native.boards.bits import by_player, planes, state_of, unpack
-from agent_gym.envs.native.boards.pictures import draw_discs
+from agent_gym.envs.native.boards.pictures import draw_discs, pointed
 
 MINE, THEIRS = 3, 4  # rows: discs of who is to move, and of the other
 ROWS, COLUMNS = 6, 7
@@ -64,6 +64,12 @@ def render(state: np.ndarray) -> np.ndarray:
     return draw_discs(cells(torch.from_numpy(state).unsqueeze(1))[0].tolist())
 
 
+def point(x: float, y: float) -> int | None:
+    """The column at a place in the picture."""
+    cell = pointed(ROWS, COLUMNS, x, y)
+    return None if cell is None else cell % COLUMNS
+
+
 def make() -> Game:
     board = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
     straight, mirrored = tuple(range(COLUMNS)), tuple(reversed(range(COLUMNS)))
@@ -85,6 +91,6 @@ def make() -> Game:
             (tuple(board[:, ::-1].ravel().tolist()), mirrored),
         ),
         name_action=lambda action: f"column {action + 1}",
-        touch=lambda row, column: column,
+        point=point,
         render=render,
     )

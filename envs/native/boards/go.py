@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +21,7 @@ from agent_gym.envs.games.game import (
 )
 from agent_gym.envs.native.boards.bits import signed
 from agent_gym.envs.native.boards.cells import beyond, neighbours, stand_in
-from agent_gym.envs.native.boards.pictures import draw_stones
+from agent_gym.envs.native.boards.pictures import draw_stones, pointed
 from agent_gym.ground.errors import UserError
 
 LEAST, MOST, MOST_KOMI = 2, 19, 500
@@ -221,7 +221,7 @@ def make(size: int = 9, komi: float = 7.5) -> Game:
         cells=go.board,
         symmetries=square_symmetries(size, extra=(go.points,)),
         name_action=lambda action: "pass" if action == go.points else name_cell(size, action),
-        touch=lambda row, column: size * row + column,
+        point=partial(pointed, size, size),
         render=go.render,
         variant=f"{size} by {size}, komi {go.komi:g}",
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import MOVES, TURN, Game, name_cell, numbers, over, result
 from agent_gym.envs.native.boards.cells import beyond, neighbours, stand_in
-from agent_gym.envs.native.boards.pictures import draw_hexagons
+from agent_gym.envs.native.boards.pictures import draw_hexagons, pointed_hexagon
 from agent_gym.ground.errors import UserError
 
 LEAST, MOST = 2, 19
@@ -113,7 +115,7 @@ def make(size: int = 11) -> Game:
         cells=rules.board,
         symmetries=((same, same), (turned, turned)),
         name_action=lambda action: name_cell(size, action),
-        touch=lambda row, column: size * row + column,
+        point=partial(pointed_hexagon, size),
         render=rules.render,
         variant=f"{size} by {size}",
         shifted=True,

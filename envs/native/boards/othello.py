@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agent_gym.envs.games.game import RESULT, TURN, Game, name_cell, numbers, result, square_symmetries
 from agent_gym.envs.native.boards.bits import bit, by_player, pack, planes, signed, unpack
-from agent_gym.envs.native.boards.pictures import draw_stones
+from agent_gym.envs.native.boards.pictures import draw_stones, pointed
 from agent_gym.ground.errors import UserError
 
 MINE, THEIRS, LEGAL = 3, 4, 5  # rows: discs of who is to move, of the other, and where the first may play
@@ -149,7 +149,7 @@ def make(size: int = 8) -> Game:
         cells=partial(cells, size),
         symmetries=square_symmetries(size, extra=(size * size,)),
         name_action=lambda action: "pass" if action == size * size else name_cell(size, action),
-        touch=lambda row, column: size * row + column,
+        point=partial(pointed, size, size),
         render=partial(render, size),
         variant=f"{size} by {size}",
     )

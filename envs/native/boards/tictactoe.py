@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import TURN, Game, name_cell, numbers, over, result, square_symmetries
 from agent_gym.envs.native.boards.bits import bit, by_player, planes, state_of, unpack
-from agent_gym.envs.native.boards.pictures import draw_crosses
+from agent_gym.envs.native.boards.pictures import WIDE, draw_crosses, pointed
 
 MINE, THEIRS = 3, 4  # rows: stones of who is to move, and of the other
 CELLS = tuple(range(9))
@@ -72,6 +74,6 @@ def make() -> Game:
         cells=cells,
         symmetries=square_symmetries(3),
         name_action=lambda action: name_cell(3, action),
-        touch=lambda row, column: 3 * row + column,
+        point=partial(pointed, 3, 3, margin=WIDE),
         render=render,
     )
