@@ -81,7 +81,12 @@ def run(command: list[str], folder: str, env: dict[str, str]) -> str:
                 time.sleep(0.2)
             answered = process.poll() is None
             os.killpg(process.pid, signal.SIGINT)
-        code = process.wait(max(end - time.monotonic(), 30.0))
+        try:
+            code = process.wait(max(end - time.monotonic(), 30.0))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return f"not done after {SECONDS} s"
         if code == 0 or (port and answered and code == 130):
             return ""
         errors.seek(0)
