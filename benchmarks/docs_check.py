@@ -105,7 +105,7 @@ def main(pages: list[str]) -> int:
     failed = _other_languages()
     env = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}.",  # files that a page asks to save lie beside train.py
         "OMP_NUM_THREADS": "1",
         "SDL_VIDEODRIVER": "dummy",
         "MPLBACKEND": "agg",

@@ -47,7 +47,9 @@ def algorithm_state(algo, normalizer, *, with_replay: bool) -> dict:
     lstm_states = getattr(algo, "_last_lstm_states", None)
     state = {
         "parameters": algo.get_parameters(),
-        "variables": {name: getattr(algo, name) for name in variables if isinstance(getattr(algo, name), Tensor)},
+        "variables": {
+            name: getattr(algo, name).detach() for name in variables if isinstance(getattr(algo, name), Tensor)
+        },
         "counters": {name: getattr(algo, name) for name in COUNTERS if hasattr(algo, name)},
         "last_obs": tensors(algo._last_obs),
         "last_original_obs": tensors(algo._last_original_obs),

@@ -23,6 +23,7 @@ from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.settings import EncoderSettings
+from agent_gym.storage.tensor_file import read, write
 
 ROOT = Path(__file__).parents[2]
 NARROW = {"net_arch": [8]}
@@ -65,6 +66,17 @@ def advance(agent: SB3, steps: int) -> None:
 
 def weights(agent: SB3) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in agent.algorithm.policy.parameters()])
+
+
+@pytest.mark.parametrize("algo", CASES)
+def test_a_checkpoint_holds_the_whole_state(algo, tmp_path):
+    env_id, settings = CASES[algo]
+    agent = make_agent(algo, env_id, settings)
+    agent.begin()
+    advance(agent, 32)
+    agent.settle()
+    write(tmp_path / "last.pt", agent.state_dict())
+    assert read(tmp_path / "last.pt")["algorithm"].keys() == agent.state_dict()["algorithm"].keys()
 
 
 @pytest.mark.parametrize("algo", CASES)
