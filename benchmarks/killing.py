@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -41,20 +42,59 @@ OF_THE_FOLDER = {"run_dir", "quiet", "events"}  # "events": names and sizes of T
 AT_THE_START, IN_A_SAVE = 0.15, 0.5  # shares of the kills: while a process still gets going, and while it saves
 
 
-def _train(argv: list[str], folder: str, output: str) -> None:
+class Spot(NamedTuple):
+    """A place in a program where it dies: within the `time`-th call of a function, after `calls` calls in there."""
+
+    function: str
+    """module:name, as its caller finds it."""
+    time: int = 1
+    calls: int = 300
+
+    def lay(self) -> None:
+        """Have this process killed there, by SIGKILL."""
+        module, name = self.function.split(":")
+        owner, times, left = import_module(module), 0, self.calls
+        real = getattr(owner, name)
+
+        def tread(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def mined(*args: Any, **options: Any) -> Any:
+            nonlocal times
+            times += 1
+            if times == self.time:
+                sys.setprofile(tread)
+            try:
+                return real(*args, **options)
+            finally:
+                sys.setprofile(None)
+
+        setattr(owner, name, mined)
+
+
+def _train(argv: list[str], folder: str, output: str, spot: Spot | None) -> None:
     """The body of a training process: `train.py` with these arguments, in `folder`."""
     os.chdir(folder)
     with open(output, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.exit(import_module("train").main(argv))
+    main = import_module("train").main
+    if spot is not None:
+        spot.lay()
+    sys.exit(main(argv))
 
 
-def start(argv: list[str], folder: Path, output: Path) -> BaseProcess:
-    """`train.py` in a process of its own, forked from one that has imported the libraries and done nothing yet."""
+def start(argv: list[str], folder: Path, output: Path, spot: Spot | None = None) -> BaseProcess:
+    """`train.py` in a process of its own, forked from one that has imported the libraries and done nothing yet.
+
+    It dies at `spot`, if it comes by.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(MODULES))
-    process = context.Process(target=_train, args=([*argv, "--quiet"], str(folder), str(output)))
+    process = context.Process(target=_train, args=([*argv, "--quiet"], str(folder), str(output), spot))
     process.start()
     return process
 
@@ -63,6 +103,21 @@ def left_alone(flags: list[str], run: Path) -> None:
     """Train to the end. Raises RuntimeError with the output if that fails."""
     output = run.with_suffix(".txt")
     _finish(start([*flags, "--run-dir", run.name], run.parent, output), output)
+
+
+def killed_at(spot: Spot, flags: list[str], run: Path) -> dict[str, Any]:
+    """Train until the process dies at `spot`, and then to the end; what its last checkpoint held in between.
+
+    Raises RuntimeError where it ends otherwise than by that, or cannot go on.
+    """
+    output = run.with_suffix(".txt")
+    process = start([*flags, "--run-dir", run.name], run.parent, output, spot)
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
+        raise RuntimeError(f"{spot} was not come by, exit code {process.exitcode}: {output.read_text()[-2000:]}")
+    saved = tensor_file.read(run / "checkpoints" / "last.pt")
+    _finish(start(["--resume", run.name], run.parent, output), output)
+    return saved
 
 
 def _finish(process: BaseProcess, output: Path) -> None:

@@ -40,6 +40,7 @@ KINDS = {
     "PPO, sync": f"ppo --env Pendulum-v1 {ON_POLICY} --backend sync",
     "PPO, sync, default interval": f"ppo --env Acrobot-v1 {ON_POLICY.partition(' --checkpoint')[0]} --backend sync",
     "PPO, async": f"ppo --env Pendulum-v1 {ON_POLICY} --num-envs 2 --num-steps 128 --backend async",
+    "PPO, MuJoCo, sync": f"ppo --env InvertedPendulum-v5 {ON_POLICY} --backend sync",
     "PPO, EnvPool": f"ppo --env CartPole-v1 {ON_POLICY} --backend envpool",
     "PPO, one vector object": f"ppo --env CartPole-v1 {ON_POLICY} --backend gymnasium",
     "PPO, LSTM, native": f"ppo --env AgentGym/CartPoleNoVel-v1 {ON_POLICY} {MEMORY} --encoder lstm",

@@ -37,6 +37,16 @@ def set_global_state(state: dict) -> None:
     np.random.set_state(("MT19937", keys, int(position), int(has_gauss), float(cached)))
 
 
+def plain_state() -> dict:
+    """The same as plain data alone."""
+    return {name: part.tolist() if isinstance(part, torch.Tensor) else part for name, part in global_state().items()}
+
+
+def set_plain_state(state: dict) -> None:
+    """Go on from where `plain_state` found them."""
+    set_global_state(state | {name: torch.tensor(state[name]) for name in ("python", "numpy")})
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Afterwards both stand where they stood, whatever was drawn."""

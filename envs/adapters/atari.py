@@ -19,6 +19,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from agent_gym.envs.adapters.snapshot import own
 from agent_gym.envs.family import Family, register
 from agent_gym.ground.errors import UserError
 
@@ -204,4 +205,22 @@ class Atari(Family):
         return layer.options.stack if isinstance(layer, Preprocessing) else 0
 
 
+def save_game(ale: Any) -> bytes:
+    """An emulator as it is, its generator for sticky actions included."""
+    return ale.cloneState(include_rng=True).serialize()
+
+
+def load_game(ale: Any, saved: bytes) -> None:
+    """Bring an emulator of the same game there. Raises ValueError."""
+    import ale_py
+
+    if not isinstance(saved, bytes) or len(saved) > 2 * len(save_game(ale)):
+        raise ValueError("the saved state is of another game")
+    try:
+        ale.restoreState(ale_py.ALEState(saved))
+    except RuntimeError as error:
+        raise ValueError(f"the saved state is none of a game: {error}") from error
+
+
+own("ale_py._ale_py.ALEInterface", save_game, load_game)
 register(Atari())

@@ -22,6 +22,7 @@ from agent_gym.envs.adapters.arrays import (
     trouble,
 )
 from agent_gym.envs.adapters.checks import first_of
+from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.adapters.spaces import Arrays
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
@@ -78,6 +79,17 @@ class SyncEnv(ArrayVectorEnv):
         obs, flags = self.layout.empty(self.num_envs), np.zeros((2, self.num_envs), np.bool_)
         out = Batch(obs, np.empty(self.num_envs, np.float32), flags[0], flags[1], obs)
         return out, step_envs(self.envs, self.layout, action, out, 0, chosen=chosen)[1]
+
+    @property
+    def own_state(self) -> bool:
+        return all(map(has_own, self.envs))
+
+    def _take(self) -> dict[str, Any]:
+        taken = take_all(self.envs)
+        return {"envs": taken} if taken else {}
+
+    def _put_back(self, saved: dict[str, Any]) -> bool:
+        return put_all_back(self.envs, saved["envs"])
 
     def begin_again(self, rows: list[int], seed: int) -> Obs:
         obs = [array.copy() for array in self.last]

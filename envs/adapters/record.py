@@ -134,3 +134,13 @@ def tell_of(steps: int, env_id: str) -> None:
     """Say that something takes its time."""
     if steps >= LONG:
         print(f"{env_id}: playing the running episodes again, {steps:,} steps", file=sys.stderr, flush=True)
+
+
+def tell_of_snapshot(env_id: str) -> None:
+    """Say that the proof failed and what was done."""
+    print(
+        f"{env_id}: playing the running episodes again led elsewhere (something that no seed sets); they go on from "
+        "the attributes that were saved",
+        file=sys.stderr,
+        flush=True,
+    )

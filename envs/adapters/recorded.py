@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 
 from agent_gym.envs.adapters.drain import Drain
-from agent_gym.envs.adapters.record import Record, tell_of
+from agent_gym.envs.adapters.record import Record, tell_of, tell_of_snapshot
+from agent_gym.envs.adapters.snapshot import array_of, array_text
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import VectorEnv
@@ -67,7 +69,19 @@ class RecordedEnv(VectorEnv):
     def saving(self) -> str:
         if self.record is None:
             return ""
-        return "played again from their common start" if self.whole else "played again from their seeds"
+        if self.whole:
+            return "played again from their common start"
+        return "brought back as they were saved" if self.own_state else "played again from their seeds"
+
+    own_state = False  # the environments have state functions, which are believed before a record is
+
+    def _take(self) -> dict[str, Any]:
+        """Plain data that `_put_back` brings the environments as they are back with; empty where there is none."""
+        return {}
+
+    def _put_back(self, saved: dict[str, Any]) -> bool:
+        """Bring the environments there; False where they do not get there. They may then be anywhere."""
+        return False
 
     def settle(self) -> None:
         if self.record is not None and self.drain is not None and self.intact:
@@ -119,21 +133,55 @@ class RecordedEnv(VectorEnv):
             return None
         drained = {} if self.drain is None else {"held": torch.from_numpy(self.drain.held.copy())}
         own = {"open": self.drain is not None and self.drain.open, "recovery_seed": self.recovery.seed}
+        own["snapshot"] = self._snapshot()
         return {"record": self.record.state_dict(), "steps": self.steps} | own | drained
 
+    def _snapshot(self) -> str:
+        """The environments as JSON; "" where they cannot be taken."""
+        saved = self._take()
+        return json.dumps({"last": [array_text(array) for array in self.last]} | saved) if saved else ""
+
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Play the running episodes again. Raises ValueError for a state of other environments."""
+        """Bring the running episodes back. Raises ValueError for a state of other environments.
+
+        They are played again, or taken from the snapshot where that goes another way; first from the snapshot where
+        the environments have state functions of their own.
+        """
         record = self.record
         actions, digest = record.load_state_dict(state["record"])
         self.recovery.seed, self.steps = int(state["recovery_seed"]), int(state["steps"])
-        tell_of(len(actions), self.id)
-        same = self._play_again(actions) and np.array_equal(record.digest, digest)
+        snapshot, same = str(state["snapshot"]), False
+        if self.own_state:
+            same = self._from_snapshot(snapshot, actions, digest)
+        if not same:
+            record.load_state_dict(state["record"])
+            tell_of(len(actions), self.id)
+            same = self._play_again(actions) and np.array_equal(record.digest, digest)
+        if not same and not self.own_state:
+            record.load_state_dict(state["record"])
+            same = self._from_snapshot(snapshot, actions, digest)
+            if same:
+                tell_of_snapshot(self.id)
         if same and self.whole:
             self.drain.open, self.drain.held = bool(state["open"]), state["held"].cpu().numpy().astype(np.bool_)
         elif same:
             self.seeds[:] = [record.next_seed(row) for row in range(self.num_envs)]
         self.intact = same
         return same
+
+    def _from_snapshot(self, text: str, actions: np.ndarray, digest: np.ndarray) -> bool:
+        """Bring the environments to a snapshot, and the record to `actions` and `digest`; False where that fails."""
+        try:
+            saved = json.loads(text) if text else {}
+            last = [array_of(array) for array in saved.pop("last", [])]
+            if not saved or not self.layout.fits(last, self.num_envs) or not self._put_back(saved):
+                return False
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):  # whoever wrote it
+            return False
+        for action in actions:
+            self.record.add(action)
+        self.record.digest, self.last = digest.copy(), last
+        return True
 
     def _play_again(self, actions: np.ndarray) -> bool:
         """Reset with the seeds of the record and take `actions` [T, B, ...]; False where an environment fails or ends.

@@ -176,6 +176,11 @@ class ObsLayout:
         """Uninitialised arrays [B, *shape], one a leaf."""
         return [np.empty((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
 
+    def fits(self, arrays: Sequence[np.ndarray], num_envs: int) -> bool:
+        """Whether these are arrays [B, *shape] of the leaves."""
+        own = [((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+        return own == [(array.shape, array.dtype) for array in arrays]
+
     def put(self, arrays: Sequence[np.ndarray], index: int, obs: Any) -> None:
         """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape or dtype."""
         single = self._single

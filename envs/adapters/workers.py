@@ -31,11 +31,12 @@ from agent_gym.envs.adapters.arrays import (
     step_envs,
     trouble,
 )
+from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
 from agent_gym.envs.failures import Trouble
-from agent_gym.ground.chance import seed_globals
+from agent_gym.ground.chance import plain_state, seed_globals, set_plain_state
 
-RESET, STEP, STEP_CHOSEN, REPLACE, CLOSE = range(5)
+RESET, STEP, STEP_CHOSEN, REPLACE, TAKE, PUT_BACK, CLOSE = range(7)
 PATIENCE = 0.5  # seconds between looks of a worker at whether the main process still lives
 ALARM = 0.1  # seconds between looks of the main process at whether a worker still lives
 
@@ -116,6 +117,18 @@ class Worker:
             troubles += reset_envs([self.envs[i]], self.layout, [int(self.seed[i])], obs, self.rows.start + i)
         return troubles
 
+    def take(self) -> dict[str, Any]:
+        """The state of its environments and of the process's generators; empty where it cannot be taken."""
+        taken = take_all(self.envs)
+        return {"envs": taken, "chance": plain_state()} if taken else {}
+
+    def put_back(self, saved: dict[str, Any]) -> bool:
+        """Bring them there; False where they do not get there."""
+        if not saved or not put_all_back(self.envs, saved["envs"]):
+            return False
+        set_plain_state(saved["chance"])
+        return True
+
     def _begin(self, i: int) -> None:
         self.at[0] = self.rows.start + i
 
@@ -137,6 +150,15 @@ def work(
         task, current = command.tolist()
         if task == CLOSE:
             break
+        if task in (TAKE, PUT_BACK):
+            while task == PUT_BACK and not pipe.poll(PATIENCE):
+                if os.getppid() != parent:
+                    return
+            answer: Any = worker.take() if task == TAKE else worker.put_back(pipe.recv())
+            done[number] = current
+            finish.release()
+            pipe.send(answer)
+            continue
         troubles = worker.carry_out(task)
         failed[number] = bool(troubles)
         done[number] = current
@@ -219,7 +241,7 @@ class WorkerEnv(ArrayVectorEnv):
 
     def _hire(self, i: int, first: gymnasium.Env | None = None) -> None:
         """Start the process of worker i, which has its first environment already if `first` is one."""
-        receiver, sender = self.context.Pipe(duplex=False)
+        receiver, sender = self.context.Pipe()
         process = self.context.Process(
             target=work,
             args=(
@@ -286,6 +308,32 @@ class WorkerEnv(ArrayVectorEnv):
         troubles = self._run(REPLACE)
         self._copy_to(obs, rows)
         return troubles
+
+    @property
+    def own_state(self) -> bool:
+        return has_own(self.first)
+
+    def _take(self) -> dict[str, Any]:
+        taken = self._ask(TAKE)
+        return {"workers": taken} if taken and all(taken) else {}
+
+    def _put_back(self, saved: dict[str, Any]) -> bool:
+        return len(saved["workers"]) == len(self.rows) and all(self._ask(PUT_BACK, saved["workers"]))
+
+    def _ask(self, command: int, told: Sequence[Any] = ()) -> list[Any]:
+        """What the workers answer to a command, each told its part; [False] where one has died."""
+        self._finish_pending()
+        self.arrays["command"][0][:] = command, self.arrays["command"][0][1] + 1
+        self.pending = True
+        for start in self.starts:
+            start.release()
+        try:
+            for pipe, part in zip(self.pipes, told, strict=False):
+                pipe.send(part)  # read at once, for the command is given
+            self._finish_pending()
+            return [False] if self.dead else [pipe.recv() for pipe in self.pipes]
+        except (OSError, EOFError):
+            return [False]
 
     def _lost(self, troubles: Iterable[Trouble]) -> list[int]:
         """With a worker all its environments are lost."""

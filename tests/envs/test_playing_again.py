@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 import gymnasium
@@ -49,10 +50,11 @@ class Walk(gymnasium.Env):
 
 
 class Forgetful(Walk):
-    """Draws from a generator that no seed sets."""
+    """Draws from a generator that no seed sets, and holds something of which there is no snapshot."""
 
     def __init__(self):
         super().__init__("own")
+        self.lock = threading.Lock()
 
 
 def make(kind: str, single=Walk):
@@ -112,6 +114,7 @@ def test_a_step_that_nobody_saw_is_noticed():
         env.step(action)
     state = env.state_dict()
     state["record"]["actions"][-1] = (state["record"]["actions"][-1] + 1) % 3
+    state["snapshot"] = ""
     assert not make("sync").load_state_dict(state)
 
 

@@ -18,6 +18,7 @@ from benchmarks.torture import flags, torture
 KINDS = (
     "PPO, native",
     "PPO, sync",
+    "PPO, MuJoCo, sync",
     "PPO, GRU, sync",
     "DQN, prioritised, native",
     "SAC, native",
