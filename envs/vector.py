@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import gymnasium
@@ -119,6 +119,9 @@ class VectorEnv(ABC):
     outside: int = 0  # observations a little outside their space that were let pass
     recovery: Recovery  # what is done about failures, and how many there were
     steps: int = 0  # vector steps so far
+    interrupted: Callable[[], bool] | None = None
+    """Asked between two environments that are stepped one after the other; a step or reset that it ends raises
+    Interrupted, and a reset is due. For those who play without learning."""
     busy_since: float | None = None  # time.monotonic() at the start of the step or reset that is running
 
     @property
@@ -150,6 +153,13 @@ class VectorEnv(ABC):
 
     def begin_again(self, rows: list[int], seed: int) -> Obs | None:
         """New episodes in these environments alone; all current observations, or None where that cannot be."""
+        return None
+
+    def part(self, rows: int) -> VectorEnv | None:
+        """The first `rows` of its environments as a vector of their own, not to be used in turns within an episode.
+
+        None where they cannot be had apart.
+        """
         return None
 
     saving: str = ""

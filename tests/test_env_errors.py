@@ -147,3 +147,32 @@ def test_restart_without_a_failure_changes_nothing(tmp_path):
         assert (mode == "stop") or set(restarts(path)) == {0.0}
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not (path / "env_errors.log").exists()
+
+
+def test_an_evaluation_that_fails_stops_the_run_where_failures_do(tmp_path, capsys):
+    class Breaks(gymnasium.Env):
+        observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+        made = 0
+
+        def __init__(self):
+            Breaks.made += 1
+            self.number = Breaks.made
+
+        def reset(self, *, seed=None, options=None):
+            self.t = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.t += 1
+            if self.number > 2 and self.t == 3:
+                raise OSError("unplugged " + 900 * "x")
+            return np.zeros(1, np.float32), 1.0, self.t == 5, False, {}
+
+    if "Fails/InEvaluation-v0" not in gymnasium.registry:
+        gymnasium.register("Fails/InEvaluation-v0", entry_point=Breaks)
+    command = "ppo --env Fails/InEvaluation-v0 --backend sync --num-envs 2 --num-steps 32 --total-steps 640 --quiet"
+    assert train.main([*command.split(), "--eval-every", "64", "--run-dir", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "of the evaluation) failed at step 3: OSError: unplugged" in error and "--resume" in error
+    assert max(map(len, error.splitlines())) < 700
+    assert open_checkpoint(tmp_path / "run", "last")["agent"]["steps"] == 64

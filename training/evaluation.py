@@ -122,7 +122,16 @@ def play(
     `budget` steps of all environments (0: never). Fewer are played where the first ones are the same step by step.
     Raises Interrupted when `watch` says so, and UserError where not one episode comes to its end for failures.
     """
-    watch, rows, count = watch or Watch(), env.num_envs, env.num_envs // env.members
+    watch = watch or Watch()
+    env.interrupted = watch.interrupted
+    try:
+        return _play(policy, env, episodes, seed, explore, max_steps, budget, watch)
+    finally:
+        env.interrupted = None
+
+
+def _play(policy, env, episodes: int, seed: int, explore: bool, max_steps: int, budget: int, watch: Watch) -> Score:
+    rows, count = env.num_envs, env.num_envs // env.members
     tally = _Tally(np.array([episodes // count + (b < episodes % count) for b in range(count)]), env.members)
     obs, state = env.reset(seed), policy.initial_state(rows)
     reset = torch.ones(rows, dtype=torch.bool, device=env.device)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from agent_gym.envs.vector import VectorEnv
+from agent_gym.envs.vector import EnvFailure, VectorEnv
 from agent_gym.ground.chance import undisturbed
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
@@ -42,8 +42,7 @@ class Scorer:
         """Raises Interrupted and UserError, see `play`. The agent's training draws nothing from what is played."""
         agent, longest = self.agent, self.agent.facts()["longest_episode"]
         limit = episode_limit(self.config.eval_max_steps, self.source.step_limit, longest)
-        few = self.source.at_once < min(rows, MANY)  # then they may be dear: the same ones for every score
-        env = self._env(self.source.at_once if few else min(rows, episodes), final, watch)
+        env = self._env(min(rows, episodes), final, watch)
         drawn = torch.get_rng_state()  # Stable-Baselines3 draws from the global generator
         options = {"seed": seed, "explore": explore, "max_steps": limit, "budget": budget, "watch": watch}
         try:
@@ -56,6 +55,18 @@ class Scorer:
 
     def _env(self, rows: int, final: bool, watch: Watch) -> VectorEnv:
         """Its own environments, or those of the training where there can be no others."""
+        most = self.source.at_once
+        if self.source.shared or most >= MANY:
+            return self._made(rows, final, watch)
+        rows = min(rows, most)  # they may be dear: one lot serves every score
+        lot = self._made(max(rows, min(most, self.config.eval_episodes)), final, watch)
+        if lot is self.agent.env or lot.num_envs == rows or (some := lot.part(rows)) is None:
+            return lot
+        self.envs[rows, False] = some
+        return some
+
+    def _made(self, rows: int, final: bool, watch: Watch) -> VectorEnv:
+        """So many, made the first time."""
         if self.source.shared:
             return self.agent.env
         key = (rows, final and self.source.native)
@@ -98,6 +109,8 @@ class Scorer:
                 budget=planned.budget,
                 final=False,
             )
+        except EnvFailure:  # it is to stop
+            raise
         except UserError as error:  # nothing came to its end; the training itself may go on
             moment.watch.say(f"no score at step {moment.step:,}: {error}")
             return None

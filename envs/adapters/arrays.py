@@ -32,6 +32,7 @@ from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.vector import Obs, Step, check_action
 from agent_gym.ground.errors import UserError, without_addresses
 
+LONGEST_REASON = 400  # characters of an exception's text that are told; the log has all
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
 CODE = (PartError, NameError, AttributeError, TypeError, ImportError, NotImplementedError)  # faults of the program
 
@@ -43,7 +44,8 @@ def describe(error: BaseException) -> str:
     if not str(error) and (frames := traceback.extract_tb(error.__traceback__)):
         at = frames[-1]
         return f"{type(error).__name__} in {at.filename}, line {at.lineno}: {at.line}"
-    return without_addresses(f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " "))
+    text = without_addresses(f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " "))
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
 def trouble(row: int | None, error: BaseException, in_reset: bool = False) -> Trouble:
@@ -112,11 +114,21 @@ def step_envs(
 
 
 def reset_envs(
-    envs: Sequence[gymnasium.Env], layout: ObsLayout, seeds: Sequence[int], obs: Arrays, first: int
+    envs: Sequence[gymnasium.Env],
+    layout: ObsLayout,
+    seeds: Sequence[int],
+    obs: Arrays,
+    first: int,
+    begin: Callable[[int], None] | None = None,
 ) -> list[Trouble]:
-    """Reset each environment with its seed and fill `obs`; what failed, environments counted from `first`."""
+    """Reset each environment with its seed and fill `obs`; what failed, environments counted from `first`.
+
+    `begin(i)` is called before each.
+    """
     troubles = []
     for i, (env, seed) in enumerate(zip(envs, seeds, strict=True)):
+        if begin is not None:
+            begin(i)
         try:
             layout.put(obs, i, first_of(env.reset(seed=seed)))
         except FAULTS as error:

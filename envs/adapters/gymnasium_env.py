@@ -26,13 +26,14 @@ from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.adapters.spaces import Arrays
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import Interrupted, UserError
 
 
 class SyncEnv(ArrayVectorEnv):
     """Steps a list of equal `gymnasium.Env` one after the other in this process; `make` gives another like them."""
 
     backend = "gymnasium"
+    lender: SyncEnv | None = None  # whose environments these are
 
     def __init__(
         self,
@@ -56,7 +57,12 @@ class SyncEnv(ArrayVectorEnv):
         return torch.from_numpy(masks.astype(np.bool_)).to(self.device)
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
-        return reset_envs(self.envs, self.layout, seeds, obs, 0)
+        return reset_envs(self.envs, self.layout, seeds, obs, 0, self._look_up)
+
+    def _look_up(self, number: int) -> None:
+        """Before each environment's step or reset. Raises Interrupted."""
+        if self.interrupted is not None and self.interrupted():
+            raise Interrupted
 
     def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
         count = self.num_envs
@@ -64,7 +70,9 @@ class SyncEnv(ArrayVectorEnv):
         flags = np.empty((2, count), np.bool_)
         out = Batch(obs, np.empty(count, np.float32), flags[0], flags[1], final_obs)
         looking = self.steps == 1
-        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, seeds=self._seeds(), looking=looking)
+        begin = None if self.interrupted is None else self._look_up
+        seeds = self._seeds()
+        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, begin, seeds, looking=looking)
         if not ended:
             return out._replace(final_obs=obs), troubles
         going_on = ~(flags[0] | flags[1])
@@ -101,20 +109,28 @@ class SyncEnv(ArrayVectorEnv):
         self.last = obs
         return self._to_device(obs)
 
+    def part(self, rows: int) -> SyncEnv:
+        some = SyncEnv(self.envs[:rows], self.id, self.device, self.make)
+        some.lender, some.recovery, some.bounds = self, self.recovery, self.bounds
+        return some
+
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         troubles = []
         for row, seed in zip(rows, seeds, strict=True):
             discard(self.envs[row])
             try:
                 self.envs[row] = self.make()
+                if self.lender is not None:
+                    self.lender.envs[row] = self.envs[row]
                 self.layout.put(obs, row, first_of(self.envs[row].reset(seed=seed)))
             except FAULTS as error:
                 troubles.append(trouble(row, error, True))
         return troubles
 
     def close(self) -> None:
-        for env in self.envs:
-            discard(env)
+        if self.lender is None:
+            for env in self.envs:
+                discard(env)
 
 
 class VectorAdapter(ArrayVectorEnv):

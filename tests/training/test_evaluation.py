@@ -1,11 +1,16 @@
 """The fixed quota of episodes, and the summary against SciPy."""
 
+import json
+
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from scipy import stats
 
+import train
+from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import Interrupted, UserError
 from agent_gym.training.evaluation import Watch, episode_limit, play
@@ -164,3 +169,59 @@ def test_periodic_evaluations_play_at_most_a_tenth():
 def test_one_episode_has_no_interval():
     assert Score(np.array([5.0]), np.array([3])).text() == "return 5.0 in one episode"
     assert "over 2 episodes (95 % interval" in Score(np.array([5.0, 6.0]), np.array([3, 3])).text()
+
+
+def test_a_stop_does_not_wait_for_the_other_environments():
+    """Asked before each of them, in steps and in the resets at the start alike."""
+
+    class Slow(gymnasium.Env):
+        observation_space, action_space = spaces.Box(-1, 1, (1,)), spaces.Discrete(2)
+        calls = 0
+
+        def reset(self, *, seed=None, options=None):
+            Slow.calls += 1
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            Slow.calls += 1
+            return np.zeros(1, np.float32), 0.0, False, False, {}
+
+    env = SyncEnv([Slow() for _ in range(8)], "Slow-v0")
+    for at in (3, 8 + 5):
+        Slow.calls = 0
+        with pytest.raises(Interrupted):
+            play(Idle(), env, 8, seed=0, watch=Watch(interrupted=lambda at=at: Slow.calls >= at))
+        assert Slow.calls == at
+    env.reset(0)
+    env.step(torch.zeros(8, dtype=torch.int64))  # nobody asks any longer
+    assert Slow.calls == 8 + 5 + 16
+
+
+def test_environments_may_be_dear(tmp_path):
+    """One to learn from and one lot of eight for every score, of periodic evaluations with five and the final one."""
+
+    class Counted(gymnasium.Env):
+        observation_space, action_space = spaces.Box(-1, 1, (1,)), spaces.Discrete(2)
+        made = closed = 0
+
+        def __init__(self):
+            Counted.made += 1
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.t = 0
+            return self.np_random.random(1, np.float32), {}
+
+        def step(self, action):
+            assert Counted.closed == 0
+            self.t += 1
+            return self.np_random.random(1, np.float32), 1.0, self.t == 5, False, {}
+
+        def close(self):
+            Counted.closed += 1
+
+    gymnasium.register("Dear/Counted-v0", entry_point=Counted)
+    flags = "ppo --env Dear/Counted-v0 --num-envs 1 --num-steps 64 --total-steps 1280 --backend sync --quiet --run-dir"
+    assert train.main([*flags.split(), str(tmp_path / "run")]) == 0
+    assert Counted.made == Counted.closed == 9
+    assert json.loads((tmp_path / "run/result.json").read_text())["episodes"] == 100
