@@ -33,10 +33,12 @@ from agent_gym.storage.lock import RunLock
 from agent_gym.storage.provenance import differences, provenance
 from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.viewing.film import Film
+from benchmarks import killing
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["ppo", "--env", "CartPole-v1", "--num-envs", "8", "--num-steps", "32", "--num-epochs", "1", "--seed", "5"]
 FLAGS += ["--hidden-sizes", "16", "--eval-episodes", "2", "--eval-every", "2048", "--checkpoint-every", "512"]
+IN_AN_EVALUATION = killing.Spot("agent_gym.training.loop:look", 3)
 CLOCK = {"wall_time": 1.0, "best": 0.0}
 
 
@@ -88,12 +90,9 @@ def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 def test_after_a_kill_and_a_torn_checkpoint_the_curve_is_that_of_an_unbroken_run(tmp_path):
     flags = [*FLAGS, "--total-steps", "16384"]
     alone = start(*flags, "--run-dir", "alone", cwd=tmp_path)
-    broken = start(*flags, "--run-dir", "broken", cwd=tmp_path)
-    wait_for(tmp_path / "broken/checkpoints/previous.pt", broken)
-    time.sleep(0.1)  # any moment will do
-    broken.kill()
-    broken.communicate()
-    assert broken.returncode == -signal.SIGKILL
+    broken = killing.start([*flags, "--run-dir", "broken"], tmp_path, tmp_path / "broken.txt", IN_AN_EVALUATION)
+    broken.join()
+    assert broken.exitcode == -signal.SIGKILL
     last = tmp_path / "broken/checkpoints/last.pt"
     last.write_bytes(last.read_bytes()[:-1])
     again = start("--resume", "broken", cwd=tmp_path)
