@@ -60,8 +60,10 @@ class Scorer:
             return self._made(rows, final, watch)
         rows = min(rows, most)  # they may be dear: one lot serves every score
         lot = self._made(max(rows, min(most, self.config.eval_episodes)), final, watch)
-        if lot is self.agent.env or lot.num_envs == rows or (some := lot.part(rows)) is None:
+        if lot is self.agent.env or lot.num_envs == rows * lot.members:
             return lot
+        if (some := lot.part(rows)) is None:
+            return self._made(rows, final, watch)
         self.envs[rows, False] = some
         return some
 
