@@ -20,6 +20,8 @@ from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.chance import global_state, seed_globals, set_global_state
 from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.tree import Tree, tree_map
+from agent_gym.nets.learner.cuda_graphs import Recorded
 from agent_gym.nets.learner.learner import Learner, Stats
 
 WINDOW = 100
@@ -48,6 +50,8 @@ class Agent(ABC):
     """Kinds of actions that it can choose."""
     learners: dict[str, Learner] = {}
     """What learns, by name."""
+    recorded: dict[str, Recorded] = {}
+    """What is replayed as a graph on a GPU, by name."""
     assesses = False
     """Whether `assess` measures its strength, in other units than returns."""
     many = False
@@ -75,7 +79,7 @@ class Agent(ABC):
         self.notes: list[str] = []
         self.window = torch.zeros(2, 0, dtype=torch.float64)  # returns and lengths of the latest episodes
         self.means_of: Tensor | None = None  # the window that `means` describes
-        self.episodes = EpisodeStats(env.num_envs, self.device)
+        self.episodes = EpisodeStats(env.num_envs, env.device)
         self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan, "outside": 0.0}
         self.outside = 0  # observations outside their space that are in that mark
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
@@ -86,6 +90,10 @@ class Agent(ABC):
                 f"{type(self).__name__.lower()} learns one agent and {env.id} has {env.members}: ppo, a2c, dqn and "
                 'qrdqn learn many; --env-kwargs \'{"opponent": "random"}\' has the others play at random'
             )
+
+    def here(self, tree: Tree) -> Tree:
+        """Tensors on the device of the networks: environments may live on another one."""
+        return tree_map(lambda x: x.to(self.device, non_blocking=True), tree)
 
     def make_policy(self) -> Policy:
         """The policy with its first weights."""
@@ -112,6 +120,8 @@ class Agent(ABC):
         """Log the gradient norm and the share of dead units of each layer. Raises UserError where none is its own."""
         if not self.learners:
             raise UserError("--log-layers is for networks of this library: leave it out")
+        for recorded in self.recorded.values():
+            recorded.record = False
         for learner in self.learners.values():
             learner.watch_layers(self.policy.networks())
 
@@ -130,7 +140,7 @@ class Agent(ABC):
     def _start_episodes(self) -> None:
         self.obs = self.env.reset(int(np.random.SeedSequence((self.config.seed, self.steps)).generate_state(1)[0]))
         self.state = self.policy.initial_state(self.env.num_envs)
-        self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.device)
+        self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.env.device)
         self.episodes.clear()
         self.marks = self.marks | {"reward": 0.0, "steps": 0.0}
 
@@ -153,18 +163,23 @@ class Agent(ABC):
             self.outside = self.env.outside
         if self.marks["outside"]:
             restarts["rollout/obs_outside"] = self.marks["outside"]
-        if len(episodes.episode_return):
-            longest = max(self.marks["longest"], float(episodes.episode_length.max()))
-            self.marks = self.marks | {"longest": longest}
-            self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
+        self._count(episodes)
         if self.means_of is not self.window:
             self.means_of = self.window
             names = ("rollout/episode_return", "rollout/episode_length")
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
         return restarts | (self.means or self._reward_rate()) | self.env.scalars()
 
+    def _count(self, episodes: Episodes) -> None:
+        if len(episodes.episode_return):
+            longest = max(self.marks["longest"], float(episodes.episode_length.max()))
+            self.marks = self.marks | {"longest": longest}
+            self.window = torch.cat((self.window, torch.stack(episodes).cpu()), dim=1)[:, -WINDOW:]
+
     def _reward_rate(self) -> dict[str, float]:
         """While no episode has ended: the mean reward of a step, over the latest 1,000 or more."""
+        if self.episodes.waiting:
+            return {} if math.isnan(self.marks["rate"]) else {"rollout/reward_per_step": self.marks["rate"]}
         reward, steps = self.running().sum(dim=1).tolist()
         if steps - self.marks["steps"] >= RATE_STEPS:
             rate = (reward - self.marks["reward"]) / (steps - self.marks["steps"])
@@ -198,6 +213,7 @@ class Agent(ABC):
 
     def state_dict(self) -> dict:
         """Everything a run needs to go on, as tensors and plain data."""
+        self._count(self.episodes.flush())
         return {
             "model": self.policy.state_dict(),
             "steps": self.steps,
@@ -232,8 +248,9 @@ class Agent(ABC):
         self.goes_on = state["env"] is not None and self.env.load_state_dict(state["env"])
         self.outside = self.env.outside
         if self.goes_on:
-            self.episodes.running = state["episodes"]
-            self.obs, self.state, self.reset = state["obs"], state["state"], state["reset"]
+            there = self.env.device
+            self.episodes.running, self.reset = state["episodes"].to(there), state["reset"].to(there)
+            self.obs, self.state = tree_map(lambda x: x.to(there), state["obs"]), state["state"].to(self.device)
         elif state["env"] is not None:
             warn_of_new_episodes(self.env)
             self._start_episodes()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 
 
@@ -78,7 +79,7 @@ class QNetwork(nn.Module):
 
     def values(self, features: Tensor) -> Tensor:
         """Q of features [T, B, F]: [T, B, n], or its quantiles [T, B, n, k]."""
-        out = self.head(features)
+        out = precisely(self.head, features)
         if self.quantiles:
             out = out.unflatten(-1, (-1, self.quantiles))
             return _duel(out, -2) if self.dueling else out

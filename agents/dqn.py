@@ -54,11 +54,11 @@ class DQNPolicy(Policy):
 
     @torch.no_grad()
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, epsilon=None):
-        """`epsilon`: the chance of a random action where `explore`; None: that of the end of training."""
+        """`epsilon` [] or a number: the chance of a random action where `explore`; None: that of the training's end."""
         q, state = self(obs, state, reset)
         action = q.argmax(-1)
         chance = self.config.exploration_final if epsilon is None else epsilon
-        if explore and chance:
+        if explore and (isinstance(chance, Tensor) or chance):
             drawn = torch.rand(2, len(action), generator=generator, device=action.device)
             action = torch.where(drawn[0] < chance, (drawn[1] * self.network.actions).long(), action)
         return action, state, {"action": action}
@@ -92,6 +92,7 @@ class DQN(OffPolicy):
         learner = Learner(self.loss, self.network.parameters(), config, capture=self.state_dim == 0)
         self.target = TargetNetwork(self.network, learner.parameters)
         self.learners, self.targets = {"q": learner}, {"q": self.target}
+        self.chance = torch.zeros((), device=self.device)  # epsilon, where a graph finds it
 
     @property
     def epsilon(self) -> float:
@@ -155,7 +156,12 @@ class DQN(OffPolicy):
         action = torch.randint(self.network.actions, shape, generator=self.generator, device=self.device)
         return action, action
 
+    def about_to_act(self) -> None:
+        if self.recorded:
+            self.chance.fill_(self.epsilon)
+
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
-        drawn = {"explore": True, "generator": self.generator, "epsilon": self.epsilon}
+        epsilon = self.chance if self.recorded else self.epsilon
+        drawn = {"explore": True, "generator": self.generator, "epsilon": epsilon}
         action, state, _ = self.policy.act(self.obs, self.state, self.reset, **drawn)
         return action, action, state

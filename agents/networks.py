@@ -49,6 +49,12 @@ class ActorCritic(nn.Module):
         features, _ = self.encoder(obs, reset.new_zeros(reset.shape[1], 0, dtype=torch.float32), reset)
         return self.head(features).masked(mask)
 
+    def value(self, obs: object, reset: Tensor) -> Tensor:
+        """The value [T, B] alone, for a policy without memory."""
+        encoder = self.encoder if self.critic_encoder is None else self.critic_encoder
+        features, _ = encoder(obs, reset.new_zeros(reset.shape[1], 0, dtype=torch.float32), reset)
+        return self.value_head(features)
+
     def forward(self, obs: object, state: Tensor, reset: Tensor, mask: Tensor | None = None):
         if self.critic_encoder is None:
             features, state = self.encoder(obs, state, reset)

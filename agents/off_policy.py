@@ -13,12 +13,12 @@ from torch import Tensor
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
-from agent_gym.agents.buffers.returns import Episodes
 from agent_gym.agents.offline.experience import Experience, replay_of
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map
+from agent_gym.nets.learner.cuda_graphs import Recorded, records
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.normalisation import ReturnScale
 from agent_gym.nets.target import TargetNetwork
@@ -83,6 +83,13 @@ class OffPolicy(Agent):
             self.device
         )
         self.unmeasured: list[tuple[Tensor, Tensor]] = []  # rewards and ends [T, B] that it has not taken in
+        self.beta = torch.zeros((), device=self.device)  # of the priorities, for graphs
+        self.on_gpu = records(self.device)
+        if self.on_gpu:
+            how = {"generators": [self.generator], "record": config.capture == "auto"}
+            acting = Recorded("acting", self._explore_at, self.device, lambda: (), borrowed=not self.state_dim, **how)
+            learning = Recorded("an update", self._learn_once, self.device, self._changed, **how)
+            self.recorded = {"acting": acting, "learning": learning}
 
     @cached_property
     def replay(self) -> Replay:
@@ -102,7 +109,7 @@ class OffPolicy(Agent):
                     f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
                     f"(--burn-in and --sequence-length): expected at least {needed}"
                 )
-        return Replay(
+        replay = Replay(
             config.buffer_size,
             self.env.num_envs,
             self.env.obs_space,
@@ -113,7 +120,11 @@ class OffPolicy(Agent):
             frame_stack=self.env.frame_stack,
             state_dim=self.state_dim,
             prioritized=config.prioritized,
+            record=config.capture == "auto",
         )
+        if self.on_gpu:
+            replay.single = self.obs_norm.single
+        return replay
 
     @cached_property
     def history(self) -> ReplayHistory | None:
@@ -152,10 +163,30 @@ class OffPolicy(Agent):
         super().begin()
         self._measure()
         self.return_scale.begin()
-        self.obs_norm.start(self.obs)
-        self.obs = self.obs_norm.single(self.obs)
+        self.obs_norm.start(self.here(self.obs))
+        self._begin_replay()
+
+    def _begin_replay(self) -> None:
+        obs = self.obs_norm.single(self.here(self.obs))
+        if not self.on_gpu:  # where it is done in one go with the rest
+            self.obs = obs
         if not self.config.data:
-            self.replay.begin(self.obs)
+            self.replay.begin(obs)
+
+    def _explore_at(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        kept = self.obs, self.state, self.reset
+        self.obs, self.state, self.reset = obs, state, reset
+        try:
+            return self.explore()
+        finally:
+            self.obs, self.state, self.reset = kept
+
+    def _changed(self) -> list[Tensor]:
+        """What an update changes in place."""
+        changed = [tensor for learner in self.learners.values() for tensor in learner.changed()]
+        for target in self.targets.values():
+            changed += [target.vector, *target.module.buffers()]
+        return [*changed, *self.policy.buffers(), *self.replay.changed()]
 
     @abstractmethod
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,7 +198,19 @@ class OffPolicy(Agent):
 
     @abstractmethod
     def learn(self, batch: dict) -> Stats:
-        """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged."""
+        """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged.
+
+        On a GPU a graph of it is replayed: what it does may depend on `rhythm` alone, and what it changes are tensors
+        of `learners`, `targets` and the policy's buffers.
+        """
+
+    @property
+    def rhythm(self) -> int:
+        """What kind of update is the next one, where `learn` is not always the same."""
+        return 0
+
+    def about_to_act(self) -> None:
+        """Called before each step: put where graphs find it what acting depends on."""
 
     def collect(self) -> dict[str, float] | None:
         return self._read_on() if self.config.data else self._act_on()
@@ -184,13 +227,17 @@ class OffPolicy(Agent):
         with torch.inference_mode():
             while self.collected < self.config.train_every and not (rewards and self.interrupted()):
                 self.collected += 1
-                action, stored, state = self.explore()
+                self.about_to_act()
+                if self.on_gpu:
+                    action, stored, state = self.recorded["acting"](self.obs, self.state, self.reset)
+                else:
+                    action, stored, state = self.explore()
                 if self.steps < self.learning_starts:
                     action, stored = self.random_action()
                 step = self._single(self.env.step(action))
                 self.replay.add(stored, step, self.state if self.state_dim else None)
                 if self.config.normalize_obs or self.steps < self.learning_starts or self._sometimes():
-                    self.obs_norm.update(step.final_obs)
+                    self.obs_norm.update(self.here(step.final_obs))
                 done = step.terminated | step.truncated
                 rewards.append(step.reward)
                 dones.append(done)
@@ -202,9 +249,9 @@ class OffPolicy(Agent):
                     self.reset = done | ~step.valid
                     self.steps += int(step.valid.sum())
         if not rewards:  # a round of updates goes on
-            return self.episode_scalars(Episodes(*self.episodes.running[:, :0]))
+            return self.episode_scalars(self.episodes.none())
         valid = torch.stack(valids) if valids else None
-        reward, done = torch.stack(rewards), torch.stack(dones)
+        reward, done = (part[0].unsqueeze(0) if len(part) == 1 else torch.stack(part) for part in (rewards, dones))
         if self.config.normalize_returns != "no":
             self.unmeasured.append((reward, done))
             enough = sum(len(part) for part, _ in self.unmeasured) >= TOGETHER
@@ -221,13 +268,15 @@ class OffPolicy(Agent):
     def _measure(self) -> None:
         """Let `return_scale` take in what has been collected since the last time."""
         if self.unmeasured:
-            self.return_scale.update(*(torch.cat(parts) for parts in zip(*self.unmeasured, strict=True)))
+            self.return_scale.update(*(self.here(torch.cat(parts)) for parts in zip(*self.unmeasured, strict=True)))
             self.unmeasured = []
         for replay in (self.replay, *self.sets.values()):
             replay.transform = self.return_scale.transform if self.return_scale.changes else None
 
     def _single(self, step: Step) -> Step:
-        """The step with observations as they are stored."""
+        """The step with observations as they are stored; on a GPU the buffer sees to it."""
+        if self.on_gpu:
+            return step
         obs = final_obs = self.obs_norm.single(step.obs)
         if step.final_obs is not step.obs:
             final_obs = self.obs_norm.single(step.final_obs)
@@ -243,23 +292,63 @@ class OffPolicy(Agent):
         for learner in self.learners.values():
             learner.set_progress(self.progress)
         stats = self.stats
-        batches = self._batches(due)
-        for k in range(due):
-            if k and k % AT_ONCE == 0 and self.interrupted():  # not within batches that are drawn together
-                return None
-            slot, batch = next(batches)
-            self.updates += 1
-            self._normalize(batch)
-            news = self.learn(batch)
-            if "td_error" in news:
-                self._prioritize(slot, batch, news.pop("td_error"))
+        for k, news in enumerate(self._updates(due)):
             for name, value in news.items():
                 stats.setdefault(name, []).append(value)
+            if k + 1 < due and (k + 1) % AT_ONCE == 0 and self.interrupted():  # not within batches drawn together
+                return None
         for learner in self.learners.values():
             learner.check()
         self.collected, self.stats = 0, {}
         means = {name: values[0] if len(values) == 1 else torch.stack(values).mean() for name, values in stats.items()}
         return means | {"learning_rate": torch.tensor(next(iter(self.learners.values())).learning_rate)}
+
+    def _updates(self, count: int) -> Iterator[Stats]:
+        """`count` updates, one after the other."""
+        if self.on_gpu:
+            for replay in (self.replay, *self.sets.values()):
+                replay.tell_drawable()
+            if self.config.prioritized:
+                self.beta.fill_(self._priority_beta)
+            if "demonstrations" not in self.sets:
+                for _ in range(count):
+                    self.updates += 1
+                    yield self._learn_there()
+                return
+        for slot, batch in self._batches(count):
+            self.updates += 1
+            yield self._learn_from(slot, batch)
+
+    def _learn_there(self) -> Stats:
+        """An update on a GPU."""
+        if self.replay.has_gaps:
+            return self._learn_once()
+        transformed = self.replay.transform is not None
+        ways = (self.rhythm, transformed, self.return_scale.ways, self.obs_norm.ways)
+        return self.recorded["learning"](variant=ways)
+
+    def _learn_once(self) -> Stats:
+        """A batch drawn and learned from."""
+        return self._learn_from(*self._batch(self.replay, self.config.batch_size, self.beta))
+
+    def _learn_from(self, slot: Tensor, batch: dict) -> Stats:
+        self._normalize(batch)
+        news = self.learn(batch)
+        if "td_error" in news:
+            self._prioritize(slot, batch, news.pop("td_error"))
+        return news
+
+    @property
+    def _priority_beta(self) -> float:
+        return self.config.priority_beta + (1.0 - self.config.priority_beta) * self.progress
+
+    def _batch(self, replay: Replay, n: int, beta: float | Tensor) -> tuple[Tensor, dict]:
+        slot, weight = replay.draw(n, self.generator, beta)
+        if self.state_dim:
+            batch = replay.sequences(slot, self.config.burn_in, self.config.sequence_length)
+        else:
+            batch = replay.transitions(slot)
+        return slot, batch if weight is None else batch | {"weight": weight.expand_as(batch["reward"])}
 
     def _batches(self, count: int) -> Iterator[tuple[Tensor, dict]]:
         """`count` batches and the slots they come from, demonstrations included."""
@@ -293,13 +382,7 @@ class OffPolicy(Agent):
                     yield slots, tree_map(lambda part, k=k: part[k], parts)
             return
         for _ in range(count):
-            beta = config.priority_beta + (1.0 - config.priority_beta) * self.progress
-            slot, weight = replay.draw(n, self.generator, beta)
-            if self.state_dim:
-                batch = replay.sequences(slot, config.burn_in, config.sequence_length)
-            else:
-                batch = replay.transitions(slot)
-            yield slot, batch if weight is None else batch | {"weight": weight.expand_as(batch["reward"])}
+            yield self._batch(replay, n, self._priority_beta)
 
     def _normalize(self, batch: dict) -> None:
         for part in (batch, batch.get("burn_in", {})):
@@ -341,7 +424,7 @@ class OffPolicy(Agent):
                 )
         super().load_state_dict(state)
         self.updates, self.collected = state["updates"], min(max(state["collected"], 0), self.config.train_every)
-        self.stats = {name: list(values.flatten()) for name, values in state["stats"].items()}
+        self.stats = {name: list(self.here(values).flatten()) for name, values in state["stats"].items()}
         for name, learner in self.learners.items():
             learner.load_state_dict(state["learners"][name])
         for name, target in self.targets.items():
@@ -350,7 +433,7 @@ class OffPolicy(Agent):
         self.return_scale.load_state_dict(state["return_scale"])
         self.unmeasured = []
         self._measure()  # for the transform
-        self.unmeasured = [tuple(state["unmeasured"])] if len(state["unmeasured"][0]) else []
+        there = self.env.device
+        self.unmeasured = [tuple(x.to(there) for x in state["unmeasured"])] if len(state["unmeasured"][0]) else []
         if not self.goes_on and not self.config.data:
-            self.obs = self.obs_norm.single(self.obs)
-            self.replay.begin(self.obs)
+            self._begin_replay()

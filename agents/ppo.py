@@ -20,10 +20,11 @@ from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.self_play.league import self_play
 from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.envs.vector import VectorEnv
-from agent_gym.ground.tree import tree_map
+from agent_gym.envs.vector import Step, VectorEnv
+from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.distributions import Distribution, Noise
 from agent_gym.nets.encoders.make import has_image
+from agent_gym.nets.learner.cuda_graphs import Recorded, apart, records
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.normalisation import ReturnScale, ReturnStats
 
@@ -140,6 +141,8 @@ def draw(distribution: Distribution, generator: torch.Generator | None, noise: T
     return distribution.sample(generator) if noise is None else distribution.sample_with(noise)
 
 
+EXTRAS = ("action", "log_prob", "value")  # what acting adds to a rollout
+LONGEST = 256  # steps of a rollout that become one graph
 LONG_UPDATE = 1.0  # seconds: from there on an update can be given up and begun again
 
 
@@ -157,25 +160,43 @@ class PPO(Agent):
         self.network, self.obs_norm = self.policy.network, self.policy.obs_norm
         stats = self.policy.return_stats if config.normalize_returns else None
         self.return_scale = ReturnScale(env.num_envs, config.gamma, stats).to(self.device)
-        # Resets inside sequences, and which rows are of which group, change what a loss does.
-        capture = self.state_dim == 0 and self.policy.alone
+        self.on_gpu = records(self.device)
+        # Which rows are of which group, and on a CPU resets inside sequences, change what a loss does.
+        capture = self.policy.alone and (self.state_dim == 0 or self.on_gpu)
         self.learner = Learner(self.loss, self.network.parameters(), config, capture=capture)
         self.learners = {"policy": self.learner}
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
-        self.evaluates_later = self.state_dim == 0 and not has_image(env.obs_space)
+        self.apart = self.on_gpu and apart(env.device, self.device)  # the environments are elsewhere
+        self.evaluates_later = self.state_dim == 0 and (self.apart or not has_image(env.obs_space))
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.filled = 0  # steps of it; more than 0 between calls after an interruption alone
         self.noise: Tensor | None = None
         self.update_seconds = 0.0
         self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
+        if self.on_gpu:
+            self._record()
+
+    def _record(self) -> None:
+        """On a GPU, act by graphs: one for a step, or one for a whole rollout of environments that live there too."""
+        env, device = self.env, self.device
+        how = {"record": self.config.capture == "auto" and self.policy.alone}
+        if self.apart or env.tensors() is None or self.config.num_steps > LONGEST:
+            how |= {"generators": [self.generator], "borrowed": True}
+            self.recorded = {"acting": Recorded("acting", self._explore_at, device, lambda: (), **how)}
+        else:
+            how |= {"generators": [self.generator, *env.generators]}
+            self.recorded = {"rollout": Recorded("a rollout", self._whole_rollout, device, self._moved, **how)}
+            self.standing: dict = {}
 
     def loss(self, batch: dict, state: Tensor):
         return ppo_loss(self.network, batch, state, self.config, self.clip_coef)
 
-    def _explore(self, mask: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """A drawn action for the current observations, with as much in the extras as cannot be had later."""
-        here = (self.obs, self.state, self.reset, mask)
+    def _explore_at(
+        self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """A drawn action, with as much in the extras as cannot be had later."""
+        here = (obs, state, reset, mask)
         if self.evaluates_later:
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
         action, state, extras = self.policy.act_and_value(*here, self.generator, noise)
@@ -184,7 +205,7 @@ class PPO(Agent):
 
     def begin(self) -> None:
         super().begin()
-        self.obs_norm.start(self.obs)
+        self.obs_norm.start(self.here(self.obs))
         self.return_scale.begin()
 
     def collect(self) -> dict[str, float] | None:
@@ -205,28 +226,71 @@ class PPO(Agent):
         return self.episode_scalars(episodes)
 
     def _fill_rollout(self) -> None:
-        never = torch.zeros_like(self.reset)
+        if "rollout" in self.recorded and self.filled == 0:
+            if not self.interrupted():
+                self._stand()
+                steps = self.env.steps + self.config.num_steps
+                self.recorded["rollout"]()
+                self.env.steps, self.filled, self.noise = steps, self.config.num_steps, None
+            return
+        explore = self.recorded.get("acting", self._explore_at)
         for t in range(self.filled, self.config.num_steps):
             if self.interrupted():
                 return
-            if self.held_noise and t % self.config.sde_every == 0:
-                self.noise = self.network.head.noise(self.env.num_envs, self.generator)
-            mask, acts = self.env.mask, self.env.acts
-            action, state, extras = self._explore(mask, self.noise)
-            step = self.env.step(action)
-            state = held(acts, state, self.state)
-            final_value = step.reward  # stands in where nothing is truncated and nobody reads it
-            if step.final_obs is not step.obs and step.truncated.any():
-                final_value = self.policy.value(step.final_obs, state, never)
-            fields = {"obs": self.obs, "reset": self.reset, **extras, "final_value": final_value}
-            fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
-            optional = {"valid": step.valid, "mask": mask, "acts": acts}
-            self.rollout.add(t, **fields, **{name: part for name, part in optional.items() if part is not None})
-            self.obs, self.state = step.obs, state
-            self.reset = starts(acts, step.terminated | step.truncated, self.reset)
-            if step.valid is not None:
-                self.reset |= ~step.valid
+            self._advance(t, explore)
             self.filled = t + 1
+
+    def _advance(self, t: int, explore: Callable[..., tuple[Tensor, Tensor, dict[str, Tensor]]]) -> None:
+        """Step t of the rollout."""
+        if self.held_noise and t % self.config.sde_every == 0:
+            self.noise = self.network.head.noise(self.env.num_envs, self.generator)
+        mask, acts = self.env.mask, self.env.acts
+        action, state, extras = explore(self.obs, self.state, self.reset, mask, self.noise)
+        step = self.env.step(action)
+        state = held(None if acts is None else self.here(acts), state, self.state)
+        fields = {"obs": self.obs, "reset": self.reset, **extras, **self._final(step, state)}
+        fields |= {"reward": step.reward, "terminated": step.terminated, "truncated": step.truncated}
+        optional = {"valid": step.valid, "mask": mask, "acts": acts}
+        self.rollout.add(t, **fields, **{name: part for name, part in optional.items() if part is not None})
+        self.obs, self.state = step.obs, state
+        self.reset = starts(acts, step.terminated | step.truncated, self.reset)
+        if step.valid is not None:
+            self.reset |= ~step.valid
+
+    def _final(self, step: Step, state: Tensor) -> dict[str, Any]:
+        """The value of the true successor, read where it was truncated, or what it can be had from later."""
+        there = self.on_gpu and not self.apart  # asking a GPU which ones were truncated would stall it
+        if there and self.evaluates_later:
+            return {"final_obs": step.final_obs}
+        if step.final_obs is not step.obs and (there or step.truncated.any()):
+            value = self.policy.value(self.here(step.final_obs), state, self.here(torch.zeros_like(self.reset)))
+            return {"final_value": value.to(step.reward.device)}
+        return {"final_value": step.reward}  # stands in where nothing is truncated and nobody reads it
+
+    def _stand(self) -> None:
+        """Put the tensors that a rollout starts from where its graph finds them."""
+        moving = {"obs": self.obs, "state": self.state, "reset": self.reset, "env": self.env.tensors()}
+        with torch.inference_mode(False):
+            self.standing = self.standing or tree_map(torch.empty_like, moving)
+        for place, leaf in zip(tree_leaves(self.standing), tree_leaves(moving), strict=True):
+            if place is not leaf:
+                place.copy_(leaf)
+        self._begin_there()
+
+    def _begin_there(self) -> None:
+        self.obs, self.state, self.reset = (self.standing[name] for name in ("obs", "state", "reset"))
+        self.env.put(self.standing["env"])
+
+    def _whole_rollout(self) -> None:
+        """A rollout on tensors alone, from `standing` to `standing`."""
+        self._begin_there()
+        for t in range(self.config.num_steps):
+            self._advance(t, self._explore_at)
+        self._stand()
+
+    def _moved(self) -> list[Tensor]:
+        """What a rollout changes in place."""
+        return [*tree_leaves(self.standing), *tree_leaves(self.rollout.fields), *self.env.changed()]
 
     def update(self) -> Stats | None:
         began, config = time.perf_counter(), self.config
@@ -251,8 +315,8 @@ class PPO(Agent):
             break
         self.learner.check()
         self.env.learned(self.policy)
-        acts = self.rollout.fields.get("acts")
-        self.obs_norm.update(tree_map(lambda x: x if acts is None else x[acts].unsqueeze(0), self.rollout["obs"]))
+        acts = self.gathered.get("acts")
+        self.obs_norm.update(tree_map(lambda x: x if acts is None else x[acts].unsqueeze(0), self.gathered["obs"]))
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
         means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
         means |= ratio_stats(log_ratio, self.clip_coef)
@@ -286,11 +350,13 @@ class PPO(Agent):
     @torch.no_grad()
     def _targets(self) -> dict:
         """The rollout [T, B] with normalised observations, advantage and returns; without memory only valid steps."""
-        rollout, config = self.rollout.fields, self.config
-        last_value = self.policy.value(self.obs, self.state, self.reset)
+        config = self.config
+        self.gathered = rollout = {name: self.here(field) for name, field in self.rollout.fields.items()}
+        obs = self.here(self.obs)
+        last_value = self.policy.value(obs, self.state, self.here(self.reset))
         if "acts" in rollout:
-            now = {"obs": self.obs} | ({"value": last_value} if "value" in rollout else {})
-            rollout = decisions(rollout, self.env.acts, now)
+            now = {"obs": obs} | ({"value": last_value} if "value" in rollout else {})
+            rollout = decisions(rollout, self.here(self.env.acts), now)
         reward = rollout["reward"]
         if config.normalize_returns:
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
@@ -305,7 +371,11 @@ class PPO(Agent):
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
         valid = rollout.get("valid")
-        ends = rollout["terminated"], rollout["truncated"], rollout["final_value"]
+        if "final_obs" in rollout:
+            final_value = self.network.value(self.obs_norm(rollout["final_obs"]), rollout["reset"])
+        else:
+            final_value = rollout["final_value"]
+        ends = rollout["terminated"], rollout["truncated"], final_value
         targets = gae(reward, batch["value"], *ends, last_value, config.gamma, config.gae_lambda, valid)
         batch["advantage"], batch["returns"] = targets
         if valid is None:
@@ -328,8 +398,13 @@ class PPO(Agent):
         self.return_scale.load_state_dict(state["return_scale"])
         self.filled = 0
         if state["rollout"] and self.goes_on:
-            self.first_state, self.noise = state["rollout"]["first_state"], state["rollout"]["noise"]
-            rows = state["rollout"]["rows"]
+            noise, rows = state["rollout"]["noise"], state["rollout"]["rows"]
+            self.first_state = self.here(state["rollout"]["first_state"])
+            self.noise = None if noise is None else self.here(noise)
+            there = self.on_gpu and not self.apart
+            if ("final_obs" in rows, "log_prob" in rows) != (there and self.evaluates_later, not self.evaluates_later):
+                return  # begun on another kind of device
+            rows = {name: self.here(part) if there or name in EXTRAS else part for name, part in rows.items()}
             self.filled = len(rows["reward"])
             for t in range(self.filled):
                 self.rollout.add(t, **{name: tree_map(lambda x, t=t: x[t], part) for name, part in rows.items()})

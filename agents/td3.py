@@ -98,12 +98,16 @@ class TD3(ActorCriticAgent):
         loss = weight * loss + distance
         return loss, {"policy_loss": loss.detach(), "bc_distance": distance.detach()}
 
+    @property
+    def rhythm(self) -> int:
+        return int(self.updates % self.config.policy_delay == 0)
+
     def learn(self, batch: dict) -> Stats:
         config = self.config
         noise = torch.randn(batch["action"].shape, generator=self.generator, device=self.device)
         noise = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
         stats = self.learn_critic(batch | {"noise": noise})
-        if self.updates % config.policy_delay == 0:
+        if self.rhythm:
             stats |= self.learners["actor"].update(batch)
             for target in self.targets.values():
                 target.follow(config.tau)

@@ -137,6 +137,27 @@ class VectorEnv(ABC):
     def step(self, action: Tensor) -> Step:
         """Act in all environments. Raises EnvFailure."""
 
+    def tensors(self) -> dict[str, Obs] | None:
+        """What each step puts in new tensors; None where steps are more than operations on tensors."""
+        return None
+
+    def put(self, tensors: dict[str, Obs]) -> None:
+        """Go on from what `tensors` gave, in these tensors."""
+        raise NotImplementedError(f"{self.id} ({self.backend}) gives no tensors")
+
+    def changed(self) -> list[Tensor]:
+        """What each step on tensors changes in place."""
+        return []
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """What steps on tensors draw from."""
+        return []
+
+    def move(self, device: torch.device) -> None:
+        """Before its first use: live on `device` from now on."""
+        raise NotImplementedError(f"{self.id} ({self.backend}) stays on {self.device}")
+
     def check(self) -> None:  # noqa: B027  most look at every step
         """Raises EnvFailure for what earlier steps could not tell without waiting for a GPU. Call it once a rollout."""
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.activations import get_activation
+from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 
 
@@ -75,7 +76,7 @@ class EnsembleMLP(nn.Module):
             x = self.activation(layer(x))
             if self.dropout > 0.0:
                 x = F.dropout(x, self.dropout, self.training)
-        return self.out(x)
+        return precisely(self.out, x)
 
 
 def make_ensemble(num: int, in_dim: int, out_dim: int, config: EncoderSettings) -> EnsembleMLP:

@@ -19,6 +19,7 @@ from agent_gym.nets.distributions import (
     StateDependentGaussian,
 )
 from agent_gym.nets.encoders.base import orthogonal_init
+from agent_gym.nets.precision import precisely
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
 HUGE = 1e15  # no environment means bounds beyond this: they are the largest float, or another word for none
@@ -56,7 +57,7 @@ class DiscreteHead(PolicyHead):
         self.linear = orthogonal_init(nn.Linear(in_dim, int(space.n)), POLICY_GAIN)
 
     def forward(self, features: Tensor) -> Categorical:
-        return Categorical(self.linear(features))
+        return Categorical(precisely(self.linear, features))
 
 
 class MultiDiscreteHead(PolicyHead):
@@ -72,7 +73,7 @@ class MultiDiscreteHead(PolicyHead):
         self.register_buffer("padding", padding, persistent=False)
 
     def forward(self, features: Tensor) -> MultiCategorical:
-        logits = self.linear(features).unflatten(-1, self.choices)
+        logits = precisely(self.linear, features).unflatten(-1, self.choices)
         return MultiCategorical(logits.masked_fill(self.padding, IMPOSSIBLE))
 
     def to_env(self, action: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ class MultiBinaryHead(PolicyHead):
         self.linear = orthogonal_init(nn.Linear(in_dim, int(np.prod(space.shape))), POLICY_GAIN)
 
     def forward(self, features: Tensor) -> Bernoulli:
-        return Bernoulli(self.linear(features))
+        return Bernoulli(precisely(self.linear, features))
 
     def to_env(self, action: Tensor) -> Tensor:
         return action.reshape(-1, *self.shape)
@@ -170,7 +171,7 @@ class GaussianHead(BoxHead):
         self.log_std = nn.Parameter(torch.full((self.size,), float(log_std_init)))
 
     def forward(self, features: Tensor) -> DiagGaussian:
-        return DiagGaussian(self.linear(features), self.log_std)
+        return DiagGaussian(precisely(self.linear, features), self.log_std)
 
 
 class StateDependentHead(BoxHead):
@@ -183,7 +184,7 @@ class StateDependentHead(BoxHead):
 
     def forward(self, features: Tensor) -> StateDependentGaussian:
         # The features explore but are not shaped by exploring, as in the paper.
-        return StateDependentGaussian(self.linear(features), features.detach(), self.log_std)
+        return StateDependentGaussian(precisely(self.linear, features), features.detach(), self.log_std)
 
     @torch.no_grad()
     def noise(self, num_envs: int, generator: torch.Generator) -> Tensor:
@@ -203,7 +204,7 @@ class SquashedGaussianHead(BoxHead):
         self.linear = nn.Linear(in_dim, 2 * self.size)
 
     def forward(self, features: Tensor) -> SquashedGaussian:
-        mean, log_std = self.linear(features).chunk(2, dim=-1)
+        mean, log_std = precisely(self.linear, features).chunk(2, dim=-1)
         return SquashedGaussian(mean, log_std.clamp(*self.LOG_STD_RANGE))
 
 
@@ -217,7 +218,7 @@ class DeterministicHead(BoxHead):
         self.linear = nn.Linear(in_dim, self.size)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.tanh(self.linear(features))
+        return torch.tanh(precisely(self.linear, features))
 
 
 def make_policy_head(
@@ -249,8 +250,11 @@ class ValueHead(nn.Module):
         self.linear = orthogonal_init(nn.Linear(in_dim, 1), 1.0)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features).squeeze(-1)
+        return precisely(self.linear, features).squeeze(-1)
 
 
 class LinearHead(nn.Linear):
     """features [T, B, in_dim] -> [T, B, out_dim]: class logits, predictions, Q-values; PyTorch's default weights."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return precisely(super().forward, features)

@@ -75,7 +75,7 @@ class VectorNorm(RunningNorm):
             span = space.high.astype(np.float64) - space.low.astype(np.float64)
         broad = torch.from_numpy(np.isfinite(span) & (span > self.BROAD))
         self.register_buffer("limit", torch.where(broad, self.MIDDLE, self.WIDE), persistent=False)
-        self.idle = not always  # nothing is wide, as far as known
+        self.idle = not always  # nothing is wide, as far as known; a GPU is not asked
 
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
         super()._load_from_state_dict(state, prefix, *rest)
@@ -92,13 +92,18 @@ class VectorNorm(RunningNorm):
 
     def update(self, x: Tensor) -> None:
         super().update(self.single(x))
-        if not self.always and self.count >= self.ENOUGH:
-            self.wide |= self.mean.square() + self.var > self.limit.square()
+        if self.always:
+            return
+        large = self.mean.square() + self.var > self.limit.square()
+        if self.wide.is_cuda:
+            self.wide |= large & (self.count >= self.ENOUGH)
+        elif self.count >= self.ENOUGH:
+            self.wide |= large
             self.idle = not bool(self.wide.any())
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.single(x)
-        if self.idle:
+        if self.idle and not x.is_cuda:
             return x
         return super().forward(x) if self.always else torch.where(self.wide, super().forward(x), x)
 
@@ -112,7 +117,7 @@ class PeakNorm(Statistics):
         super().__init__()
         self.declared = float(space.high.max())
         self.register_buffer("peak", torch.zeros(()))
-        self.factor = 1.0
+        self.factor, self.settled = 1.0, False
 
     def _load_from_state_dict(self, state: dict, prefix: str, *rest: object) -> None:
         super()._load_from_state_dict(state, prefix, *rest)
@@ -120,6 +125,7 @@ class PeakNorm(Statistics):
 
     def _stretch(self) -> None:
         peak = self.peak.item()
+        self.settled = peak > self.LITTLE * self.declared
         self.factor = self.declared / peak if 0.0 < peak <= self.LITTLE * self.declared else 1.0
 
     def start(self, obs: Tensor) -> None:
@@ -131,7 +137,7 @@ class PeakNorm(Statistics):
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
         """Take in x [..., *shape]."""
-        if self.peak <= self.LITTLE * self.declared and x.numel():
+        if not self.settled and x.numel():
             self.peak.copy_(torch.maximum(self.peak, x.amax().float()))
             self._stretch()
 
@@ -180,6 +186,11 @@ class ObsNorm(nn.Module):
             self.norm.update(obs)
         for key, part in zip(self.keys, self.parts, strict=True):
             part.update(obs[key])
+
+    @property
+    def ways(self) -> tuple:
+        """What else than its numbers decides about what `forward` does."""
+        return (getattr(self.norm, "factor", 1.0), *(part.ways for part in self.parts))
 
     def forward(self, obs: Tree) -> Tree:
         """The observation for the networks, structure and shapes as given."""
@@ -231,6 +242,11 @@ class ReturnScale(Statistics):
         self.register_buffer("length", torch.zeros((), dtype=torch.int64))  # of every episode; 0: unknown, -1: varies
         self.register_buffer("centre", torch.zeros((), dtype=torch.float64))  # taken from every reward
         self.register_buffer("largest", torch.zeros(()))  # size of a reward
+        self.centred = self.shifted = False  # whether there is a centre, an offset
+        self.register_load_state_dict_post_hook(type(self)._look)
+
+    def _look(self, *_: object) -> None:
+        self.centred, self.shifted = bool(self.centre), bool(self.stats.offset)
 
     def begin(self) -> None:
         """All episodes start anew."""
@@ -251,6 +267,7 @@ class ReturnScale(Statistics):
         self.largest.copy_(torch.maximum(self.largest, reward.abs().amax()))
         self._measure(done)
         self._choose()
+        self._look()
 
     def _measure(self, done: Tensor) -> None:
         """Whether all episodes were of one length."""
@@ -296,15 +313,20 @@ class ReturnScale(Statistics):
         return mean * mean > limit**2 * var and var > self.EXACT * mean * mean
 
     @property
+    def ways(self) -> tuple:
+        """What else than its numbers decides about what `transform` does."""
+        return (self.centred, self.shifted)
+
+    @property
     def changes(self) -> bool:
         """Whether it makes any difference."""
         return bool(self.stats.scale != 1.0) or bool(self.stats.offset)
 
     def transform(self, reward: Tensor, terminated: Tensor) -> Tensor:
         """Rewards to learn from, of reward [...] and terminated [...], a real end."""
-        if self.centre:
+        if self.centred:
             reward = reward - self.centre.to(reward.dtype)
-        elif self.stats.offset:
+        elif self.shifted:
             offset = self.stats.offset.to(reward.dtype)
             reward = reward - torch.where(terminated, offset, offset * (1.0 - self.gamma))
         return reward * self.stats.scale

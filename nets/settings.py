@@ -98,4 +98,7 @@ class OptimizerSettings:
     eps: Annotated[float, Needs("optimizer", ("adam", "adamw", "rmsprop")), POSITIVE] = 1e-8
     """Added to the optimizer's denominator by adam, adamw and rmsprop."""
     capture: Literal["auto", "no"] = "auto"
-    """Replay updates as graphs, which changes no bit and halves small ones; no: run them as they are written."""
+    """Replay updates, and on a GPU acting and native environments too, as graphs, which changes no bit and halves small
+    ones; no: run them as they are written."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Arithmetic of matrix products and convolutions while learning; bf16 where the machine has it."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from agent_gym.ground.errors import Interrupted, UserError
-from agent_gym.ground.tree import tree_leaves
+from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.training.score import Score
 
 EQUAL = 5  # episodes that are enough where all are the same
@@ -135,7 +135,8 @@ def _play(policy, env, episodes: int, seed: int, explore: bool, max_steps: int, 
     tally = _Tally(np.array([episodes // count + (b < episodes % count) for b in range(count)]), env.members)
     obs, state = env.reset(seed), policy.initial_state(rows)
     reset = torch.ones(rows, dtype=torch.bool, device=env.device)
-    generator = torch.Generator(env.device).manual_seed(seed)
+    there = getattr(policy, "device", env.device)  # the networks may be on another device
+    generator = torch.Generator(there).manual_seed(seed)
     same = Repetition(not explore and episodes > EQUAL, count)
     failed = steps = 0
     while tally.open() and failed < episodes:
@@ -143,10 +144,12 @@ def _play(policy, env, episodes: int, seed: int, explore: bool, max_steps: int, 
             raise Interrupted
         watch.tell(tally.count(), episodes)
         acts = env.acts
-        action, after, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
+        seen = tree_map(lambda x: x.to(there), {"obs": obs, "reset": reset})
+        mask = None if env.mask is None else env.mask.to(there)
+        action, after, _ = policy.act(seen["obs"], state, seen["reset"], mask, explore=explore, generator=generator)
         step = env.step(action)
         steps += count
-        state = after if acts is None else torch.where(acts.unsqueeze(1), after, state)
+        state = after if acts is None else torch.where(acts.to(there).unsqueeze(1), after, state)
         ended = step.terminated | step.truncated
         obs, reset = step.obs, ended if acts is None else ended | (reset & ~acts)
         real = np.ones(count, dtype=bool)

@@ -34,7 +34,7 @@ def run(args: EvaluateConfig) -> dict | None:
         raise UserError(f"--eval-max-steps {args.eval_max_steps}: expected 0 or more")
     if not args.run.exists():
         require_run(args.run)
-    device = choose_device(args.device, native=False)
+    device = choose_device(args.device).device
     torch.set_num_threads(1)
     if is_task(args.run):
         return evaluate_task(args, device)

@@ -151,7 +151,7 @@ def begin(name: str, config: Any, notes: list[str]) -> int:
 
             return explore(name, config)
         if config.summary:
-            task = make_task(name, config, None, choose_device(config.device, native=False))
+            task = make_task(name, config, None, choose_device(config.device).device)
             print(task.layers())
             return 0
         return train_task(name, config, notes=notes)[0].code

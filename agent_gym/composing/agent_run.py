@@ -12,6 +12,7 @@ import torch
 from agent_gym.agents import agent_class, others_for
 from agent_gym.attention import attention_pictures
 from agent_gym.commands.invocation import after_agent, resume
+from agent_gym.composing.cost import cost
 from agent_gym.composing.restore import starting_weights
 from agent_gym.composing.scoring import Scorer
 from agent_gym.envs.adapters.space_data import space_data
@@ -26,7 +27,7 @@ from agent_gym.offline.start import equip
 from agent_gym.storage.charts import AGENT_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.training.callbacks import Callbacks
-from agent_gym.training.device import choose_device
+from agent_gym.training.device import Choice, choose_device
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Moment
 from agent_gym.training.session import Conclusion, Ending, Session, run_session
@@ -41,15 +42,13 @@ class AgentRun:
     def __init__(self, name: str, config: Any, source: Any, run: Run | None = None) -> None:
         """`run`: the one to go on with. Raises UserError."""
         self.name, self.config, self.source, self.run = name, config, source, run
-        self.device = choose_device(config.device, native=source.native)
         torch.set_num_threads(1)  # until worker processes are forked
         torch.manual_seed(config.seed)
         self.failures = ErrorLog(config.on_env_error == "restart")
-        self.env = source.training(self.device, self.failures)
+        self.env, (self.device, self.why) = self.placed()
         torch.set_num_threads(config.threads(has_image(self.env.obs_space)))
         budget = nullcontext() if run is None else parameter_budget(run.state["agent"])
         with starting_weights(config.encoder_from), budget:
-            refuse_actions(name, self.env)
             self.agent = agent_class(name)(config, self.env, self.device)
         equip(self.agent, config, fresh=run is None)
         self.scorer = Scorer(name, config, source, self.agent, self.failures)
@@ -59,6 +58,25 @@ class AgentRun:
             from agent_gym.composing.shows import require_pictures
 
             require_pictures(source)  # learn now, not in the middle
+
+    def placed(self) -> tuple[VectorEnv, Choice]:
+        """The environments, on the device that is asked for or costs less. Raises UserError."""
+        config, source = self.config, self.source
+        former = "" if self.run is None else str(self.run.state.get("made_with", {}).get("device", ""))
+        env = source.training(torch.device("cpu"), self.failures)
+        moves = env.backend == "native"  # others stay where they are stepped
+        refuse_actions(self.name, env)
+
+        def measured(device: torch.device) -> float:
+            if moves:
+                env.move(device)
+            return cost(self.name, config, env, device)
+
+        unit = "step with its share of learning"
+        choice = choose_device(config.device, None if self.name == "sb3" else measured, former=former, unit=unit)
+        if moves and env.device.type != choice.device.type:
+            env.move(choice.device)
+        return env, choice
 
     def train(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Ending:
         """Train to the end or until stopped. Raises UserError."""
@@ -106,7 +124,7 @@ class AgentRun:
         if config.encoder == "auto":
             found.append(f"encoder {'cnn' if has_image(env.obs_space) else 'mlp'}")
         if config.device == "auto":
-            found.append(f"device {self.device}")
+            found.append(f"device {self.device}{f' ({self.why})' if self.why else ''}")
         if not config.num_threads:
             found.append(threads())
         count = sum(parameter.numel() for parameter in self.agent.policy.parameters())

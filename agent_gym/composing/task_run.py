@@ -10,10 +10,12 @@ import torch
 
 from agent_gym.commands.invocation import after_task, resume
 from agent_gym.composing.agent_run import threads
+from agent_gym.composing.cost import task_cost
 from agent_gym.composing.restore import starting_weights
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.tasks import load_task, task_class
+from agent_gym.tasks.task import Task
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
 from agent_gym.training.loop import Moment
@@ -34,11 +36,20 @@ def make_task(name: str, config: Any, run: Run | None, device: torch.device) -> 
     return task
 
 
+def measured(name: str, config: Any, device: torch.device) -> float:
+    """Seconds of an optimizer step; lessons and studies, which are more than one network, are small: the CPU's."""
+    task = make_task(name, config, None, torch.device("cpu"))
+    if not isinstance(task, Task):
+        return float(device.type != "cpu")
+    return task_cost(task, device)
+
+
 def train_task(
     name: str, config: Any, run: Run | None = None, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()
 ) -> tuple[Ending, Any]:
     """Load the data, build the network and train; the ending and the task with its best weights."""
-    device = choose_device(config.device, native=name in ("digits", "series"))
+    former = "" if run is None else str(run.state.get("made_with", {}).get("device", ""))
+    device = choose_device(config.device, lambda device: measured(name, config, device), former=former).device
     task = make_task(name, config, run, device)
     return run_task(task, name, config, device, run, notes, callbacks), task
 

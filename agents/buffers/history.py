@@ -45,7 +45,8 @@ class ReplayHistory:
         for store, rows in zip(self._stores(), segment["entries"], strict=True):
             store[index] = rows.to(store)
         replay.place[self._slots(*segment["added"])] = segment["place"].to(replay.place)
-        replay.count, replay.added = count.clone(), segment["added"][1]
+        replay.put_count(count.clone())
+        replay.added = segment["added"][1]
 
     def alive(self, mark: dict) -> bool:
         """Whether anything written before `mark` is still held."""

@@ -22,8 +22,10 @@ from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED, 
 from agent_gym.agents.buffers.sum_tree import SumTree
 from agent_gym.envs.vector import Step
 from agent_gym.ground.tree import tree_leaves, tree_map
+from agent_gym.nets.learner.cuda_graphs import Recorded, records
 
 SPARE = 1.08  # images stored for each transition
+SELDOM = 64  # steps after which a GPU is asked what short episodes have pushed out
 
 
 def _leaf_spaces(space: spaces.Space) -> Any:
@@ -46,6 +48,8 @@ class Replay:
 
     frame_stack: frames in each image [frame_stack, H, W, ...] of the observation; 1 stores every image as it is.
     state_dim: size of the memory that is stored beside each entry. Raises UserError if it would not fit in memory.
+    On a GPU `add` takes observations as environments give them, on any device, and `single` makes what is stored;
+    `record`: by a graph.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Replay:
         frame_stack: int = 1,
         state_dim: int = 0,
         prioritized: bool = False,
+        record: bool = True,
     ) -> None:
         self.device, self.num_envs = torch.device(device), num_envs
         self.n_step, self.gamma, self.stack = n_step, gamma, frame_stack
@@ -71,6 +76,8 @@ class Replay:
         # Vectors are small: even episodes of one step, which take two entries each, leave room for all transitions.
         self.compact = frame_stack > 1 or any(len(leaf.shape) > 1 for leaf in tree_leaves(leaves))
         self.length = int((SPARE if self.compact else 2) * self.rows) + 64 * frame_stack  # entries of each
+        self.late = SELDOM * (1 + frame_stack) if records(self.device) else 0  # entries that may be missing by then
+        self.length += self.late
         fields: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
             "action": (tuple(action.shape[1:]), action.dtype),
             "reward": ((), torch.float32),
@@ -96,6 +103,14 @@ class Replay:
         self.has_gaps = False  # whether a step without action left a slot empty
         self.tree = SumTree(self.rows * num_envs, self.device) if prioritized else None
         self.max_priority = torch.ones((), dtype=torch.float64, device=self.device)
+        # For graphs: the row to write, and how many slots there are to draw from, behind which one.
+        self.row = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.drawable = torch.zeros(2, dtype=torch.int64, device=self.device)
+        self.known = [0, 0, 0]  # what they hold
+        self.single: Callable[[Any], Any] = lambda obs: obs
+        self.recorded: Recorded | None = None
+        if records(self.device):
+            self.recorded = Recorded("the replay buffer", self._write, self.device, self._changed, record=record)
 
     def __len__(self) -> int:
         return self.size * self.num_envs
@@ -131,7 +146,7 @@ class Replay:
         everywhere = torch.ones_like(self.count)
         # One that has just started is replaced: restarts alone must not fill the streams.
         started = self.fields["flags"][self.base + self.count % self.length] & START != 0
-        self.count = torch.where(started, self.count, self.count + self.stack)
+        self.put_count(torch.where(started, self.count, self.count + self.stack))
         self._mark_start(self.count, everywhere)
         self._write_obs(obs, self.count, everywhere)
 
@@ -139,11 +154,14 @@ class Replay:
         """Flag the entries at place [B] as bare, as starts where `start` [B] is 1, with bare older frames before."""
         flags = self.fields["flags"]
         for back in range((self.stack - 1), 0, -1):
-            flags[self.base + (place - back * start) % self.length] = BARE
+            flags.index_fill_(0, self.base + (place - back * start) % self.length, BARE)
         flags[self.base + place % self.length] = (BARE + START * start).to(torch.uint8)
 
     def add(self, action: Tensor, step: Step, state: Tensor | None = None) -> None:
         """The agent acted on the newest entries: action [B, ...], what followed, the memory [B, S] before."""
+        if self.recorded is not None:
+            self._add_by_graph(action, step, state)
+            return
         place, flags = self.count, self.fields["flags"]
         here, ahead = self.base + place % self.length, place + 1
         self.fields["action"].index_copy_(0, here, action.to(self.device))
@@ -172,6 +190,72 @@ class Replay:
         if self.compact:
             self._drop_overwritten()
 
+    def _add_by_graph(self, action: Tensor, step: Step, state: Tensor | None) -> None:
+        self.tell_drawable()
+        self.recorded(action, step._replace(info={}), state)
+        self.has_gaps = self.has_gaps or step.valid is not None
+        self.added += 1
+        self.size = min(self.size + 1, self.rows)
+        count, behind, row = self.known  # what the graph makes of them
+        self.known = [min(count + self.num_envs, len(self.place)), behind, (row + 1) % self.rows]
+        if self.compact and self.added % SELDOM == 0:
+            self._drop_overwritten()
+
+    def put_count(self, count: Tensor) -> None:
+        """The places of the newest entries; a graph finds them where they were."""
+        if self.recorded is None:
+            self.count = count
+        else:
+            self.count.copy_(count)
+
+    def tell_drawable(self) -> None:
+        """Let graphs know which slots there are, where they cannot know it by themselves."""
+        oldest = (self.added - self.size) * self.num_envs % len(self.place) if self.size < self.rows else 0
+        numbers = [len(self), oldest, self.added % self.rows]
+        for place, number, known in zip((*self.drawable.unbind(0), self.row), numbers, self.known, strict=True):
+            if number != known:
+                place.fill_(number)
+        self.known = numbers
+
+    def _write(self, action: Tensor, step: tuple, state: Tensor | None) -> None:
+        """What `add` does, for any step and row."""
+        obs, reward, terminated, truncated, final_obs, _, valid = step
+        obs, final_obs = self.single(obs), self.single(final_obs)
+        place, flags = self.count.clone(), self.fields["flags"]
+        here, ahead = self.base + place % self.length, place + 1
+        self.fields["action"].index_copy_(0, here, action)
+        self.fields["reward"].index_copy_(0, here, reward)
+        if state is not None:
+            self.fields["state"].index_copy_(0, here, state)
+        slots = self.row * self.num_envs + torch.arange(self.num_envs, device=self.device)
+        self.place.index_copy_(0, slots, place if valid is None else torch.where(valid, place, -1))
+        if self.tree is not None:
+            fresh = self.max_priority.expand(self.num_envs)
+            self.tree.update(slots, fresh if valid is None else fresh * valid)
+        done, ends = terminated | truncated, terminated.to(torch.uint8) + TRUNCATED * truncated.to(torch.uint8)
+        if valid is not None:
+            done, ends = done | ~valid, torch.where(valid, ends, BARE)
+        started = flags.index_select(0, here) & START
+        flags.index_fill_(0, self.base + ahead % self.length, BARE)
+        flags.index_copy_(0, here, started + ends)
+        start = done.to(torch.int64)
+        self._write_obs(final_obs, ahead)
+        ahead = ahead + self.stack * start
+        self._mark_start(ahead, start)
+        self._write_obs(obs, ahead, start)
+        self.count.copy_(ahead)
+        self.row.copy_((self.row + 1) % self.rows)
+        self.drawable[0].copy_((self.drawable[0] + self.num_envs).clamp(max=len(self.place)))
+
+    def _changed(self) -> list[Tensor]:
+        """What `_write` changes, but for what it would only write again."""
+        priorities = [] if self.tree is None else self.tree.levels
+        return [self.count, self.place, self.fields["flags"], self.row, self.drawable, *priorities]
+
+    def changed(self) -> list[Tensor]:
+        """What `set_priority` changes."""
+        return [] if self.tree is None else [self.max_priority, *self.tree.levels]
+
     def _add_slots(self, place: Tensor, valid: Tensor | None) -> None:
         row = self.added % self.rows
         slots = slice(row * self.num_envs, (row + 1) * self.num_envs)
@@ -190,7 +274,7 @@ class Replay:
             slots = slice(row * self.num_envs, (row + 1) * self.num_envs)
             place = self.place[slots]
             oldest_frame = place - (self.stack - 1)
-            if not ((place >= 0) & (oldest_frame <= self.count - self.length)).any():
+            if not ((place >= 0) & (oldest_frame <= self.count - self.length + self.late)).any():
                 return
             self.size -= 1
             if self.tree is not None:
@@ -199,11 +283,15 @@ class Replay:
 
     # Sampling
 
-    def draw(self, batch_size: int, generator: torch.Generator, beta: float = 1.0) -> tuple[Tensor, Tensor | None]:
+    def draw(
+        self, batch_size: int, generator: torch.Generator, beta: float | Tensor = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
         """Slots [n] of transitions, and their importance weights [n] if they are drawn by priority."""
         if self.tree is not None:
             slot, probability = self.tree.sample(batch_size, generator)
-            weight = (len(self) * probability).clamp(min=1e-12) ** -beta
+            weight = ((len(self) if self.recorded is None else self.drawable[0]) * probability).clamp(
+                min=1e-12
+            ) ** -beta
             return slot, (weight / weight.max()).float()
         slot = self._uniform(batch_size, generator)
         while self.has_gaps and bool((gaps := self.place[slot] < 0).any()):
@@ -211,6 +299,9 @@ class Replay:
         return slot, None
 
     def _uniform(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        if self.recorded is not None:  # numbers that change must lie on the GPU
+            drawn = torch.rand(batch_size, generator=generator, device=self.device, dtype=torch.float64)
+            return ((drawn * self.drawable[0]).long() + self.drawable[1]) % len(self.place)
         slot = torch.randint(len(self), (batch_size,), generator=generator, device=self.device)
         oldest = self.added - self.size
         return slot if oldest % self.rows == 0 else (slot + oldest * self.num_envs) % len(self.place)
@@ -285,7 +376,7 @@ class Replay:
     def set_priority(self, slot: Tensor, priority: Tensor) -> None:
         """Priorities [n], already raised to alpha, of the drawn slots [n]."""
         priority = priority.double()
-        self.max_priority = torch.maximum(self.max_priority, priority.max())
+        self.max_priority.copy_(torch.maximum(self.max_priority, priority.max()))
         self.tree.update(slot, priority)
 
     def state_dict(self) -> dict:

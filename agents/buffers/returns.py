@@ -70,14 +70,33 @@ class Episodes(NamedTuple):
 
 
 class EpisodeStats:
-    """Counts episode returns and lengths from reward and done, without a host sync per step."""
+    """Counts episode returns and lengths from reward and done, without a host sync per step.
+
+    Single steps on a GPU it takes in TOGETHER at a time; `waiting` are those that it has not.
+    """
+
+    TOGETHER = 64
 
     def __init__(self, num_envs: int, device: torch.device | str) -> None:
         self.running = torch.zeros(2, num_envs, dtype=torch.float64, device=device)
+        self.waiting: list[tuple[Tensor | None, ...]] = []
 
     def clear(self) -> None:
         """Forget the episodes under way."""
-        self.running.zero_()
+        self.running = torch.zeros_like(self.running)
+        self.waiting = []
+
+    def none(self) -> Episodes:
+        """No episodes."""
+        return Episodes(*self.running[:, :0])
+
+    def flush(self) -> Episodes:
+        """The episodes among the steps that wait."""
+        if not self.waiting:
+            return self.none()
+        parts = [None if part[0] is None else torch.cat(part) for part in zip(*self.waiting, strict=True)]
+        self.waiting = []
+        return self._update(*parts)
 
     def update(self, reward: Tensor, done: Tensor, valid: Tensor | None = None, acts: Tensor | None = None) -> Episodes:
         """Take in a rollout: reward [T, B], done [T, B] bool, valid [T, B] bool, acts [T, B] bool.
@@ -85,6 +104,12 @@ class EpisodeStats:
         A step that is not valid has no length; if it is the end, as after a failure, the episode is not counted.
         A step in which the row waits has no length either.
         """
+        if not reward.is_cuda or len(reward) > 1:
+            return self._update(reward, done, valid, acts)
+        self.waiting.append((reward, done, valid, acts))
+        return self.flush() if len(self.waiting) >= self.TOGETHER else self.none()
+
+    def _update(self, reward: Tensor, done: Tensor, valid: Tensor | None, acts: Tensor | None) -> Episodes:
         length = torch.ones_like(reward) if valid is None else valid.to(reward.dtype)
         length = length if acts is None else length * acts
         if len(reward) == 1:  # an agent that learns after every step: the same in a third of the time

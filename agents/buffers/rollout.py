@@ -12,7 +12,10 @@ from agent_gym.ground.tree import tree_leaves, tree_map
 
 
 class Rollout:
-    """Preallocated [T, B, ...] fields, written row by row. A field may be a tree of tensors."""
+    """Preallocated [T, B, ...] fields, written row by row. A field may be a tree of tensors.
+
+    Fields lie where what is written to them does; `device` is where they will be wanted.
+    """
 
     def __init__(self, num_steps: int, num_envs: int, device: torch.device | str) -> None:
         self.num_steps = num_steps
@@ -20,20 +23,30 @@ class Rollout:
         self.device = device
         self.fields: dict[str, object] = {}
         self._rows: list[list[Tensor]] = []
+        self._kinds: list[list[int]] = []
 
     @torch.inference_mode(False)  # collection runs in inference mode, learning from the fields does not
     def _allocate(self, step: dict) -> None:
         def empty(x: Tensor) -> Tensor:
-            return torch.zeros(self.num_steps, *x.shape, dtype=x.dtype, device=self.device)
+            pin = x.device.type == "cpu" and torch.device(self.device).type == "cuda"
+            return torch.zeros(self.num_steps, *x.shape, dtype=x.dtype, device=x.device, pin_memory=pin)
 
         self.fields = {name: tree_map(empty, value) for name, value in step.items()}
-        self._rows = [list(rows) for rows in zip(*(x.unbind(0) for x in tree_leaves(self.fields)), strict=True)]
+        leaves = tree_leaves(self.fields)
+        self._rows = [list(rows) for rows in zip(*(x.unbind(0) for x in leaves), strict=True)]
+        # A GPU copies many tensors at once only where they are of one type.
+        kinds = {(x.dtype, x.device) for x in leaves} if any(x.is_cuda for x in leaves) else ()
+        self._kinds = [[i for i, x in enumerate(leaves) if (x.dtype, x.device) == kind] for kind in kinds]
 
     def add(self, t: int, **step: object) -> None:
         """Write one step: each field [B, ...] into row t."""
         if not self._rows:
             self._allocate(step)
-        torch._foreach_copy_(self._rows[t], tree_leaves(step))
+        row, leaves = self._rows[t], tree_leaves(step)
+        if not self._kinds:
+            torch._foreach_copy_(row, leaves)
+        for kind in self._kinds:
+            torch._foreach_copy_([row[i] for i in kind], [leaves[i] for i in kind])
 
     def __getitem__(self, name: str):
         return self.fields[name]

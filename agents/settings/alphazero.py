@@ -62,3 +62,6 @@ class AlphaZeroConfig(OptimizerSettings, AgentConfig):
     """Fixed opponents of the evaluation: random, greedy, mcts-N."""
     match_selves: Annotated[int, NOT_NEGATIVE] = 3
     """Earlier selves, those of the latest evaluations, that it plays too."""
+
+    def learning(self) -> tuple[int, int, float]:
+        return 1, self.batch_size, self.passes / self.batch_size

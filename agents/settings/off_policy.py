@@ -86,5 +86,9 @@ class OffPolicyConfig(OptimizerSettings, StartSettings, AgentConfig):
                 "nothing would be learned"
             )
 
+    def learning(self) -> tuple[int, int, float]:
+        steps = self.burn_in + self.sequence_length + self.n_step if self.encoder in MEMORY else 1
+        return steps, self.batch_size, self.utd
+
     def work(self) -> int:
         return self.batch_size * max(self.hidden_sizes, default=0) ** 2 if self.encoder in ("auto", "mlp") else 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from agent_gym.agents.settings.base import AgentConfig, StartSettings
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
-from agent_gym.nets.settings import OptimizerName, OptimizerSettings, ScheduleName
+from agent_gym.nets.settings import MEMORY, OptimizerName, OptimizerSettings, ScheduleName
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class PPOConfig(OptimizerSettings, StartSettings, AgentConfig):
     """Earlier selves to draw from, the latest."""
     self_play_every: Count = 10
     """Updates between two of them."""
+
+    def learning(self) -> tuple[int, int, float]:
+        updates = self.num_epochs * self.num_minibatches / (self.num_steps * self.num_envs)
+        if self.encoder in MEMORY:
+            return self.num_steps, max(self.num_envs // self.num_minibatches, 1), updates
+        return 1, max(self.num_steps * self.num_envs // self.num_minibatches, 1), updates
 
     def make_kwargs(self, is_atari: bool) -> dict:
         kwargs = super().make_kwargs(is_atari)

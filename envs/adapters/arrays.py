@@ -27,6 +27,7 @@ from agent_gym.envs.adapters.checks import (
     space_trouble,
 )
 from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
+from agent_gym.envs.adapters.sending import send
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.vector import Obs, Step, check_action
@@ -234,6 +235,7 @@ class ArrayVectorEnv(RecordedEnv):
 
     def step(self, action: Tensor) -> Step:
         self.steps += 1
+        action = action.cpu()
         if self.checks_actions:
             check_action(action, self.id)
         self.intact, self.busy_since = False, time.monotonic()
@@ -309,15 +311,27 @@ class ArrayVectorEnv(RecordedEnv):
         return tensors if self.device.type == "cpu" else map_obs(lambda part: part.to(self.device), tensors)
 
     def _to_step(self, batch: Batch) -> Step:
-        obs = final_obs = self._to_device(batch.obs)
+        obs = final_obs = self.layout.tensors(batch.obs)
         if batch.final_obs is not batch.obs:
-            final_obs = self._to_device(batch.final_obs)
-        reward, terminated, truncated = (self._tensor(array) for array in batch[1:4])
-        valid = self.all_valid if self.recovery.restart else None
-        if batch.valid is not None:
-            valid = self._tensor(batch.valid)
+            final_obs = self.layout.tensors(batch.final_obs)
+        reward, terminated, truncated = (torch.from_numpy(array) for array in batch[1:4])
+        valid = None if batch.valid is None else torch.from_numpy(batch.valid)
+        if self.device.type != "cpu":
+            obs, final_obs, reward, terminated, truncated, valid = self._sent(
+                obs, final_obs, reward, terminated, truncated, valid
+            )
+        if valid is None and self.recovery.restart:
+            valid = self.all_valid
         return Step(obs, reward, terminated, truncated, final_obs, {}, valid)
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor if self.device.type == "cpu" else tensor.to(self.device)
+    def _sent(self, obs: Obs, final_obs: Obs, *others: Tensor | None) -> tuple:
+        """All of it on the device, in one copy; what is one object stays one."""
+        leaves: list[Tensor] = []
+        map_obs(leaves.append, obs)
+        if final_obs is not obs:
+            map_obs(leaves.append, final_obs)
+        leaves += [part for part in others if part is not None]
+        there = iter(send(leaves, self.device))
+        new = map_obs(lambda _: next(there), obs)
+        new_final = new if final_obs is obs else map_obs(lambda _: next(there), final_obs)
+        return (new, new_final, *(None if part is None else next(there) for part in others))

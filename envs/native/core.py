@@ -88,7 +88,7 @@ class NativeVectorEnv(VectorEnv):
         self.generator = torch.Generator(self.device)
         self.recovery = Recovery(core.id)
         self.watch = Watch(core.obs_space, num_envs, self.device)
-        self.steps = 0
+        self.steps, self.seed = 0, seed
         self.reset(seed)
 
     def reset(self, seed: int) -> Obs:
@@ -171,6 +171,26 @@ class NativeVectorEnv(VectorEnv):
             ~bad,
         )
         return step, state, time
+
+    def move(self, device: torch.device) -> None:
+        kept = self.recovery, self.choice
+        self.__init__(self.core, self.num_envs, device, self.seed)
+        self.recovery, self.choice = kept
+
+    def tensors(self) -> dict[str, Obs] | None:
+        if self.recovery.restart:
+            return None
+        return {"state": self.state, "time": self.time, "last": self.last}
+
+    def put(self, tensors: dict[str, Obs]) -> None:
+        self.state, self.time, self.last = tensors["state"], tensors["time"], tensors["last"]
+
+    def changed(self) -> list[Tensor]:
+        return [self.watch.poison]
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        return [self.generator]
 
     def check(self) -> None:
         if self.device.type != "cpu":

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.cuda_graphs import Recorded, records
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
 from agent_gym.nets.learner.optimizers import OPTIMIZERS
+from agent_gym.nets.precision import reduced, require_bf16
 from agent_gym.nets.settings import OptimizerSettings
 
 Stats = dict[str, Tensor]
 LossFn = Callable[..., tuple[Tensor, Stats]]
+CHECK_EVERY = 64
 
 
 class NonFiniteError(UserError):
@@ -48,9 +51,10 @@ class Learner:
     """Minimises `loss_fn` over `parameters`: the only place where gradients are taken.
 
     `loss_fn(*batch) -> (loss [], stats)` is pure; the stats are detached tensors, read once per log interval.
-    `capture` promises that the loss does the same operations on every batch of one shape, so that on a CPU they may
-    be replayed as one graph (nets/learner/graphs.py). `written_out` takes the place of both: it gives the loss and
-    fills the gradients itself (nets/learner/dense.py).
+    `capture` promises that the loss does the same operations on every batch of one shape, so that they may be
+    replayed as one graph: on a CPU loss and gradients (nets/learner/graphs.py), on a GPU the whole update
+    (nets/learner/cuda_graphs.py). `written_out` takes the place of the former: it gives the loss and fills the
+    gradients itself (nets/learner/dense.py).
     """
 
     def __init__(
@@ -65,20 +69,30 @@ class Learner:
         self.loss_fn = loss_fn
         self.config = config
         learned = [p for p in parameters if p.requires_grad]
+        if config.precision == "bf16":
+            require_bf16(learned[0].device)
+            self.loss_fn, written_out = reduced(loss_fn, learned[0].device), None
         self.learned = learned
         self.parameters = flatten(learned)
-        replayed = capture and config.capture == "auto" and self.parameters.device.type == "cpu"
-        self.graph = written_out or (GradientGraph(loss_fn, learned) if replayed else None)
+        device = self.parameters.device
+        replayed = capture and config.capture == "auto"
+        self.graph = written_out
+        if replayed and device.type == "cpu" and not records(device) and written_out is None:
+            self.graph = GradientGraph(self.loss_fn, learned)
         self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
-        self._failed = torch.zeros((), dtype=torch.bool, device=self.parameters.device)
+        self._failed = torch.zeros((), dtype=torch.bool, device=device)
+        self._checks = 0
         self.layers: LayerWatch | None = None
+        self.recorded: Recorded | None = None
+        if replayed and records(device):
+            self.recorded = Recorded("an update", self._update, device, self.changed)
 
     def watch_layers(self, model: nn.Module) -> None:
         """From now on the stats of an update hold grad_norm/<layer>, before clipping, and dead_units/<layer> too.
 
         `model` gives the names. Updates then run as they are written: a graph shows no layers.
         """
-        self.graph = None
+        self.graph = self.recorded = None
         self.layers = LayerWatch(model, self.learned)
         self.loss_fn = self.layers.around(self.loss_fn)
 
@@ -99,6 +113,9 @@ class Learner:
 
     def update(self, *batch: object) -> Stats:
         """One optimizer step on one batch. Raises NonFiniteError before the parameters change."""
+        return self._update(*batch) if self.recorded is None else self.recorded(*batch)
+
+    def _update(self, *batch: object) -> Stats:
         grad = self.parameters.grad
         if self.graph is not None:
             loss, stats = self.graph(*batch)
@@ -133,14 +150,25 @@ class Learner:
         # A gradient well within the limit would be multiplied by 1; asking an accelerator would stall it.
         return limit > 0 and (grad_norm.device.type != "cpu" or grad_norm.item() > 0.999 * limit)
 
-    def check(self) -> None:
-        """Raise NonFiniteError if an update since the last check failed (one host sync on an accelerator)."""
-        if self._failed.device.type != "cpu" and self._failed.item():
+    def check(self, now: bool = False) -> None:
+        """Raise NonFiniteError if an update failed unseen, which on an accelerator leaves the parameters alone.
+
+        Since looking there waits for it, only one call in CHECK_EVERY looks, and each with `now`.
+        """
+        self._checks += 1
+        if self._failed.device.type == "cpu" or not (now or self._checks % CHECK_EVERY == 0):
+            return
+        if self._failed.item():
             self._failed.zero_()
             raise NonFiniteError(_MESSAGE.format("seen on the accelerator"))
 
+    def changed(self) -> list[Tensor]:
+        """The tensors that an update changes in place."""
+        return [self.parameters, self.parameters.grad, self._failed, *self.optimizer.state.values()]
+
     def state_dict(self) -> dict:
-        """The optimizer's state; the parameters belong to the modules that own them."""
+        """The optimizer's state; the parameters belong to the modules that own them. Raises NonFiniteError."""
+        self.check(now=True)
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict) -> None:

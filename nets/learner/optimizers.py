@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.ground.tensors import all_finite, require_like
+from agent_gym.nets.learner.cuda_graphs import records
 from agent_gym.nets.settings import OptimizerSettings
 
 
@@ -21,9 +22,33 @@ class Optimizer(ABC):
     """Changes `parameter` in place by its gradient; its state is made at the first step."""
 
     def __init__(self, parameter: Tensor, config: OptimizerSettings) -> None:
-        self.parameter, self.learning_rate = parameter, config.learning_rate
+        self.parameter = parameter
         self.weight_decay, self.eps = config.weight_decay, config.eps
         self.state: dict[str, Tensor] = {}
+        # A graph on a GPU reads the rate where it lies; on a CPU a number is quicker.
+        self.rate = torch.zeros((), device=parameter.device) if records(parameter.device) else None
+        self.learning_rate = config.learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """The size of the next step."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if self.rate is not None and value != getattr(self, "_learning_rate", None):
+            self.rate.fill_(value)
+        self._learning_rate = value
+
+    def descend(self, direction: Tensor, over: Tensor | None = None) -> None:
+        """parameter -= learning rate × direction, or × direction / `over`."""
+        if self.rate is not None:
+            direction = direction if over is None else direction / over
+            self.parameter.addcmul_(direction, self.rate.expand_as(direction), value=-1.0)
+        elif over is None:
+            self.parameter.add_(direction, alpha=-self.learning_rate)
+        else:
+            self.parameter.addcdiv_(direction, over, value=-self.learning_rate)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -53,7 +78,11 @@ class Optimizer(ABC):
         if not math.isfinite(learning_rate) or not all_finite(state):
             raise TypeError("the optimizer's state holds NaN or infinite numbers")
         self.learning_rate = learning_rate
-        self.state = {name: value.to(self.parameter.device, copy=True) for name, value in state.items()}
+        if self.state.keys() == state.keys():  # graphs hold on to where it lies
+            for name, value in state.items():
+                self.state[name].copy_(value)
+        else:
+            self.state = {name: value.to(self.parameter.device, copy=True) for name, value in state.items()}
 
 
 class Adam(Optimizer):
@@ -78,7 +107,7 @@ class Adam(Optimizer):
             [state["exp_avg_sq"]],
             [],
             [state["step"]],
-            lr=self.learning_rate,
+            lr=self.learning_rate if self.rate is None else self.rate,
             beta1=0.9,
             beta2=0.999,
             weight_decay=self.weight_decay,
@@ -103,14 +132,14 @@ class RMSprop(Optimizer):
     def advance(self, grad: Tensor) -> None:
         grad, square_avg = self.decayed(grad), self.state["square_avg"]
         square_avg.mul_(0.99).addcmul_(grad, grad, value=1 - 0.99)
-        self.parameter.addcdiv_(grad, square_avg.sqrt().add_(self.eps), value=-self.learning_rate)
+        self.descend(grad, square_avg.sqrt().add_(self.eps))
 
 
 class SGD(Optimizer):
     """Steepest descent."""
 
     def advance(self, grad: Tensor) -> None:
-        self.parameter.add_(self.decayed(grad), alpha=-self.learning_rate)
+        self.descend(self.decayed(grad))
 
 
 class Momentum(Optimizer):
@@ -121,7 +150,7 @@ class Momentum(Optimizer):
 
     def advance(self, grad: Tensor) -> None:
         momentum = self.state["momentum"].mul_(0.9).add_(self.decayed(grad))
-        self.parameter.add_(momentum, alpha=-self.learning_rate)
+        self.descend(momentum)
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "momentum": Momentum, "sgd": SGD}

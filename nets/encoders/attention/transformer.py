@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.attention.layer import TransformerLayer
 from agent_gym.nets.encoders.base import Encoder
+from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 
 
@@ -77,7 +78,11 @@ class TransformerEncoder(Encoder):
         self, obs: Tree, state: Tensor, reset: Tensor, seen: list[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """`seen` is given the attention weights [B, heads, T, window - 1 + T] of each layer."""
-        x = self.input(self.stem(obs, state, reset)[0]).transpose(0, 1)
+        x = self.stem(obs, state, reset)[0]
+        return precisely(lambda x: self._remember(x, state, reset, seen), x)
+
+    def _remember(self, x: Tensor, state: Tensor, reset: Tensor, seen: list[Tensor] | None) -> tuple[Tensor, Tensor]:
+        x = self.input(x).transpose(0, 1)
         episode = reset.t().cumsum(1)  # [B, T], 0: the one that the state is from
         slot = torch.arange(-self.past, 0, device=state.device)
         known = torch.where(slot >= -state[:, -1:], 0, -1)  # [B, window - 1], -1: no step

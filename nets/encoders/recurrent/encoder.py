@@ -14,6 +14,7 @@ from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.mlp import MLPEncoder
 from agent_gym.nets.encoders.recurrent.lstm import Layout, control_weights, make_layout
 from agent_gym.nets.encoders.recurrent.scan import GRUScan, RNNScan
+from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 
 
@@ -114,6 +115,9 @@ class RecurrentEncoder(Encoder):
 
     def forward(self, obs: Tree, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         x, _ = self.stem(obs, state, reset)
+        return precisely(lambda x: self._remember(x, state, reset), x)
+
+    def _remember(self, x: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         if x.shape[0] == 1:
             state = state.masked_fill(reset[0].unsqueeze(-1), 0.0)
             x, states = self._step(x[0], state.chunk(self.parts, dim=-1))

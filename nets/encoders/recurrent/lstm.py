@@ -42,9 +42,8 @@ class Layout(NamedTuple):
 def make_layout(reset: Tensor, dtype: torch.dtype) -> Layout | None:
     """The layout for reset [T, B]; None if nothing is reset."""
     resets = reset.cumsum(0)
-    # The shape must not depend on the data while a CUDA graph is recorded: then every step may be a reset.
-    capturing = reset.is_cuda and torch.cuda.is_current_stream_capturing()
-    most = len(reset) if capturing else int(resets[-1].max())
+    # On a GPU the shape does not depend on the data, so that nobody waits and a graph can be made: any step may reset.
+    most = len(reset) if reset.is_cuda else int(resets[-1].max())
     if most == 0:
         return None
     steps, batch = len(reset) + most, reset.shape[1]
