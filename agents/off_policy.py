@@ -149,7 +149,7 @@ class OffPolicy(Agent):
 
     def stored(self, obs: Any, action: Tensor) -> tuple[Any, Tensor]:
         """Recorded observations [T, ...] and the environment's actions [T, ...] as the buffer holds them."""
-        return self.obs_norm.single(obs), self.from_env(action)
+        return self.obs_norm.single(self.here(obs)), self.from_env(self.here(action))
 
     def from_env(self, action: Tensor) -> Tensor:
         """The environment's actions [T, ...] as the agent has them."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.learner.compiled import compiled, require_compiler
 from agent_gym.nets.learner.cuda_graphs import Recorded, records
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
@@ -72,12 +73,16 @@ class Learner:
         if config.precision == "bf16":
             require_bf16(learned[0].device)
             self.loss_fn, written_out = reduced(loss_fn, learned[0].device), None
+        self.written = self.loss_fn  # as it stands
+        if config.compile:
+            require_compiler(learned[0].device)
+            self.loss_fn, written_out = compiled(self.loss_fn), None
         self.learned = learned
         self.parameters = flatten(learned)
         device = self.parameters.device
         replayed = capture and config.capture == "auto"
         self.graph = written_out
-        if replayed and device.type == "cpu" and not records(device) and written_out is None:
+        if replayed and not records(device) and written_out is None and not config.compile:
             self.graph = GradientGraph(self.loss_fn, learned)
         self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, config)
         self._failed = torch.zeros((), dtype=torch.bool, device=device)
@@ -94,7 +99,7 @@ class Learner:
         """
         self.graph = self.recorded = None
         self.layers = LayerWatch(model, self.learned)
-        self.loss_fn = self.layers.around(self.loss_fn)
+        self.loss_fn = self.layers.around(self.written)
 
     @property
     def learning_rate(self) -> float:
