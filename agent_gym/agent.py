@@ -139,14 +139,20 @@ class Agent:
     # Acting
 
     def predict(
-        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        obs: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """The action for an observation as the environment gives it, or for a batch of them; and the memory.
 
         The action goes straight into `env.step`. `state` is the memory that came back before (None: none yet), and
-        `episode_start` (a bool, or one an observation) forgets it, as in Stable-Baselines3.
+        `episode_start` (a bool, or one an observation) forgets it, as in Stable-Baselines3. `action_masks`: the actions
+        allowed, as in sb3-contrib; a part `action_mask` of the observation is found by itself.
         """
-        return self._acting().predict(obs, state, episode_start, deterministic)
+        return self._acting().predict(obs, state, episode_start, deterministic, action_masks)
 
     def inspect(self, obs: Any, state: Any = None, episode_start: Any = None) -> dict[str, Any]:
         """What a spectator sees for an observation: "value", and "probs", "q" or "mean" and "std", as NumPy arrays."""

@@ -10,6 +10,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.envs.adapters.spaces import ObsLayout, action_decoder, map_obs
+from agent_gym.envs.conventions.actions import Unfold, choices_of
+from agent_gym.envs.conventions.masks import KEY, flat_mask
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.graphs import Replayed
 
@@ -24,7 +26,11 @@ class Predictor:
         self.policy, (self.obs_space, self.action_space) = policy, raw_spaces
         self.layout = ObsLayout(self.obs_space)
         self.generator = torch.Generator(policy.device).manual_seed(seed)
+        self.unfold = Unfold(self.action_space)
         self.decoders: dict[int, Any] = {}
+        space = self.obs_space
+        self.hidden_mask = isinstance(space, spaces.Dict) and KEY not in space.spaces
+        """Whether a mask in an observation is no part of what the policy sees."""
         self.start = int(self.action_space.start) if isinstance(self.action_space, spaces.Discrete) else None
         self.first = torch.ones(1, dtype=torch.bool, device=policy.device)
         self.later = torch.zeros(1, dtype=torch.bool, device=policy.device)
@@ -37,10 +43,20 @@ class Predictor:
         if self.plain is not None and not policy.state_dim and getattr(policy.config, "capture", "no") == "auto":
             self.quick = Replayed(lambda x: policy.act(x, self.empty, self.first)[0])
 
-    def predict(self, obs: Any, state: Any, episode_start: Any, deterministic: bool) -> tuple[Any, Any]:
+    def predict(
+        self, obs: Any, state: Any, episode_start: Any, deterministic: bool, action_masks: Any = None
+    ) -> tuple[Any, Any]:
         """See agent_gym.agent.Agent.predict. Raises UserError for an observation of another shape or type."""
         plain = self.plain
-        if plain is not None and type(obs) is np.ndarray and obs.shape == plain.raw_shape and obs.dtype == np.float32:
+        if action_masks is None and isinstance(obs, dict) and self.hidden_mask:
+            action_masks = obs.get(KEY)
+        if (
+            plain is not None
+            and action_masks is None
+            and type(obs) is np.ndarray
+            and obs.shape == plain.raw_shape
+            and obs.dtype == np.float32
+        ):
             tensor, batched = torch.from_numpy(obs.reshape(1, *plain.shape)), False
             if self.quick is not None and deterministic:
                 return self._single(self.quick(tensor)), None
@@ -49,21 +65,42 @@ class Predictor:
         count = 1 if not batched else _length(tensor)
         memory, reset = self._memory(state, episode_start, count)
         action, memory, _ = self.policy.act(
-            tensor, memory, reset, explore=not deterministic, generator=None if deterministic else self.generator
+            *(tensor, memory, reset, self._mask(action_masks, count)),
+            explore=not deterministic,
+            generator=None if deterministic else self.generator,
         )
         state = memory.cpu().numpy() if self.policy.state_dim else None
-        return (self._decoded(action, count) if batched else self._single(action)), state
+        return (self._decoded(action, count, batched=True) if batched else self._single(action)), state
 
     def _single(self, action: Tensor) -> Any:
         """One action [1, ...] as the environment takes it."""
         if self.start is not None:
             return int(action) + self.start
-        return self._decoded(action, 1)[0]
+        return self._decoded(action, 1, batched=False)
 
-    def _decoded(self, action: Tensor, count: int) -> Any:
+    def _decoded(self, action: Tensor, count: int, batched: bool) -> Any:
         if count not in self.decoders:
             self.decoders[count] = action_decoder(self.action_space, count)
-        return self.decoders[count](action)
+        decoded = self.decoders[count](action)
+        return self.unfold(decoded) if batched else self.unfold(decoded[0])
+
+    def _mask(self, masks: Any, count: int) -> Tensor | None:
+        """Masks as a program has them, one or one an observation, as [count, n]. Raises UserError."""
+        if masks is None:
+            return None
+        sizes = choices_of(self.action_space)
+        rows = [masks] if count == 1 and len(masks) != 1 else list(masks)
+        if not sizes or len(rows) not in (1, count):
+            raise UserError(
+                f"action_masks for {len(rows)} observations: expected {count}, for actions that are counted"
+            )
+        try:
+            flat = np.stack([flat_mask(row, self.action_space, sizes) for row in rows])
+        except ValueError as error:
+            raise UserError(f"action_masks: {error}") from None
+        if not flat.any(axis=1).all():
+            raise UserError("action_masks allows no action: expected at least one")
+        return torch.from_numpy(flat).to(self.policy.device).expand(count, -1)
 
     def inspect(self, obs: Any, state: Any, episode_start: Any) -> dict[str, np.ndarray]:
         """What the policy shows of itself, without the batch's axis for one observation."""

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agent_gym.agents.critic import Critic
+from agent_gym.agents.critic import Critic, ranked
 from agent_gym.agents.networks import Actor
 from agent_gym.agents.off_policy import OffPolicy
 from agent_gym.agents.policy import Policy, one_step
@@ -52,8 +52,12 @@ class ActorAndCritic(Policy):
     def networks(self) -> nn.Module:
         return _Both(self.network, self.critic)
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Any, Tensor]:
+    def forward(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> tuple[Any, Tensor]:
         """What the actor's head gives for one step, and the next memory of both."""
+        output, state = self._unmasked(obs, state, reset)
+        return output if mask is None else output.masked(mask.unsqueeze(0)), state
+
+    def _unmasked(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Any, Tensor]:
         obs, reset = one_step(self.obs_norm(obs)), reset.unsqueeze(0)
         if not self.state_dim:
             return self.network(obs, state, reset)
@@ -64,7 +68,7 @@ class ActorAndCritic(Policy):
 
     @torch.no_grad()
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None):
-        output, state = self(obs, state, reset)
+        output, state = self(obs, state, reset, mask)
         action = self.choose(output, explore, generator).squeeze(0)
         return self.network.head.to_env(action), state, {"action": action}
 
@@ -92,7 +96,9 @@ class ActorCriticAgent(OffPolicy):
 
     def random_action(self) -> tuple[Tensor, Tensor]:
         shape, drawn = (self.env.num_envs, self.size), {"generator": self.generator, "device": self.device}
-        if self.discrete:
+        if self.discrete and (mask := self.mask_here) is not None:
+            action = ranked(torch.rand(shape[:1], **drawn), mask)
+        elif self.discrete:
             action = torch.randint(int(self.env.action_space.n), shape[:1], **drawn)
         else:
             action = 2.0 * torch.rand(shape, **drawn) - 1.0
@@ -103,7 +109,7 @@ class ActorCriticAgent(OffPolicy):
 
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
         drawn = {"explore": True, "generator": self.generator}
-        action, state, extras = self.policy.act(self.obs, self.state, self.reset, **drawn)
+        action, state, extras = self.policy.act(self.obs, self.state, self.reset, self.mask_here, **drawn)
         return action, extras["action"], state
 
     def learn_critic(self, batch: dict) -> Stats:

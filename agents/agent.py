@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from agent_gym.agents.buffers.infos import InfoMeans
 from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
 from agent_gym.agents.policy import Policy
 from agent_gym.agents.settings.base import AgentConfig
@@ -82,6 +83,7 @@ class Agent(ABC):
         self.episodes = EpisodeStats(env.num_envs, env.device)
         self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan, "outside": 0.0}
         self.outside = 0  # observations outside their space that are in that mark
+        self.infos = InfoMeans(config.log_info)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         seed_globals(config.seed)
         self.policy = self.make_policy()
@@ -168,7 +170,7 @@ class Agent(ABC):
             self.means_of = self.window
             names = ("rollout/episode_return", "rollout/episode_length")
             self.means = dict(zip(names, self.window.mean(dim=1).tolist(), strict=True)) if self.window.numel() else {}
-        return restarts | (self.means or self._reward_rate()) | self.env.scalars()
+        return restarts | (self.means or self._reward_rate()) | self.infos.read(self.steps) | self.env.scalars()
 
     def _count(self, episodes: Episodes) -> None:
         if len(episodes.episode_return):
@@ -221,6 +223,7 @@ class Agent(ABC):
             "window": self.window,
             "episodes": self.episodes.running,
             "env": self.env.state_dict(),
+            "infos": self.infos.state_dict(),
             "env_restarts": self.env.recovery.restarts,
             "marks": self.marks,
             "chance": global_state(),
@@ -241,6 +244,7 @@ class Agent(ABC):
         self.steps = state["steps"]
         self.generator.set_state(state["generator"].cpu())
         self.window = state["window"].cpu()
+        self.infos.load_state_dict(state["infos"])
         self.env.recovery.restarts = max(int(state["env_restarts"]), 0)
         self.take_over(state)
         self._start_episodes()

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agent_gym.nets.distributions import RULED_OUT
 from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.ensemble import EnsembleMLP
 from agent_gym.nets.precision import precisely
@@ -62,10 +63,13 @@ class QNetwork(nn.Module):
     `forward(obs [T, B, ...], state [B, S], reset [T, B])` returns Q [T, B, n] and the next state.
     """
 
+    choices = 1
+    """Numbers in an action."""
+
     def __init__(
         self,
         obs_space: spaces.Space,
-        action_space: spaces.Discrete,
+        action_space: spaces.Discrete | spaces.MultiDiscrete,
         config: EncoderSettings,
         dueling: bool,
         quantiles: int,
@@ -73,17 +77,26 @@ class QNetwork(nn.Module):
         super().__init__()
         self.encoder = make_encoder(obs_space, config)
         self.state_dim = self.encoder.state_dim
-        self.actions, self.quantiles, self.dueling = int(action_space.n), quantiles, dueling
+        self.actions, self.quantiles, self.dueling = self.count(action_space), quantiles, dueling
         # A dueling head has one output more: the value of the state stands in front of the advantages.
         self.head = nn.Linear(self.encoder.out_dim, (self.actions + dueling) * max(quantiles, 1))
+
+    def count(self, action_space: spaces.Space) -> int:
+        """Values of one state."""
+        return int(action_space.n)
 
     def values(self, features: Tensor) -> Tensor:
         """Q of features [T, B, F]: [T, B, n], or its quantiles [T, B, n, k]."""
         out = precisely(self.head, features)
         if self.quantiles:
             out = out.unflatten(-1, (-1, self.quantiles))
-            return _duel(out, -2) if self.dueling else out
-        return _duel(out, -1) if self.dueling else out
+            return self._duel(out, -2) if self.dueling else out
+        return self._duel(out, -1) if self.dueling else out
+
+    def _duel(self, out: Tensor, dim: int) -> Tensor:
+        """Value plus advantage less its mean (equation 9), the value standing first along `dim`."""
+        value, advantage = out.split((1, out.shape[dim] - 1), dim)
+        return value + advantage - advantage.mean(dim, keepdim=True)
 
     def mean(self, features: Tensor) -> Tensor:
         """Q of features [T, B, F], [T, B, n]."""
@@ -94,8 +107,96 @@ class QNetwork(nn.Module):
         features, state = self.encoder(obs, state, reset)
         return self.mean(features), state
 
+    def best(self, q: Tensor, mask: Tensor | None) -> Tensor:
+        """The best allowed action for Q [..., n]; mask [..., n]."""
+        return self.allowed(q, mask).argmax(-1)
 
-def _duel(out: Tensor, dim: int) -> Tensor:
-    """Value plus advantage less its mean (equation 9), the value standing first along `dim`."""
-    value, advantage = out.split((1, out.shape[dim] - 1), dim)
-    return value + advantage - advantage.mean(dim, keepdim=True)
+    def allowed(self, q: Tensor, mask: Tensor | None) -> Tensor:
+        """Q [..., n], very low where the mask [..., n] rules an action out."""
+        return q if mask is None else q.masked_fill(~mask, RULED_OUT)
+
+    def random(self, drawn: Tensor, mask: Tensor | None) -> Tensor:
+        """An action [B] among the allowed ones, by uniform numbers [1, B]."""
+        if mask is None:  # clamped: a product may be rounded up to the number itself
+            return (drawn[0] * self.actions).long().clamp(max=self.actions - 1)
+        return ranked(drawn[0], mask)
+
+    def of(self, values: Tensor, action: Tensor) -> Tensor:
+        """Values [..., n] or their quantiles [..., n, k] of actions [...]."""
+        action = action.unsqueeze(-1)
+        if not self.quantiles:
+            return values.gather(-1, action).squeeze(-1)
+        return values.gather(-2, action.unsqueeze(-1).expand(*action.shape, values.shape[-1])).squeeze(-2)
+
+    def joined(self, x: Tensor) -> Tensor:
+        """What the choices of an action [T, B, ...] come to together, which is one here."""
+        return x
+
+    def spread(self, x: Tensor) -> Tensor:
+        """What holds for all choices of an action, beside theirs."""
+        return x
+
+    def error(self, x: Tensor) -> Tensor:
+        """The error of an action [T, B] by those of its choices."""
+        return x
+
+
+class BranchingQNetwork(QNetwork):
+    """Values of the m choices of a MultiDiscrete, which share the value of the state (Tavakoli et al. 2018).
+
+    Q is [T, B, m, n], the choices padded to the largest; the value of an action is the mean over its choices.
+    """
+
+    def count(self, action_space: spaces.MultiDiscrete) -> int:
+        sizes = torch.as_tensor(action_space.nvec.ravel()).long()
+        self.choices, self.largest = len(sizes), int(sizes.max())
+        there = torch.arange(self.largest) < sizes[:, None]
+        self.register_buffer("there", there, persistent=False)
+        self.register_buffer("columns", there.flatten().nonzero().flatten(), persistent=False)
+        return there.numel()
+
+    def values(self, features: Tensor) -> Tensor:
+        values = super().values(features)
+        return values if self.dueling else values.unflatten(2, (self.choices, self.largest))
+
+    def _duel(self, out: Tensor, dim: int) -> Tensor:
+        """Value plus advantage less its mean within each choice (equation 1)."""
+        value, advantage = out.split((1, out.shape[dim] - 1), dim)
+        advantage = advantage.unflatten(2, (self.choices, self.largest))
+        there = self.there.unsqueeze(-1) if self.quantiles else self.there
+        total = (advantage * there).sum(3, keepdim=True) / there.sum(1, keepdim=True)
+        return value.unsqueeze(2) + advantage - total
+
+    def _allowed(self, mask: Tensor | None) -> Tensor:
+        if mask is None:
+            return self.there
+        flat = torch.zeros(*mask.shape[:-1], self.actions, dtype=torch.bool, device=mask.device)
+        return flat.index_copy(-1, self.columns, mask).unflatten(-1, (self.choices, self.largest))
+
+    def allowed(self, q: Tensor, mask: Tensor | None) -> Tensor:
+        return q.masked_fill(~self._allowed(mask), RULED_OUT)
+
+    def random(self, drawn: Tensor, mask: Tensor | None) -> Tensor:
+        return ranked(drawn.transpose(0, 1), self._allowed(mask).expand(drawn.shape[1], *self.there.shape))
+
+    def joined(self, x: Tensor) -> Tensor:
+        return x.mean(2)
+
+    def spread(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(2)
+
+    def error(self, x: Tensor) -> Tensor:
+        return x.abs().mean(2)
+
+
+def make_q_network(obs_space: spaces.Space, action_space: spaces.Space, *settings: Any) -> QNetwork:
+    """The network for one choice or for several."""
+    branching = isinstance(action_space, spaces.MultiDiscrete)
+    return (BranchingQNetwork if branching else QNetwork)(obs_space, action_space, *settings)
+
+
+def ranked(drawn: Tensor, allowed: Tensor) -> Tensor:
+    """One of the allowed [..., n] each by a uniform number [...]: all are equally likely."""
+    count = allowed.sum(-1)
+    rank = torch.minimum((drawn * count).long(), count - 1)
+    return (allowed.cumsum(-1) > rank.unsqueeze(-1)).to(torch.uint8).argmax(-1)

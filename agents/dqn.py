@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.critic import QNetwork
+from agent_gym.agents.critic import QNetwork, make_q_network
 from agent_gym.agents.features import both_features, next_obs_features
 from agent_gym.agents.off_policy import OffPolicy, batch_mean
 from agent_gym.agents.policy import Policy, one_step
@@ -41,14 +41,14 @@ class DQNPolicy(Policy):
 
     network: QNetwork
 
-    def __init__(self, obs_space: spaces.Space, action_space: spaces.Discrete, config: DQNConfig) -> None:
+    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: DQNConfig) -> None:
         super().__init__(obs_space, action_space, config)
-        self.network = QNetwork(obs_space, action_space, config, config.dueling, config.quantiles)
+        self.network = make_q_network(obs_space, action_space, config, config.dueling, config.quantiles)
         self.state_dim = self.network.state_dim
         self.return_stats = ReturnStats()
 
     def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
-        """Q [B, n] and the next state of one step."""
+        """Q [B, n], of several choices [B, m, n], and the next state of one step."""
         q, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
         return q[0], state
 
@@ -56,27 +56,34 @@ class DQNPolicy(Policy):
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, epsilon=None):
         """`epsilon` [] or a number: the chance of a random action where `explore`; None: that of the training's end."""
         q, state = self(obs, state, reset)
-        action = q.argmax(-1)
+        action = self.network.best(q, mask)
         chance = self.config.exploration_final if epsilon is None else epsilon
         if explore and (isinstance(chance, Tensor) or chance):
-            drawn = torch.rand(2, len(action), generator=generator, device=action.device)
-            action = torch.where(drawn[0] < chance, (drawn[1] * self.network.actions).long(), action)
+            shape = (1 + self.network.choices, len(action))
+            action = self._sometimes(chance, torch.rand(shape, generator=generator, device=action.device), mask, action)
         return action, state, {"action": action}
 
+    def _sometimes(self, chance: float | Tensor, drawn: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
+        """The action [B, ...], or with this chance another, by uniform numbers [1 + choices, B]."""
+        random = drawn[0] < chance
+        return torch.where(random.view(-1, *[1] * (action.dim() - 1)), self.network.random(drawn[1:], mask), action)
+
+    decides_by_mask = True
+
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        action = self.network.mean(features)[0].argmax(-1)
+        action = self.network.best(self.network.mean(features)[0], mask)
         if noise is not None:
-            drawn = (noise[:, 1] * self.network.actions).long().clamp(max=self.network.actions - 1)
-            action = torch.where(noise[:, 0] < self.config.exploration_final, drawn, action)
+            action = self._sometimes(self.config.exploration_final, noise.transpose(0, 1), mask, action)
         return action
 
     def noise(self, features: Tensor) -> Noise:
-        return Noise("uniform", (2,))
+        return Noise("uniform", (1 + self.network.choices,))
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         q = self.return_stats.in_reward(self(obs, state, reset)[0])
-        return {"value": q.amax(-1), "q": q}
+        best = q.gather(-1, self.network.best(q, mask).unsqueeze(-1)).squeeze(-1)
+        return {"value": self.network.joined(best.unsqueeze(0)).squeeze(0), "q": q}
 
 
 class DQN(OffPolicy):
@@ -84,7 +91,7 @@ class DQN(OffPolicy):
 
     policy_class = DQNPolicy
     policy: DQNPolicy
-    action_spaces = (spaces.Discrete,)
+    action_spaces = (spaces.Discrete, spaces.MultiDiscrete)
 
     def __init__(self, config: DQNConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
@@ -105,36 +112,31 @@ class DQN(OffPolicy):
         """Loss of the temporal-difference error. Agrees with Stable-Baselines3's DQN and sb3-contrib's QR-DQN."""
         online, target = self.network, self.target.module
         features, next_features = both_features(online.encoder, batch)
-        action = batch["action"].unsqueeze(-1)
         with torch.no_grad():
             next_values = target.values(next_obs_features(target.encoder, batch))
             means = online.mean(next_features) if self.config.double else self._mean(next_values)
-            next_q = self._of(next_values, means.argmax(-1, keepdim=True))
+            next_q = online.joined(online.of(next_values, online.best(means, batch.get("next_mask"))))
             reward, discount = batch["reward"], batch["discount"]
             if self.config.quantiles:
                 reward, discount = reward.unsqueeze(-1), discount.unsqueeze(-1)
-            target_q = reward + discount * next_q
-        q = self._of(online.values(features), action)
+            target_q = online.spread(reward + discount * next_q)
+        q = online.of(online.values(features), batch["action"])
         if self.config.quantiles:
-            loss = batch_mean(quantile_huber(q, target_q), batch)
+            loss = quantile_huber(q, target_q.expand_as(q))
             q, target_q = q.mean(-1), target_q.mean(-1)
         else:
-            loss = batch_mean(TD_LOSSES[self.config.td_loss](q, target_q, reduction="none"), batch)
-        stats = {"q_loss": loss.detach(), "q_mean": batch_mean(q.detach(), batch, weighted=False)}
+            loss = TD_LOSSES[self.config.td_loss](q, target_q.expand_as(q), reduction="none")
+        loss = batch_mean(online.joined(loss), batch)
+        stats = {"q_loss": loss.detach(), "q_mean": batch_mean(online.joined(q.detach()), batch, weighted=False)}
         if self.config.conservative:  # log Σ exp Q(s, ·) - Q(s, a) (Kumar et al. 2020, equation 4)
-            excess = batch_mean(online.mean(features).logsumexp(-1) - q, batch, weighted=False)
+            excess = online.allowed(online.mean(features), batch.get("mask")).logsumexp(-1) - q
+            excess = batch_mean(online.joined(excess), batch, weighted=False)
             loss = loss + self.config.conservative * excess
             stats["q_excess"] = excess.detach()
-        return loss, stats | {"td_error": (q - target_q).detach()}
+        return loss, stats | {"td_error": online.error((q - target_q).detach())}
 
     def _mean(self, values: Tensor) -> Tensor:
         return values.mean(-1) if self.config.quantiles else values
-
-    def _of(self, values: Tensor, action: Tensor) -> Tensor:
-        """Values [T, n] or their quantiles [T, n, k] of actions [T, n, 1]."""
-        if not self.config.quantiles:
-            return values.gather(-1, action).squeeze(-1)
-        return values.gather(-2, action.unsqueeze(-1).expand(*action.shape, values.shape[-1])).squeeze(-2)
 
     def learn(self, batch: dict) -> Stats:
         stats = self.learners["q"].update(batch)
@@ -152,8 +154,12 @@ class DQN(OffPolicy):
         return scalars | {"rollout/epsilon": self.epsilon}
 
     def random_action(self) -> tuple[Tensor, Tensor]:
-        shape = (self.env.num_envs,)
-        action = torch.randint(self.network.actions, shape, generator=self.generator, device=self.device)
+        mask, count = self.mask_here, self.env.num_envs
+        drawn = {"generator": self.generator, "device": self.device}
+        if mask is None and self.network.choices == 1:
+            action = torch.randint(self.network.actions, (count,), **drawn)
+        else:
+            action = self.network.random(torch.rand(self.network.choices, count, **drawn), mask)
         return action, action
 
     def about_to_act(self) -> None:
@@ -163,5 +169,5 @@ class DQN(OffPolicy):
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
         epsilon = self.chance if self.recorded else self.epsilon
         drawn = {"explore": True, "generator": self.generator, "epsilon": epsilon}
-        action, state, _ = self.policy.act(self.obs, self.state, self.reset, **drawn)
+        action, state, _ = self.policy.act(self.obs, self.state, self.reset, self.mask_here, **drawn)
         return action, action, state

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.envs.vector import OWN
-from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, SquashedGaussian
+from agent_gym.nets.distributions import Bernoulli, Categorical, DiagGaussian, Distribution, Hybrid, SquashedGaussian
 from agent_gym.nets.encoders.base import Encoder
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import PolicyHead, ValueHead, make_policy_head
@@ -102,6 +102,8 @@ def describe(head: PolicyHead, distribution: Distribution) -> dict[str, Tensor]:
     Discrete and MultiDiscrete give "probs" [B, n] and [B, m, n], MultiBinary "bit_probs" [B, m], Box "mean" and
     "std" [B, m]; the deviation of a squashed normal is that of its tangent at the mean.
     """
+    if isinstance(distribution, Hybrid):
+        return describe(head.choices, distribution.choices) | describe(head.numbers, distribution.numbers)
     match distribution:
         case Categorical():
             return {"probs": distribution.probs[0]}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.agents.agent import Agent
+from agent_gym.agents.buffers.hindsight import HindsightReplay
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.agents.offline.experience import Experience, replay_of
@@ -73,6 +74,12 @@ class OffPolicy(Agent):
         self.sets: dict[str, Replay] = {}
         self.digests: dict[str, str] = {}
         self.learning_starts = 0 if config.data else config.learning_starts
+        if config.her != "no" and env.relabel is None:
+            raise UserError(
+                f"--her {config.her}: {env.id} ({env.backend}) does not say what another goal would have brought: "
+                "expected observations with achieved_goal and desired_goal, a method compute_reward, and --backend "
+                "native, sync or async"
+            )
         self.updates = 0
         self.collected = 0  # steps of each environment since the last round of updates
         self.stats: dict[str, list[Tensor]] = {}  # of a round that was interrupted
@@ -86,7 +93,8 @@ class OffPolicy(Agent):
         self.beta = torch.zeros((), device=self.device)  # of the priorities, for graphs
         self.on_gpu = records(self.device)
         if self.on_gpu:
-            how = {"generators": [self.generator], "record": config.capture == "auto"}
+            recorded = config.capture == "auto" and config.her == "no"
+            how = {"generators": [self.generator], "record": recorded}
             acting = Recorded("acting", self._explore_at, self.device, lambda: (), borrowed=not self.state_dim, **how)
             learning = Recorded("an update", self._learn_once, self.device, self._changed, **how)
             self.recorded = {"acting": acting, "learning": learning}
@@ -109,22 +117,28 @@ class OffPolicy(Agent):
                     f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
                     f"(--burn-in and --sequence-length): expected at least {needed}"
                 )
-        replay = Replay(
-            config.buffer_size,
-            self.env.num_envs,
-            self.env.obs_space,
-            self.random_action()[1],
-            self.device,
-            n_step=config.n_step,
-            gamma=config.gamma,
-            frame_stack=self.env.frame_stack,
-            state_dim=self.state_dim,
-            prioritized=config.prioritized,
-            record=config.capture == "auto",
-        )
+        sizes = (config.buffer_size, self.env.num_envs, self.env.obs_space, self.random_action()[1], self.device)
+        options = {"n_step": config.n_step, "gamma": config.gamma, "frame_stack": self.env.frame_stack}
+        options |= {"state_dim": self.state_dim, "prioritized": config.prioritized}
+        if config.her == "no":
+            replay = Replay(*sizes, record=config.capture == "auto", **options)
+        else:
+            options |= {"rule": self._relabel, "strategy": config.her, "share": config.her_share}
+            replay = HindsightReplay(*sizes, record=False, **options)
         if self.on_gpu:
             replay.single = self.obs_norm.single
         return replay
+
+    def _relabel(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        """What VectorEnv.relabel says, the reward as it is learned from."""
+        reward, over = self.env.relabel(achieved, desired)
+        return self.config.learned_reward(reward), over
+
+    @property
+    def mask_here(self) -> Tensor | None:
+        """The actions allowed now, where the policy is."""
+        mask = self.env.mask
+        return None if mask is None else self.here(mask)
 
     @cached_property
     def history(self) -> ReplayHistory | None:
@@ -171,7 +185,7 @@ class OffPolicy(Agent):
         if not self.on_gpu:  # where it is done in one go with the rest
             self.obs = obs
         if not self.config.data:
-            self.replay.begin(obs)
+            self.replay.begin(obs, self.env.mask)
 
     def _explore_at(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         kept = self.obs, self.state, self.reset
@@ -223,23 +237,27 @@ class OffPolicy(Agent):
         return {}
 
     def _act_on(self) -> dict[str, float] | None:
-        rewards, dones, valids = [], [], []
+        rewards, learned, dones, valids = [], [], [], []
         with torch.inference_mode():
             while self.collected < self.config.train_every and not (rewards and self.interrupted()):
                 self.collected += 1
                 self.about_to_act()
-                if self.on_gpu:
+                if self.on_gpu and self.env.mask is None:  # a graph would go on with the mask that it was made with
                     action, stored, state = self.recorded["acting"](self.obs, self.state, self.reset)
                 else:
                     action, stored, state = self.explore()
                 if self.steps < self.learning_starts:
                     action, stored = self.random_action()
                 step = self._single(self.env.step(action))
-                self.replay.add(stored, step, self.state if self.state_dim else None)
+                reward = self.config.learned_reward(step.reward)
+                self.replay.add(stored, step._replace(reward=reward), self.state if self.state_dim else None)
                 if self.config.normalize_obs or self.steps < self.learning_starts or self._sometimes():
                     self.obs_norm.update(self.here(step.final_obs))
                 done = step.terminated | step.truncated
+                if step.info:
+                    self.infos.add(step.info, done)
                 rewards.append(step.reward)
+                learned.append(reward)
                 dones.append(done)
                 self.obs, self.state, self.reset = step.obs, state, done
                 if step.valid is None:
@@ -253,7 +271,7 @@ class OffPolicy(Agent):
         valid = torch.stack(valids) if valids else None
         reward, done = (part[0].unsqueeze(0) if len(part) == 1 else torch.stack(part) for part in (rewards, dones))
         if self.config.normalize_returns != "no":
-            self.unmeasured.append((reward, done))
+            self.unmeasured.append((torch.stack(learned), done))
             enough = sum(len(part) for part, _ in self.unmeasured) >= TOGETHER
             starting = self.updates == 0 and self.steps >= self.learning_starts
             if (enough or starting) and self.collected == self.config.train_every:
@@ -347,7 +365,7 @@ class OffPolicy(Agent):
         if self.state_dim:
             batch = replay.sequences(slot, self.config.burn_in, self.config.sequence_length)
         else:
-            batch = replay.transitions(slot)
+            batch = replay.transitions(slot, self.generator)
         return slot, batch if weight is None else batch | {"weight": weight.expand_as(batch["reward"])}
 
     def _batches(self, count: int) -> Iterator[tuple[Tensor, dict]]:
@@ -373,7 +391,7 @@ class OffPolicy(Agent):
         if not (self.state_dim or config.prioritized):
             for first in range(0, count, AT_ONCE):
                 slot, _ = replay.draw(n * min(AT_ONCE, count - first), self.generator)
-                together = replay.transitions(slot)
+                together = replay.transitions(slot, self.generator)
                 if len(slot) == n:
                     yield slot, together
                     continue

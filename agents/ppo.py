@@ -73,6 +73,7 @@ class PPOPolicy(Policy):
         super().__init__(obs_space, action_space, config)
         shared = config.share_encoder == "yes" or (config.share_encoder == "auto" and has_image(obs_space))
         options = {"shared": shared, "log_std_init": config.log_std_init, "state_dependent": config.sde_every > 0}
+        options["parameterised"] = config.parameterised
 
         def make(space: spaces.Space) -> ActorCritic:
             return ActorCritic(space, action_space, config, **options)
@@ -253,7 +254,10 @@ class PPO(Agent):
         optional = {"valid": step.valid, "mask": mask, "acts": acts}
         self.rollout.add(t, **fields, **{name: part for name, part in optional.items() if part is not None})
         self.obs, self.state = step.obs, state
-        self.reset = starts(acts, step.terminated | step.truncated, self.reset)
+        ended = step.terminated | step.truncated
+        if step.info:
+            self.infos.add(step.info, ended)
+        self.reset = starts(acts, ended, self.reset)
         if step.valid is not None:
             self.reset |= ~step.valid
 
@@ -357,7 +361,7 @@ class PPO(Agent):
         if "acts" in rollout:
             now = {"obs": obs} | ({"value": last_value} if "value" in rollout else {})
             rollout = decisions(rollout, self.here(self.env.acts), now)
-        reward = rollout["reward"]
+        reward = config.learned_reward(rollout["reward"])
         if config.normalize_returns:
             self.return_scale.update(reward, rollout["terminated"] | rollout["truncated"])
             reward = self.return_scale.transform(reward, rollout["terminated"])

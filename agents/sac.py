@@ -68,15 +68,17 @@ class SACPolicy(ActorAndCritic):
     def choose(self, output: SquashedGaussian | Categorical, explore: bool, generator: torch.Generator | None):
         return output.sample(generator) if explore else output.mode()
 
+    decides_by_mask = True
+
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return self.network.head.decide(features, noise)
+        return self.network.head.decide(features, noise, mask)
 
     def noise(self, features: Tensor) -> Noise:
         return self.network.head(features).noise
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        output, _ = self(obs, state, reset)
+        output, _ = self(obs, state, reset, mask)
         if self.discrete:
             q = self.values(obs, state, reset, None)
             return {"value": (output.probs[0] * q).sum(-1), "q": q}
@@ -107,6 +109,7 @@ class SAC(ActorCriticAgent):
         actor_memory, critic_memory = self.memories(batch)
         with torch.no_grad():
             policy = self.actor.head(next_obs_features(self.actor.encoder, batch, actor_memory))
+            policy = policy.masked(batch.get("next_mask"))
             target = self.target.module
             features = next_obs_features(target.encoder, batch, critic_memory)
             value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
@@ -125,13 +128,13 @@ class SAC(ActorCriticAgent):
         """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
         actor_memory, critic_memory = self.memories(batch)
         alpha = self.log_alpha.detach().exp()
-        policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory))
+        policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory)).masked(batch.get("mask"))
         with torch.no_grad():
             features = obs_features(self.critic.encoder, batch, critic_memory)
         value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"))
         policy_loss = -batch_mean(value, batch, weighted=False)
         mean_log_prob = batch_mean(log_prob.detach(), batch, weighted=False)
-        loss = policy_loss - self.log_alpha * (mean_log_prob + self.target_entropy)
+        loss = policy_loss - self.log_alpha * (mean_log_prob + self.aim(batch))
         return loss, {"policy_loss": policy_loss.detach(), "entropy": -mean_log_prob, "alpha": alpha}
 
     @torch.no_grad()
@@ -144,6 +147,12 @@ class SAC(ActorCriticAgent):
         action, density = policy.rsample_with_log_prob(noise=noise)
         even_density = torch.full_like(density, -self.size * math.log(2.0))
         return {"drawn": torch.cat((evenly, action)), "density": torch.cat((even_density, density))}
+
+    def aim(self, batch: dict) -> float | Tensor:
+        """The entropy to keep; of choices among fewer actions than there are, as much less as log n is."""
+        if "mask" not in batch or self.config.target_entropy:
+            return self.target_entropy
+        return DISCRETE_ENTROPY * batch_mean(batch["mask"].sum(-1).clamp(min=1).log(), batch, weighted=False)
 
     def learn(self, batch: dict) -> Stats:
         if not self.discrete:

@@ -17,6 +17,9 @@ from agent_gym.envs.native.repeat_previous import REPEAT_PREVIOUS
 from agent_gym.envs.native.snake import SNAKE
 from agent_gym.envs.native.tanks import TANKS
 from agent_gym.envs.native.tmaze import TMAZE
+from agent_gym.envs.native.touchstones.bit_flipping import BIT_FLIPPING
+from agent_gym.envs.native.touchstones.follow_suit import FOLLOW_SUIT
+from agent_gym.envs.native.touchstones.toolbox import TOOLBOX
 
 # Evaluation of the masked environments is Gymnasium's own environment, masked.
 for _core, _name in ((CARTPOLE_NO_VEL, "cartpole"), (PENDULUM_NO_VEL, "pendulum"), (ACROBOT_NO_VEL, "acrobot")):
@@ -25,7 +28,7 @@ for _core, _name in ((CARTPOLE_NO_VEL, "cartpole"), (PENDULUM_NO_VEL, "pendulum"
 for _core in (
     *(CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, PENDULUM),
     *(CARTPOLE_NO_VEL, PENDULUM_NO_VEL, ACROBOT_NO_VEL),
-    *(SNAKE, OBSTACLES, DRIVING, RECOMMENDER, TANKS, TMAZE, REPEAT_PREVIOUS),
+    *(SNAKE, OBSTACLES, DRIVING, RECOMMENDER, TANKS, TMAZE, REPEAT_PREVIOUS, FOLLOW_SUIT, BIT_FLIPPING, TOOLBOX),
 ):
     register(_core)
 for _game in (tictactoe, connect_four, othello, go, hex):

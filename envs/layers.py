@@ -7,13 +7,15 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium
 from gymnasium.wrappers import FrameStackObservation
 
 from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.conventions.masks import take_mask
+from agent_gym.envs.conventions.wrappers import Images, TakeParts, WeighRewards
 from agent_gym.envs.origin import wrapper_name
 from agent_gym.ground.errors import UserError
 
@@ -22,16 +24,31 @@ EXAMPLE = "--wrapper package.module:Name or --wrapper 'Name {\"argument\": 1}', 
 
 @dataclass(frozen=True)
 class Layers:
-    """From the inside to the outside: `wrappers` in order, then a stack of the last `frame_stack` observations."""
+    """From the inside to the outside: the parts `obs_keys` of the observation, images in grey and in another size,
+    weighed rewards, `wrapper` in order, then a stack of the last `frame_stack` observations."""
 
-    wrappers: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ()
     """Each package.module:Name or the bare name of one of gymnasium.wrappers, with its arguments as JSON behind it."""
     frame_stack: int = 1
     """Observations in each one that is seen."""
     max_episode_steps: int = 0
     """Steps after which an episode is truncated, in place of the environment's own limit; 0: its own."""
+    action_mask: str = "auto"
+    """Where masks of actions are looked for."""
+    obs_keys: tuple[str, ...] = ()
+    resize: tuple[int, ...] = ()
+    grayscale: bool = False
+    reward_weights: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Any) -> Layers:
+        """Those that settings of the same names ask for."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
     def __post_init__(self) -> None:
+        if len(self.resize) not in (0, 1, 2) or any(size < 1 for size in self.resize):
+            text = " ".join(map(str, self.resize))
+            raise UserError(f"--resize {text}: expected height and width in pixels, or one number for both")
         if self.frame_stack < 1 or self.max_episode_steps < 0:
             raise UserError(
                 f"--frame-stack {self.frame_stack} --max-episode-steps {self.max_episode_steps}: expected 1 or more, "
@@ -41,12 +58,22 @@ class Layers:
     @property
     def flag(self) -> str:
         """A flag that changes more than the time limit; "" if none does."""
-        return "--wrapper" if self.wrappers else "--frame-stack" if self.frame_stack > 1 else ""
+        changing = ("wrapper", "obs_keys", "resize", "grayscale", "reward_weights")
+        name = next((name for name in changing if getattr(self, name)), "frame_stack" if self.frame_stack > 1 else "")
+        return f"--{name.replace('_', '-')}" if name else ""
 
     def around(self, env: gymnasium.Env) -> gymnasium.Env:
         """The environment with wrappers and stack. Raises UserError."""
-        for text in self.wrappers:
+        env = take_mask(env, self.action_mask)
+        if self.obs_keys:
+            env = TakeParts(env, self.obs_keys)
+        if self.resize or self.grayscale:
+            env = Images(env, self.resize * 2 if len(self.resize) == 1 else self.resize, self.grayscale)
+        if self.reward_weights:
+            env = WeighRewards(env, self.reward_weights)
+        for text in self.wrapper:
             env = wrap(env, text)
+        env = take_mask(env, self.action_mask)
         return FrameStackObservation(env, self.frame_stack) if self.frame_stack > 1 else env
 
 

@@ -194,7 +194,7 @@ class _Order:
         _refuse_actions(spec, first)
         stack = _frame_stack(first, self.family)
         if backend == "async":
-            env: VectorEnv = WorkerEnv(make, self.num_envs, spec.id, device, first=first)
+            env: VectorEnv = WorkerEnv(make, self.num_envs, spec.id, device, first=first, masks=self.layers.action_mask)
         elif backend == "envpool":
             env = self._pool(first, device)
         else:
@@ -202,9 +202,9 @@ class _Order:
             vector = None if backend == "sync" else make_vector()
             if vector is not None:
                 first.close()
-                env = VectorAdapter(vector, spec.id, device, make=make_vector)
+                env = VectorAdapter(vector, spec.id, device, make=make_vector, masks=self.layers.action_mask)
             else:
-                env = SyncEnv(_several(first, make, self.num_envs), spec.id, device, make)
+                env = SyncEnv(_several(first, make, self.num_envs), spec.id, device, make, self.layers.action_mask)
         is_image = isinstance(env.obs_space, gymnasium.spaces.Box) and env.obs_space.dtype == np.uint8
         env.frame_stack = stack if is_image and env.obs_space.shape[0] == stack else 1
         return env
@@ -213,7 +213,7 @@ class _Order:
         from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
 
         pool_kwargs = self.family.envpool_kwargs(self.spec, self.given)
-        env = EnvPoolEnv(first, self.num_envs, pool_kwargs, device, _pool_id(self.spec))
+        env = EnvPoolEnv(first, self.num_envs, pool_kwargs, device, _pool_id(self.spec), self.layers.action_mask)
         first.close()
         return env
 

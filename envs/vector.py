@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import gymnasium
@@ -59,6 +59,32 @@ def check_action(action: Tensor, env_id: str) -> None:
         )
 
 
+class Told(Mapping[str, Tensor]):
+    """Scalars that environments tell: names, and a table [B, k] with a column for each, NaN where one told none."""
+
+    def __init__(self, names: tuple[str, ...] = (), table: Tensor | None = None) -> None:
+        self.names, self.table = names, table
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.table[:, self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def success(self) -> Tensor | None:
+        """Whether the task was solved [B], by the names that environments have for it; None: they do not say."""
+        return next((self[name] for name in ("is_success", "success") if name in self.names), None)
+
+
+NOTHING = Told()
+
+
 class Step(NamedTuple):
     """What one action of each of B environments led to.
 
@@ -71,6 +97,9 @@ class Step(NamedTuple):
     starts an episode. After a failure `truncated` is set as well and `final_obs` is the observation that was acted
     on, so that the steps before bootstrap from there. `valid` is None where neither can happen.
 
+    `mask` holds the discrete actions that are allowed in `obs`, `final_mask` those in `final_obs`, the same object
+    where no episode ended; a row of it without any is of an episode that has terminated. None: all are.
+
     No tensor in it is written to by later steps.
     """
 
@@ -79,8 +108,10 @@ class Step(NamedTuple):
     terminated: Tensor  # [B] bool
     truncated: Tensor  # [B] bool
     final_obs: Obs
-    info: dict[str, Any]
+    info: Mapping[str, Tensor]  # what environments tell of the action beside its reward: scalars, [B] each; see Told
     valid: Tensor | None = None  # [B] bool
+    mask: Tensor | None = None  # [B, n] bool
+    final_mask: Tensor | None = None  # [B, n] bool
 
 
 def slow_step(envs: Iterable[VectorEnv], seconds: float) -> str:
@@ -106,13 +137,17 @@ class VectorEnv(ABC):
     action_space: gymnasium.Space  # of one environment, canonical
     device: torch.device
     backend: str  # native | gymnasium | async | envpool
-    mask: Tensor | None = None  # [B, n] bool, after reset and step: the discrete actions allowed now; None: all
+    mask: Tensor | None = None
+    """After reset and step [B, n] bool: the actions allowed now, None: all. Of n choices for Discrete; MultiDiscrete
+    has those of one part after those of another, MultiBinary 0 and 1 of one bit after those of another."""
     members: int = 1  # agents that play in each environment, a row each, side by side
     names: tuple[str, ...] = ()  # of these agents, where they have names
     acts: Tensor | None = None
     """[B] bool, after reset and step: rows whose action counts in the next step; the others wait, for their turn or
     for the end of the others. What a waiting row gets is the outcome of its action before. None: all act always."""
     over: Tensor | None = None  # [B / members] bool: where the step ended the episode of all members; None: of each row
+    relabel: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    """(goals achieved [N, ...], goals asked for) -> reward [N] and whether that ends the episode; None: unknown."""
     game: Game | None = None  # the rules, if it is a two-player game and its opponent is a part of the environment
     frame_stack: int = 1  # frames, newest last, in each uint8 image [frame_stack, H, W, ...] of an observation
     choice: str = ""  # why this backend, in words for the log

@@ -17,6 +17,13 @@ LOG_2PI = log(2.0 * pi)
 RULED_OUT = -1e9  # logit of a choice that may not be taken; finite, so that its share of the entropy is 0
 
 
+def rule_out(values: Tensor, mask: Tensor, columns: Tensor) -> Tensor:
+    """Values [..., m, n] of m choices, lowest where `mask` [..., c] is False; see MultiCategorical."""
+    flat = torch.zeros(*mask.shape[:-1], values.shape[-2] * values.shape[-1], dtype=torch.bool, device=mask.device)
+    flat = flat.index_copy(-1, columns, ~mask)
+    return values.masked_fill(flat.view(*flat.shape[:-1], *values.shape[-2:]), RULED_OUT)
+
+
 class Noise(NamedTuple):
     """What stands in for a random generator where the noise of a draw comes from outside."""
 
@@ -34,7 +41,7 @@ class Distribution:
         raise NotImplementedError
 
     def masked(self, mask: Tensor | None) -> Distribution:
-        """Without the choices where `mask` [..., n] is False; None rules nothing out. For discrete actions alone."""
+        """Without the choices where `mask` [..., n] is False; None rules nothing out. See VectorEnv.mask."""
         if mask is None:
             return self
         raise TypeError(f"a mask is for discrete actions, and this is a {type(self).__name__}")
@@ -111,7 +118,17 @@ class Categorical(Distribution):
 
 
 class MultiCategorical(Categorical):
-    """m independent choices, logits [T, B, m, n] (fewer than n: padded with -1e9), action int64 [T, B, m]."""
+    """m independent choices, logits [T, B, m, n] (fewer than n: padded with -1e9), action int64 [T, B, m].
+
+    `columns`: where those that there are stand in the m * n, one after the other, as in a mask.
+    """
+
+    def __init__(self, logits: Tensor, columns: Tensor):
+        super().__init__(logits)
+        self.columns = columns
+
+    def masked(self, mask: Tensor | None) -> MultiCategorical:
+        return self if mask is None else MultiCategorical(rule_out(self.logits, mask, self.columns), self.columns)
 
     def log_prob(self, action: Tensor) -> Tensor:
         return super().log_prob(action).sum(-1)
@@ -125,6 +142,13 @@ class Bernoulli(Distribution):
 
     def __init__(self, logits: Tensor):
         self.logits = logits
+
+    def masked(self, mask: Tensor | None) -> Bernoulli:
+        """`mask` [T, B, 2 m]: whether each bit may be 0, and whether it may be 1."""
+        if mask is None:
+            return self
+        zero, one = mask.unflatten(-1, (-1, 2)).unbind(-1)
+        return Bernoulli(self.logits.masked_fill(~one, RULED_OUT).masked_fill(~zero, -RULED_OUT))
 
     @property
     def probs(self) -> Tensor:
@@ -191,6 +215,42 @@ class DiagGaussian(Distribution):
     def entropy(self) -> Tensor:
         entropy = self.log_std.sum(-1) + 0.5 * (1.0 + LOG_2PI) * self.mean.shape[-1]
         return entropy.expand(self.mean.shape[:-1])
+
+
+class Hybrid(Distribution):
+    """Choices and numbers, independent given the features: log-probabilities add, and entropies.
+
+    An action [T, B, c + d] holds c choices, as floats, before d numbers. `counts` [n, d] bool: the numbers that count
+    for each value of the only choice, where an environment reads no others (parameterised actions, Masson et al. 2016).
+    """
+
+    def __init__(self, choices: MultiCategorical, numbers: DiagGaussian, counts: Tensor | None = None):
+        self.choices, self.numbers, self.counts = choices, numbers, counts
+        self.split = choices.logits.shape[-2]
+
+    def masked(self, mask: Tensor | None) -> Hybrid:
+        return self if mask is None else Hybrid(self.choices.masked(mask), self.numbers, self.counts)
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        return torch.cat((self.choices.sample(generator).float(), self.numbers.sample(generator)), dim=-1)
+
+    def mode(self) -> Tensor:
+        return torch.cat((self.choices.mode().float(), self.numbers.mode()), dim=-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        choice, number = action[..., : self.split].long(), action[..., self.split :]
+        if self.counts is None:
+            return self.choices.log_prob(choice) + self.numbers.log_prob(number)
+        z = (number - self.numbers.mean) * (-self.numbers.log_std).exp()
+        each = -0.5 * z.square() - self.numbers.log_std - 0.5 * LOG_2PI
+        return self.choices.log_prob(choice) + (each * self.counts[choice.squeeze(-1)]).sum(-1)
+
+    def entropy(self) -> Tensor:
+        if self.counts is None:
+            return self.choices.entropy() + self.numbers.entropy()
+        each = (self.numbers.log_std + 0.5 * (1.0 + LOG_2PI)).expand(self.numbers.mean.shape)
+        of_choice = each @ self.counts.to(each.dtype).T  # [T, B, n]
+        return self.choices.entropy() + (self.choices.probs.squeeze(-2) * of_choice).sum(-1)
 
 
 class StateDependentGaussian(DiagGaussian):

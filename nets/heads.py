@@ -14,6 +14,7 @@ from agent_gym.nets.distributions import (
     Categorical,
     DiagGaussian,
     Distribution,
+    Hybrid,
     MultiCategorical,
     SquashedGaussian,
     StateDependentGaussian,
@@ -71,10 +72,11 @@ class MultiDiscreteHead(PolicyHead):
         self.linear = orthogonal_init(nn.Linear(in_dim, self.choices[0] * self.choices[1]), POLICY_GAIN)
         padding = torch.arange(self.choices[1]) >= sizes[:, None]
         self.register_buffer("padding", padding, persistent=False)
+        self.register_buffer("columns", (~padding).flatten().nonzero().flatten(), persistent=False)
 
     def forward(self, features: Tensor) -> MultiCategorical:
         logits = precisely(self.linear, features).unflatten(-1, self.choices)
-        return MultiCategorical(logits.masked_fill(self.padding, IMPOSSIBLE))
+        return MultiCategorical(logits.masked_fill(self.padding, IMPOSSIBLE), self.columns)
 
     def to_env(self, action: Tensor) -> Tensor:
         return action.reshape(-1, *self.shape)
@@ -221,13 +223,56 @@ class DeterministicHead(BoxHead):
         return torch.tanh(precisely(self.linear, features))
 
 
+def flat_box(boxes: spaces.Tuple) -> spaces.Box:
+    """Boxes, one after the other."""
+    low, high = (np.concatenate([getattr(box, name) for box in boxes]) for name in ("low", "high"))
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+class HybridHead(PolicyHead):
+    """A Dict of "choices" and "boxes", as envs.conventions.actions has it: a Hybrid.
+
+    `parameterised`: the only choice says which of as many Boxes counts.
+    """
+
+    def __init__(self, space: spaces.Dict, in_dim: int, log_std_init: float, parameterised: bool):
+        super().__init__()
+        self.choices = MultiDiscreteHead(space["choices"], in_dim)
+        self.numbers = GaussianHead(flat_box(space["boxes"]), in_dim, log_std_init)
+        self.split = len(space["choices"].nvec)
+        counts = None
+        if parameterised:
+            sizes = [box.shape[0] for box in space["boxes"]]
+            if space["choices"].nvec.tolist() != [len(sizes)]:
+                raise UserError(
+                    f"--parameterised: expected one choice among as many actions as there are Boxes, and there are "
+                    f"choices {space['choices'].nvec.tolist()} and {len(sizes)} Boxes"
+                )
+            owner = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+            counts = torch.arange(len(sizes)).unsqueeze(1) == owner
+        self.register_buffer("counts", counts, persistent=False)
+
+    def forward(self, features: Tensor) -> Hybrid:
+        return Hybrid(self.choices(features), self.numbers(features), self.counts)
+
+    def to_env(self, action: Tensor) -> Tensor:
+        return torch.cat((action[..., : self.split], self.numbers.to_env(action[..., self.split :])), dim=-1)
+
+
 def make_policy_head(
-    action_space: spaces.Space, in_dim: int, *, log_std_init: float = 0.0, state_dependent: bool = False
+    action_space: spaces.Space,
+    in_dim: int,
+    *,
+    log_std_init: float = 0.0,
+    state_dependent: bool = False,
+    parameterised: bool = False,
 ) -> PolicyHead:
     """The policy head for an action space; UserError names a space that none takes.
 
     `state_dependent` makes the noise of a Box depend on the features (gSDE); other spaces ignore it.
     """
+    if parameterised and not isinstance(action_space, spaces.Dict):
+        raise UserError(f"--parameterised: the action space {action_space} is not of choices and Boxes")
     if isinstance(action_space, spaces.Discrete):
         return DiscreteHead(action_space, in_dim)
     if isinstance(action_space, spaces.MultiDiscrete):
@@ -237,6 +282,8 @@ def make_policy_head(
     if isinstance(action_space, spaces.Box):
         head = StateDependentHead if state_dependent else GaussianHead
         return head(action_space, in_dim, log_std_init)
+    if isinstance(action_space, spaces.Dict):
+        return HybridHead(action_space, in_dim, log_std_init, parameterised)
     raise UserError(
         f"action space {action_space} is not supported; expected Discrete, MultiDiscrete, MultiBinary or Box"
     )

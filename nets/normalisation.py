@@ -5,6 +5,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from agent_gym.ground.spaces import Several, Web
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.cells import is_codes, is_picture
 
@@ -161,6 +162,8 @@ class ObsNorm(nn.Module):
             self.keys, children = list(space), list(space.values())
         elif isinstance(space, spaces.Tuple):
             self.keys, children = [str(index) for index in range(len(space))], list(space)
+        elif isinstance(space, Several | Web):  # they say what is there: a mean would be of what is not
+            pass
         elif isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
             self.norm = VectorNorm(space, clip, always)
         elif is_picture(space) and not is_codes(space, cells):

@@ -55,6 +55,8 @@ class EncoderSettings:
     """Width of each dense layer after the convolutions, no number: no such layer; None: chosen by the image's size."""
     cells: CellsName = "auto"
     """What numbers in grids and images are: auto takes small grids of whole numbers for codes, learned one by one."""
+    image_layout: Literal["auto", "first", "last"] = "auto"
+    """Where an image's channels stand; auto: at the end that leaves a square frame, else at the shorter one."""
     encoder_from: str = ""
     """Run whose encoder's weights are the start of this one's; empty: random."""
     freeze_encoder: Annotated[bool, Needs("encoder_from", but=("",))] = False

@@ -75,7 +75,7 @@ class _Tally:
     """Agents of each environment."""
     returns: np.ndarray = field(init=False)  # [B, members]
     lengths: np.ndarray = field(init=False)
-    finished: list[list[tuple[np.ndarray, int]]] = field(init=False)
+    finished: list[list[tuple[np.ndarray, int, float]]] = field(init=False)
     cut: int = 0
 
     def __post_init__(self) -> None:
@@ -92,13 +92,13 @@ class _Tally:
     def count(self) -> int:
         return sum(map(len, self.finished))
 
-    def end(self, b: int, *, counts: bool, cut: bool = False) -> None:
+    def end(self, b: int, *, counts: bool, cut: bool = False, success: float = np.nan) -> None:
         if counts and self.wanted(b):
-            self.finished[b].append((self.returns[b].copy(), int(self.lengths[b])))
+            self.finished[b].append((self.returns[b].copy(), int(self.lengths[b]), success))
             self.cut += cut
         self.returns[b], self.lengths[b] = 0.0, 0
 
-    def episodes(self) -> Iterator[tuple[np.ndarray, int]]:
+    def episodes(self) -> Iterator[tuple[np.ndarray, int, float]]:
         return (episode for one in self.finished for episode in one)
 
 
@@ -161,9 +161,11 @@ def _play(policy, env, episodes: int, seed: int, explore: bool, max_steps: int, 
         tally.lengths += real
         ends = (ended if env.over is None else env.over).cpu().numpy()
         same.saw(step.final_obs, reward, ends)
+        told = step.info.success if step.info and ends.any() else None
+        success = np.full(count, np.nan) if told is None else told.double().cpu().numpy()[:: env.members]
         for b in np.flatnonzero(ends):
             failed += int(not real[b])
-            tally.end(b, counts=bool(real[b]))
+            tally.end(b, counts=bool(real[b]), success=float(success[b]))
         over = [b for b in tally.open() if max_steps and tally.lengths[b] >= max_steps]
         for b in over:
             tally.end(b, counts=True, cut=True)
@@ -199,6 +201,6 @@ def _score(tally: _Tally, same: Repetition, failed: int, steps: int, names: tupl
             f"the environment failed {failed} times in the evaluation and no episode came to its end: there is nothing "
             "to score"
         )
-    returns, lengths = (np.array(part) for part in zip(*played, strict=True))
+    returns, lengths, successes = (np.array(part) for part in zip(*played, strict=True))
     by_agent = dict(zip(names, returns.T, strict=True)) if names else {}
-    return Score(returns.sum(1), lengths, cut, failed, repeats, steps, by_agent)
+    return Score(returns.sum(1), lengths, cut, failed, repeats, steps, by_agent, successes)

@@ -22,6 +22,15 @@ class Score(NamedTuple):
     """Steps of all environments that it took."""
     by_agent: dict[str, np.ndarray] = {}
     """Where many agents play, the returns [K] of each; `returns` are their sums."""
+    successes: np.ndarray | None = None
+    """Whether each of the K episodes ended in success, 0 or 1, where the environment says so."""
+
+    @property
+    def success_rate(self) -> dict[str, float]:
+        """The share of successes as a field; none where the environment does not say."""
+        if self.successes is None or not np.isfinite(self.successes).any():
+            return {}
+        return {"success_rate": float(np.nanmean(self.successes))}
 
     def summary(self) -> dict:
         """Mean, standard deviation, interquartile mean and 95 % bootstrap interval of the mean."""
@@ -30,24 +39,29 @@ class Score(NamedTuple):
             name: {"return_mean": float(own.mean()), "return_ci95": list(bootstrap_interval(own))}
             for name, own in self.by_agent.items()
         }
-        return {
-            "episodes": len(self.returns),
-            "return_mean": float(self.returns.mean()),
-            "return_std": float(self.returns.std()),
-            "return_iqm": interquartile_mean(self.returns),
-            "return_ci95": [lo, hi],
-            "length_mean": float(self.lengths.mean()),
-            "episodes_cut": self.cut,
-        } | ({"agents": told} if told else {})
+        return (
+            {
+                "episodes": len(self.returns),
+                "return_mean": float(self.returns.mean()),
+                "return_std": float(self.returns.std()),
+                "return_iqm": interquartile_mean(self.returns),
+                "return_ci95": [lo, hi],
+                "length_mean": float(self.lengths.mean()),
+                "episodes_cut": self.cut,
+            }
+            | ({"agents": told} if told else {})
+            | self.success_rate
+        )
 
     def text(self) -> str:
         """The summary as a line for the terminal."""
+        rate = "".join(f", success {share:.1%}" for share in self.success_rate.values())
         if len(self.returns) == 1:
-            return f"return {self.returns[0]:.1f} in one episode"
+            return f"return {self.returns[0]:.1f} in one episode{rate}"
         lo, hi = bootstrap_interval(self.returns)
         return (
             f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
-            f"(95 % interval of the mean {lo:.1f} to {hi:.1f})"
+            f"(95 % interval of the mean {lo:.1f} to {hi:.1f}){rate}"
         )
 
     def notes(self) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ImageDraw, ImageFont
 
 CELL, INK, FAINT = (34, 37, 45), (235, 236, 240), (128, 134, 148)
+FORBIDDEN, DIM = (58, 40, 44), (88, 80, 86)  # the cell and the words of an action that is not allowed
 BAR, CHOSEN, SIZE = (72, 104, 150), (255, 176, 64), (96, 102, 116)
 
 
@@ -43,7 +44,8 @@ def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 class Line:
     """A row of the panel: a name, a bar from `start` to `end` of the width (0 to 1), a text, perhaps marks.
 
-    `size`: start and end of a thin second bar below the first.
+    `size`: start and end of a thin second bar below the first. `allowed`: whether the action may be taken now; one that
+    may not has no bar, and its cell is crossed.
     """
 
     name: str
@@ -53,17 +55,21 @@ class Line:
     chosen: bool = False
     marks: tuple[float, ...] = ()
     size: tuple[float, float] | None = None
+    allowed: bool = True
 
     def draw(
         self, draw: ImageDraw.ImageDraw, face: ImageFont.FreeTypeFont, box: tuple[int, int, int, int], indent: int
     ) -> None:
         x, y, right, bottom = box
-        colour, middle = INK if self.chosen else FAINT, (y + bottom) / 2
+        colour, middle = INK if self.chosen else FAINT if self.allowed else DIM, (y + bottom) / 2
         draw.text((x, middle), shorten(self.name, face, indent - 8), colour, face, anchor="lm")
         draw.text((right, middle), self.text, colour, face, anchor="rm")
         left, end = x + indent, right - (48 if len(self.text) < 7 else 86)
         top, bottom, width = y + 2, bottom - 3, end - left
-        draw.rectangle((left, top, end, bottom), CELL)
+        draw.rectangle((left, top, end, bottom), CELL if self.allowed else FORBIDDEN)
+        if not self.allowed:
+            draw.line((left, bottom, end, top), DIM)
+            return
         if self.size is not None:
             draw.rectangle((left + self.size[0] * width, bottom - 1, left + self.size[1] * width, bottom), SIZE)
             bottom -= 3
@@ -77,7 +83,26 @@ class Line:
 def rows_of(
     policy: dict[str, np.ndarray], action: np.ndarray | None, names: Sequence[str], space: gymnasium.Space
 ) -> list[Line]:
-    """The panel's rows for the policy's numbers, the chosen action marked."""
+    """The panel's rows for the policy's numbers, the chosen action marked, and those that are not allowed."""
+    rows = _rows(policy, action, names, space)
+    allowed = policy.get("allowed", ())
+    if len(allowed) == len(rows):  # not those of bits, which have two entries each
+        for row, may in zip(rows, allowed, strict=True):
+            if not may:
+                row.allowed, row.text = False, "no"
+    return rows
+
+
+def _rows(
+    policy: dict[str, np.ndarray], action: np.ndarray | None, names: Sequence[str], space: gymnasium.Space
+) -> list[Line]:
+    if "probs" in policy and "mean" in policy:  # choices before numbers
+        split = len(policy["probs"])
+        taken = (None, None) if action is None else (action[:split], action[split:])
+        low, high = (np.concatenate([getattr(box, end) for box in space["boxes"]]) for end in ("low", "high"))
+        box = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        chosen = _rows({"probs": policy["probs"]}, taken[0], names, space["choices"])
+        return chosen + gaussian_rows(policy["mean"], policy["std"], taken[1], [], box)
     if "probs" in policy:
         probs = np.atleast_2d(policy["probs"])  # [m, n]
         chosen = np.full(len(probs), -1) if action is None else np.atleast_1d(action)
@@ -94,6 +119,8 @@ def rows_of(
             Line(called(names, i), 0.0, float(p), f"{p:.0%}", bool(bit))
             for i, (p, bit) in enumerate(zip(policy["bit_probs"], bits, strict=True))
         ]
+    if "q" in policy and policy["q"].ndim == 2:
+        return branch_rows(policy["q"], action, names, space)
     if "q" in policy:
         return value_rows(policy["q"], action, names)
     if "mean" in policy:
@@ -138,6 +165,17 @@ def value_rows(q: np.ndarray, action: np.ndarray | None, names: Sequence[str]) -
         text = number(float(value), high - low)
         lines.append(Line(called(names, j), 0.0, place(value, low, high), text, chosen, size=size))
     return lines
+
+
+def branch_rows(
+    q: np.ndarray, action: np.ndarray | None, names: Sequence[str], space: gymnasium.spaces.MultiDiscrete
+) -> list[Line]:
+    """The values of several choices [m, n], one choice after the other."""
+    rows = []
+    for i, size in enumerate(space.nvec.ravel()):
+        labels = [f"{called(names, i)}: {j}" for j in range(int(size))]
+        rows += value_rows(q[i, : int(size)], None if action is None else np.ravel(action)[i], labels)
+    return rows
 
 
 def gaussian_rows(

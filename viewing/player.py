@@ -142,7 +142,9 @@ class Show:
         views = [View(tap.picture, number=first + i) for i, tap in enumerate(taps)]
         step, self.round_over = 0, False
         while not self.skip:
-            seen = {key: part.cpu().numpy() for key, part in policy.inspect(obs, state, reset, env.mask).items()}
+            allowed = {} if env.mask is None else {"allowed": env.mask}
+            inspected = policy.inspect(obs, state, reset, env.mask) | allowed
+            seen = {key: part.cpu().numpy() for key, part in inspected.items()}
             acts, shown = env.acts, env.shown()
             action, after, _ = policy.act(obs, state, reset, env.mask, explore=self.explore, generator=generator)
             state = after if acts is None else torch.where(acts.unsqueeze(1), after, state)

@@ -15,6 +15,7 @@ from agent_gym.commands.messages import reported
 from agent_gym.composing.restore import restore_config
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.sources import NamedSource
+from agent_gym.envs.conventions.actions import is_nested
 from agent_gym.export.acting import Acting
 from agent_gym.export.files import require_format, write_graph
 from agent_gym.export.predicting import Predicting
@@ -70,6 +71,8 @@ def export_policy(saved: Saved, source: Any, file: Path, sampled: bool, about: d
     policy, (obs_space, action_space) = saved.policy, saved.spaces
     if not policy.exportable:
         raise UserError(f"a policy of {saved.name} cannot be exported: expected one of this project's own agents")
+    if is_nested(action_space):
+        raise UserError(f"actions of several parts, {action_space}, are not exported: expected one space")
     masked = policy.decides_by_mask and isinstance(action_space, spaces.Discrete) and has_masks(source)
     graph = Acting(policy, obs_space, action_space, sampled=sampled, masked=masked)
     env_kwargs = getattr(source, "kwargs", {})

@@ -41,7 +41,7 @@ def preset(
         from agent_gym.envs.make import opening
 
         config = replace(settings_class(), env=env_id, **{field: given[field] for field in MADE_OF if field in given})
-        layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)
+        layers = Layers.of(config)
         spaces, first = opening(env_id, parse_env_kwargs(config.env_kwargs), layers)
         if first is not None:
             OPENED[key(config)] = first

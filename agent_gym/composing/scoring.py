@@ -118,7 +118,8 @@ class Scorer:
             return None
         note(moment.clock, result)
         mean = float(result.returns.mean())
-        return mean, {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
+        scalars = {"eval/episode_return": mean, "eval/episode_length": float(result.lengths.mean())}
+        return mean, scalars | {f"eval/{name}": value for name, value in result.success_rate.items()}
 
     def conclude(self, moment: Moment) -> Conclusion:
         """The final evaluation."""

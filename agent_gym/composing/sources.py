@@ -15,6 +15,7 @@ import torch
 from agent_gym.agents.settings.base import AgentConfig, parse_env_kwargs
 from agent_gym.composing.registry import check_modules
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.conventions.masks import take_mask
 from agent_gym.envs.failures import Recovery
 from agent_gym.envs.games import players
 from agent_gym.envs.games.game import Game
@@ -51,7 +52,7 @@ class NamedSource:
 
     def __init__(self, config: AgentConfig) -> None:
         self.config, self.id = config, config.env
-        self.layers = Layers(config.wrapper, config.frame_stack, config.max_episode_steps)
+        self.layers = Layers.of(config)
         self.shared = config.eval_env == "shared"
         """Scores are played in the environments that are learned from, because there are no others."""
         self.samples = is_atari(config.env)
@@ -117,8 +118,7 @@ OPENED: dict[tuple, gymnasium.Env] = {}
 
 def key(config: AgentConfig) -> tuple:
     """What an environment is made of."""
-    layers = (config.wrapper, config.frame_stack, config.max_episode_steps)
-    return (config.env, config.env_kwargs, getattr(config, "central_value", False), *layers)
+    return (config.env, config.env_kwargs, getattr(config, "central_value", False), Layers.of(config))
 
 
 class GivenSource:
@@ -141,19 +141,29 @@ class GivenSource:
     def training(self, device: torch.device, report: Callable) -> VectorEnv:
         config = self.config
         if self.vector is not None:
-            env = VectorAdapter(self.vector, self.id, device)
+            env = VectorAdapter(self.vector, self.id, device, masks=config.action_mask)
         elif isinstance(self.given, gymnasium.Env):
-            env = SyncEnv([self.given], self.id, device, self.maker)
+            env = self._several([self.given], device)
         else:
-            env = SyncEnv([self._made() for _ in range(config.num_envs)], self.id, device, self._made)
+            env = self._several([self._made() for _ in range(config.num_envs)], device)
         env.keep_record()
         return self._watched(env, report, "handed over")
 
     def scoring(self, num_envs: int, device: torch.device, report: Callable, *, final: bool = True) -> VectorEnv:
         made = [self._made() for _ in range(num_envs)]
-        return self._watched(SyncEnv(made, self.id, device, self._made), report, "handed over")
+        return self._watched(self._several(made, device), report, "handed over")
+
+    def _several(self, envs: list[gymnasium.Env], device: torch.device) -> SyncEnv:
+        mode = self.config.action_mask
+        return SyncEnv([take_mask(env, mode) for env in envs], self.id, device, self._made_and_masked, mode)
+
+    def _made_and_masked(self) -> gymnasium.Env:
+        return take_mask(self._made(), self.config.action_mask)
 
     def single(self, render_mode: str | None = None) -> gymnasium.Env:
+        return take_mask(self._single(render_mode), self.config.action_mask)
+
+    def _single(self, render_mode: str | None) -> gymnasium.Env:
         if self.maker is None:
             if render_mode is None or getattr(self.given, "render_mode", None) == render_mode:
                 return self.given

@@ -35,6 +35,7 @@ class ReplayHistory:
             "added": [added, replay.added],
             "entries": [store[self._entries(start, replay.count)] for store in self._stores()],
             "place": replay.place[self._slots(added, replay.added)],
+            "masks": None if replay.masks is None else replay.masks[self._entries(start, replay.count)],
         }
 
     def extend(self, segment: dict) -> None:
@@ -44,6 +45,9 @@ class ReplayHistory:
         index = self._entries(start, count)
         for store, rows in zip(self._stores(), segment["entries"], strict=True):
             store[index] = rows.to(store)
+        if segment["masks"] is not None:
+            replay.keep_masks(segment["masks"].shape[1])
+            replay.masks[index] = segment["masks"].to(replay.masks)
         replay.place[self._slots(*segment["added"])] = segment["place"].to(replay.place)
         replay.put_count(count.clone())
         replay.added = segment["added"][1]

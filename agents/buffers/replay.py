@@ -93,6 +93,7 @@ class Replay:
         self.fields = {name: self._empty(*field) for name, field in fields.items()}
         self.obs = tree_map(lambda leaf: self._empty(*leaf), layout)
         self.fields["flags"].fill_(BARE)
+        self.masks: Tensor | None = None  # of the actions allowed, from the first that is told on
         self.base = torch.arange(num_envs, device=self.device) * self.length
         self.window = torch.arange(n_step + 1, device=self.device).unsqueeze(1)
         self.env_of_slot = torch.arange(num_envs, device=self.device).repeat(self.rows) * self.length
@@ -141,14 +142,30 @@ class Replay:
 
         tree_map(write, self.obs, obs, self.stacked)
 
-    def begin(self, obs: Any) -> None:
-        """A new episode starts in every environment, whether or not the one before had ended."""
+    def keep_masks(self, size: int) -> None:
+        """Keep the actions allowed in each observation too, [size] of them."""
+        if self.masks is None:
+            self.masks = self._empty((size,), torch.bool)
+
+    def _write_mask(self, mask: Tensor | None, place: Tensor) -> None:
+        """Write mask [B, size] at its place [B]."""
+        if mask is not None:
+            self.keep_masks(mask.shape[1])
+            self.masks.index_copy_(0, self.base + place % self.length, mask.to(self.device))
+
+    def _read_masks(self, now: Tensor, then: Tensor) -> dict[str, Tensor]:
+        """Actions allowed in the steps at index `now` and in those to bootstrap from, at index `then`."""
+        return {} if self.masks is None else {"mask": self.masks[now], "next_mask": self.masks[then]}
+
+    def begin(self, obs: Any, mask: Tensor | None = None) -> None:
+        """A new episode starts in every environment, whether or not the one before had ended; `mask`: see Step."""
         everywhere = torch.ones_like(self.count)
         # One that has just started is replaced: restarts alone must not fill the streams.
         started = self.fields["flags"][self.base + self.count % self.length] & START != 0
         self.put_count(torch.where(started, self.count, self.count + self.stack))
         self._mark_start(self.count, everywhere)
         self._write_obs(obs, self.count, everywhere)
+        self._write_mask(mask, self.count)
 
     def _mark_start(self, place: Tensor, start: Tensor) -> None:
         """Flag the entries at place [B] as bare, as starts where `start` [B] is 1, with bare older frames before."""
@@ -175,6 +192,7 @@ class Replay:
         if self.device.type == "cpu" and step.valid is None and not done.any():
             flags.index_copy_(0, here, started)
             self._write_obs(step.obs, ahead)
+            self._write_mask(step.mask, ahead)
         else:  # asking a GPU who is done would stall it: entries of those who go on are written twice instead
             ends = step.terminated.to(torch.uint8) + TRUNCATED * step.truncated.to(torch.uint8)
             if step.valid is not None:
@@ -183,9 +201,11 @@ class Replay:
             flags.index_copy_(0, here, started + ends)
             start = done.to(self.device, torch.int64)
             self._write_obs(step.final_obs, ahead)
+            self._write_mask(step.final_mask, ahead)
             ahead = ahead + self.stack * start
             self._mark_start(ahead, start)
             self._write_obs(step.obs, ahead, start)
+            self._write_mask(step.mask, ahead)
         self.count = ahead
         if self.compact:
             self._drop_overwritten()
@@ -219,7 +239,7 @@ class Replay:
 
     def _write(self, action: Tensor, step: tuple, state: Tensor | None) -> None:
         """What `add` does, for any step and row."""
-        obs, reward, terminated, truncated, final_obs, _, valid = step
+        obs, reward, terminated, truncated, final_obs, _, valid, mask, final_mask = step
         obs, final_obs = self.single(obs), self.single(final_obs)
         place, flags = self.count.clone(), self.fields["flags"]
         here, ahead = self.base + place % self.length, place + 1
@@ -240,9 +260,11 @@ class Replay:
         flags.index_copy_(0, here, started + ends)
         start = done.to(torch.int64)
         self._write_obs(final_obs, ahead)
+        self._write_mask(final_mask, ahead)
         ahead = ahead + self.stack * start
         self._mark_start(ahead, start)
         self._write_obs(obs, ahead, start)
+        self._write_mask(mask, ahead)
         self.count.copy_(ahead)
         self.row.copy_((self.row + 1) % self.rows)
         self.drawable[0].copy_((self.drawable[0] + self.num_envs).clamp(max=len(self.place)))
@@ -327,20 +349,28 @@ class Replay:
         """store[index], at half the price of advanced indexing."""
         return store.index_select(0, index.flatten()).view(*index.shape, *store.shape[1:])
 
-    def transitions(self, slot: Tensor) -> dict:
+    def _look(
+        self, base: Tensor, place: Tensor, index: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Callable[[Any], Any]]:
+        """Rewards and flags at index [n_step + 1, n], fresh, and what is to become of observations read there."""
+        return self._at(self.fields["reward"], index), self._at(self.fields["flags"], index), lambda obs: obs
+
+    def transitions(self, slot: Tensor, generator: torch.Generator | None = None) -> dict:
         """Single transitions: obs, action, next_obs, reward and discount over n steps, each [1, n, ...]."""
         base, place = self.env_of_slot.index_select(0, slot), self.place.index_select(0, slot)
         steps = place + self.window  # [n_step + 1, n]
         index = base + steps % self.length
-        reward, flags = (self._at(self.fields[name], index) for name in ("reward", "flags"))
+        reward, flags, changed = self._look(base, place, index, generator)
         reward, discount, ahead = self._returns(reward, flags)
         if self.n_step == 1:
             obs = self.read_obs(base, steps, index)
         else:
             obs = self.read_obs(base, torch.stack((place, place + ahead[0])))
         action = self._at(self.fields["action"], index[:1])
-        obs, next_obs = (tree_map(lambda x, k=k: x[k : k + 1], obs) for k in (0, 1))
-        return {"obs": obs, "action": action, "next_obs": next_obs, "reward": reward, "discount": discount}
+        masks = self._read_masks(index[:1], base + (place + ahead) % self.length)
+        obs, next_obs = (changed(tree_map(lambda x, k=k: x[k : k + 1], obs)) for k in (0, 1))
+        batch = {"obs": obs, "action": action, "next_obs": next_obs, "reward": reward, "discount": discount}
+        return batch | masks
 
     def _returns(self, reward: Tensor, flags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.transform is not None:
@@ -371,6 +401,7 @@ class Replay:
         reward, discount, ahead = self._returns(self.fields["reward"][index], flags)
         batch |= {"obs": obs, "reset": reset, "action": self.fields["action"][index[:length]]}
         valid = flags[:length] & BARE == 0
+        batch |= self._read_masks(index[:length], base + (window[burn_in : burn_in + length] + ahead) % self.length)
         return batch | {"reward": reward, "discount": discount, "ahead": ahead, "valid": valid}
 
     def set_priority(self, slot: Tensor, priority: Tensor) -> None:

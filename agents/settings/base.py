@@ -71,6 +71,19 @@ class EnvSettings:
     """Latest observations that are seen together."""
     max_episode_steps: Annotated[int, NOT_NEGATIVE] = 0
     """Steps after which an episode is truncated, in place of the environment's own limit; 0: its own."""
+    obs_keys: tuple[str, ...] = ()
+    """Parts of a Dict observation to see, instead of all."""
+    resize: tuple[int, ...] = ()
+    """Height and width of images in pixels, or one number for both; none: as they are."""
+    grayscale: bool = False
+    """Images in grey."""
+    reward_weights: tuple[float, ...] = ()
+    """Weights of the parts of a reward that is a vector (MO-Gymnasium); each part is logged too."""
+    action_mask: Literal["auto", "info", "method", "obs", "no"] = "auto"
+    """Where to look for the actions allowed now: info["action_mask"], a method action_masks(), a part of the
+    observation; auto: wherever they are."""
+    log_info: bool = True
+    """Curves of the scalars that environments tell in info: rollout/info/<name>, at most 32."""
     strict_obs: bool = False
     """Count an observation that is a little outside its space as a failure too."""
     total_steps: Count = 100_000

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.agents.settings.base import AgentConfig, StartSettings
+from agent_gym.agents.settings.rewards import RewardSettings
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count, Needs, Range
 from agent_gym.nets.settings import MEMORY, ActivationName, OptimizerSettings
@@ -16,7 +17,7 @@ DEMONSTRATED = Needs("demonstrations", but=("",))
 
 
 @dataclass(frozen=True)
-class OffPolicyConfig(OptimizerSettings, StartSettings, AgentConfig):
+class OffPolicyConfig(OptimizerSettings, RewardSettings, StartSettings, AgentConfig):
     """Flags of all agents with a replay buffer."""
 
     num_envs: int = 1
@@ -47,6 +48,10 @@ class OffPolicyConfig(OptimizerSettings, StartSettings, AgentConfig):
     """Exponent of the error in a priority; 0: uniform."""
     priority_beta: Annotated[float, PRIORITIES, SHARE] = 0.4
     """How much of the bias importance weights correct at the start; 1 at the end."""
+    her: Literal["no", "future", "final", "episode"] = "no"
+    """Learn from goals that were reached instead, later in the episode, at its end, or at any time of it (HER)."""
+    her_share: Annotated[float, Needs("her", ("future", "final", "episode")), SHARE] = 0.8
+    """Share of a batch whose goals are such."""
     sequence_length: Annotated[int, REMEMBERS, Range(1)] = 32
     """Steps in a sequence to learn from, for agents with memory."""
     burn_in: Annotated[int, REMEMBERS, NOT_NEGATIVE] = 8
@@ -69,6 +74,13 @@ class OffPolicyConfig(OptimizerSettings, StartSettings, AgentConfig):
                     f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
                     f"{self.buffer_size}: expected at most as many"
                 )
+        recorded = "--data" if self.data else "--demonstrations" if self.demonstrations else ""
+        odd = "--her" if self.her != "no" else "--reward-scale" if self.reward_scale != 1.0 else "--clip-reward"
+        if recorded and (self.her != "no" or self.reward_scale != 1.0 or self.clip_reward):
+            raise UserError(f"{odd} and {recorded} do not go together: recorded rewards are learned from as they are")
+        if self.her != "no" and (self.prioritized or self.encoder in MEMORY):
+            other = "--prioritized" if self.prioritized else f"--encoder {self.encoder}"
+            raise UserError(f"--her {self.her} and {other} do not go together: leave one of them out")
         if self.n_step * self.num_envs > self.buffer_size:
             raise UserError(
                 f"--n-step {self.n_step} with --num-envs {self.num_envs} is longer than what --buffer-size "

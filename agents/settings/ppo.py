@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from agent_gym.agents.settings.base import AgentConfig, StartSettings
+from agent_gym.agents.settings.rewards import RewardSettings
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
 from agent_gym.nets.settings import MEMORY, OptimizerName, OptimizerSettings, ScheduleName
 
 
 @dataclass(frozen=True)
-class PPOConfig(OptimizerSettings, StartSettings, AgentConfig):
+class PPOConfig(OptimizerSettings, RewardSettings, StartSettings, AgentConfig):
     """Proximal policy optimisation."""
 
     num_steps: Count = 128
@@ -49,6 +50,8 @@ class PPOConfig(OptimizerSettings, StartSettings, AgentConfig):
     """Log of the initial standard deviation of continuous actions, in units of half the action range."""
     sde_every: Annotated[int, NOT_NEGATIVE] = 0
     """Steps for which continuous exploration noise is held and made a function of the state (gSDE); 0: fresh noise."""
+    parameterised: bool = False
+    """Of an action of one choice and as many Boxes, only the Box counts whose number is chosen."""
     share_encoder: Literal["auto", "yes", "no"] = "auto"
     """One encoder for policy and value; auto: yes for images."""
     central_value: bool = False

@@ -9,7 +9,7 @@ import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -29,11 +29,14 @@ from agent_gym.envs.adapters.checks import (
 from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
 from agent_gym.envs.adapters.sending import send
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
+from agent_gym.envs.conventions.actions import Unfold, row_of
+from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.failures import Recovery, Trouble
-from agent_gym.envs.vector import Obs, Step, check_action
+from agent_gym.envs.vector import NOTHING, Obs, Step, Told, check_action
 from agent_gym.ground.errors import UserError, without_addresses
 
 LONGEST_REASON = 400  # characters of an exception's text that are told; the log has all
+INTEGERS = (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
 FAULTS = (Exception, SystemExit)  # what may come out of an environment; a viewer's closed window calls sys.exit
 CODE = (PartError, NameError, AttributeError, TypeError, ImportError, NotImplementedError)  # faults of the program
 
@@ -63,6 +66,7 @@ class Batch(NamedTuple):
     truncated: np.ndarray  # [B] bool
     final_obs: Arrays  # the same object as obs when no episode ended
     valid: np.ndarray | None = None  # [B] bool
+    told: tuple[tuple[str, ...], np.ndarray] | None = None  # names of scalars, and their values [B, k]
 
 
 def step_envs(
@@ -75,6 +79,8 @@ def step_envs(
     seeds: Sequence[int] | None = None,
     chosen: Sequence[bool] | None = None,
     looking: bool = False,
+    scalars: Scalars | None = None,
+    unfold: Callable[[np.ndarray], Any] | None = None,
 ) -> tuple[bool, list[Trouble]]:
     """Step each environment, reset those whose episode ends, and fill `out`; whether any ended, and what failed.
 
@@ -82,7 +88,8 @@ def step_envs(
     `first`; the rows of one hold anything, but for a failed reset, which leaves all but `obs` right. `begin(i)` is
     called before each step. `seeds`: of the episodes that follow; None: the environments go on drawing as they do.
     Only the `chosen` ones are stepped, if that is given. `looking`
-    asks for a look at every part of what a step returns.
+    asks for a look at every part of what a step returns. `scalars` takes what environments tell of it. `unfold`: see
+    envs.conventions.actions.
     """
     obs, reward, terminated, truncated, final_obs = out[:5]
     put = layout.put
@@ -95,19 +102,21 @@ def step_envs(
         if begin is not None:
             begin(i)
         try:
-            result = env.step(action)
+            result = env.step(action if unfold is None else unfold(action))
             if looking:
                 check_step(result)
-            next_obs, gained, end, limit, _ = result
+            next_obs, gained, end, limit, info = result
+            if info and scalars is not None:
+                scalars.put(i, info)
             reward[i] = gained if type(gained) in NUMBERS else number(gained)
             terminated[i] = end
             truncated[i] = limit
             if end or limit:
                 ended = True
-                put(final_obs, i, next_obs)
+                put(final_obs, i, next_obs, info, env)
                 complete = True
-                next_obs = first_of(env.reset() if seeds is None else env.reset(seed=int(seeds[i])))
-            put(obs, i, next_obs)
+                next_obs, info = first_of(env.reset() if seeds is None else env.reset(seed=int(seeds[i])))
+            put(obs, i, next_obs, info, env)
         except FAULTS as error:
             terminated[i], truncated[i] = (end, limit) if complete else (False, False)
             troubles.append(trouble(first + i, error, complete))
@@ -131,7 +140,7 @@ def reset_envs(
         if begin is not None:
             begin(i)
         try:
-            layout.put(obs, i, first_of(env.reset(seed=seed)))
+            layout.put(obs, i, *first_of(env.reset(seed=seed)), env)
         except FAULTS as error:
             told = trouble(first + i, error, True)
             troubles.append(told._replace(reason=reset_trouble(error) or told.reason))
@@ -166,20 +175,22 @@ class ArrayVectorEnv(RecordedEnv):
     and `obs` the first of the new environment. Only with `recovery.restart` there is a `valid` in every step.
     """
 
-    def __init__(self, env_id: str, obs_space, action_space, num_envs: int, device: torch.device | str):
+    def __init__(self, env_id: str, layout: ObsLayout, action_space, num_envs: int, device: torch.device | str):
         self.id, self.num_envs, self.device = env_id, num_envs, torch.device(device)
-        self.raw = (obs_space, action_space)
-        self.layout = ObsLayout(obs_space)
+        self.raw = (layout.raw_space, action_space)
+        self.layout = layout
         self.obs_space, self.action_space = self.layout.space, canonical_action(action_space)
         self.decode = action_decoder(action_space, num_envs)
-        self.checks_actions = isinstance(action_space, gymnasium.spaces.Box)
+        self.checks_actions = not isinstance(self.action_space, INTEGERS)
+        self.unfold = Unfold(action_space)
         self.bounds = Bounds(self.layout)
         self.recovery = Recovery(env_id)
-        self.action_shape, self.action_dtype = tuple(action_space.shape), np.dtype(action_space.dtype)
+        self.action_shape, self.action_dtype = row_of(action_space)
         self.seeds = np.full(num_envs, -1, np.int64)  # of the episodes to come; -1: the environment draws on
         self.replaced: dict[int, int] = {}  # rows of the latest step that are new environments, and their seeds
         self.steps = 0
         self.told_outside = False
+        self.last = None
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
 
     @property
@@ -213,17 +224,29 @@ class ArrayVectorEnv(RecordedEnv):
         self.intact, self.replaced, self.busy_since = False, dict(enumerate(seeds)), time.monotonic()
         obs = self.layout.empty(self.num_envs)
         self._start(self._reset(seeds, obs), range(self.num_envs), obs, step)
+        layout = self.layout.settled(obs, self.id)
+        if layout is not self.layout:
+            self._settle(layout)
         self.intact, self.busy_since = True, None
         return obs
+
+    def _settle(self, layout: ObsLayout) -> None:
+        """Go on with another layout, of fewer arrays."""
+        self.layout, self.bounds = layout, Bounds(layout, self.bounds.strict)
+
+    @property
+    def mask(self) -> Tensor | None:
+        mask = None if self.last is None else self.layout.mask(self.last)
+        return None if mask is None else torch.from_numpy(mask).to(self.device)
 
     def _start(self, troubles: list[Trouble], rows: Iterable[int], obs: Arrays, step: int) -> None:
         """Look at the first observations of `rows`, and replace until all are good."""
         while True:
-            if troubles or not self.bounds.hold(obs):
+            closed = self.layout.closed(obs)
+            if troubles or closed or not self.bounds.hold(obs):
                 skip = set(self._lost(troubles)) | (set(range(self.num_envs)) - set(rows))
-                troubles = troubles + [
-                    Trouble(row, reason, in_reset=True) for row, reason in self.bounds.faults(obs, skip).items()
-                ]
+                found = self.bounds.faults(obs, skip) | {r: why for r, why in closed.items() if r not in skip}
+                troubles = troubles + [Trouble(row, reason, in_reset=True) for row, reason in found.items()]
             if not troubles:
                 return
             for one in troubles:
@@ -262,6 +285,7 @@ class ArrayVectorEnv(RecordedEnv):
         return (
             finite(batch.reward)
             and self.bounds.hold(batch.obs)
+            and not self.layout.closed(batch.obs)
             and (batch.final_obs is batch.obs or self.bounds.hold(batch.final_obs))
         )
 
@@ -294,9 +318,13 @@ class ArrayVectorEnv(RecordedEnv):
         skip, not_finite = set(self._broken(known)), np.flatnonzero(~np.isfinite(batch.reward)).tolist()
         wrong = {row: "it returned NaN or infinity in the reward" for row in not_finite if row not in skip}
         wrong |= self.bounds.faults(batch.final_obs, skip | wrong.keys())
+        closed, ends = self.layout.closed(batch.obs), batch.terminated | batch.truncated
+        wrong |= {row: why for row, why in closed.items() if not ends[row] and row not in skip | wrong.keys()}
         troubles = [Trouble(row, reason) for row, reason in wrong.items()]
         if batch.final_obs is not batch.obs:
-            found = self.bounds.faults(batch.obs, {*self._lost(known), *wrong})
+            skip = {*self._lost(known), *wrong}
+            found = self.bounds.faults(batch.obs, skip)
+            found |= {row: why for row, why in closed.items() if ends[row] and row not in skip | found.keys()}
             troubles += [Trouble(row, reason, in_reset=True) for row, reason in found.items()]
         return troubles
 
@@ -316,13 +344,20 @@ class ArrayVectorEnv(RecordedEnv):
             final_obs = self.layout.tensors(batch.final_obs)
         reward, terminated, truncated = (torch.from_numpy(array) for array in batch[1:4])
         valid = None if batch.valid is None else torch.from_numpy(batch.valid)
+        masks = [self.layout.mask(arrays) for arrays in (batch.obs, batch.final_obs)]
+        mask, final_mask = (None if part is None else torch.from_numpy(part) for part in masks)
+        final_mask = mask if batch.final_obs is batch.obs else final_mask
+        table = None if batch.told is None else torch.from_numpy(batch.told[1])
         if self.device.type != "cpu":
-            obs, final_obs, reward, terminated, truncated, valid = self._sent(
-                obs, final_obs, reward, terminated, truncated, valid
+            same = final_mask is mask
+            obs, final_obs, reward, terminated, truncated, valid, mask, final_mask, table = self._sent(
+                obs, final_obs, reward, terminated, truncated, valid, mask, None if same else final_mask, table
             )
+            final_mask = mask if same else final_mask
         if valid is None and self.recovery.restart:
             valid = self.all_valid
-        return Step(obs, reward, terminated, truncated, final_obs, {}, valid)
+        info = NOTHING if table is None else Told(batch.told[0], table)
+        return Step(obs, reward, terminated, truncated, final_obs, info, valid, mask, final_mask)
 
     def _sent(self, obs: Obs, final_obs: Obs, *others: Tensor | None) -> tuple:
         """All of it on the device, in one copy; what is one object stays one."""

@@ -30,10 +30,10 @@ def space_trouble(space: Any, name: str) -> str:
     return f"its {name} is of type {type(space).__name__}: expected a space of gymnasium.spaces"
 
 
-def first_of(result: Any) -> Any:
-    """The observation in what `reset` returned. Raises PartError."""
+def first_of(result: Any) -> tuple[Any, dict]:
+    """Observation and info, as `reset` returned them. Raises PartError."""
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
-        return result[0]
+        return result
     if isinstance(result, tuple) and len(result) == 2:
         raise PartError(f"reset() returned {_kind(result[1])} as info: expected a dict")
     what = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"{_kind(result)} alone"
@@ -71,8 +71,8 @@ def check_reward(reward: Any) -> None:
         raise PartError(f"step() returned {_kind(reward)} as reward: expected a number")
     if array.size != 1:
         raise PartError(
-            f"step() returned a reward of shape {array.shape}: expected one number; weigh its {array.size} parts in a "
-            "gymnasium.RewardWrapper and give that to --wrapper"
+            f"step() returned a reward of shape {array.shape}: expected one number; weigh its {array.size} parts, as "
+            f"with --reward-weights {' '.join(['1'] * min(array.size, 9))}"
         )
 
 

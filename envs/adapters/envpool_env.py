@@ -14,6 +14,8 @@ import torch
 
 from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, describe, trouble
 from agent_gym.envs.adapters.spaces import Arrays, canonical, canonical_action
+from agent_gym.envs.conventions.infos import Scalars
+from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.ground.errors import UserError
 
@@ -49,6 +51,7 @@ class EnvPoolEnv(ArrayVectorEnv):
         env_kwargs: dict[str, Any],
         device: torch.device | str = "cpu",
         pool_id: str = "",
+        masks: str = "auto",
     ):
         env_id = like.spec.id
         self.pool_id = pool_id or env_id
@@ -62,7 +65,7 @@ class EnvPoolEnv(ArrayVectorEnv):
             ) from error
         with _quiet():
             spaces = spec.gymnasium_observation_space, spec.gymnasium_action_space
-        super().__init__(env_id, *spaces, num_envs, device)
+        super().__init__(env_id, layout_of(*spaces, env_id, masks), spaces[1], num_envs, device)
         pool_spaces = self.obs_space, self.action_space
         self.obs_space, self.action_space = canonical(like.observation_space), canonical_action(like.action_space)
         for mine, theirs in zip(pool_spaces, (self.obs_space, self.action_space), strict=True):
@@ -71,7 +74,7 @@ class EnvPoolEnv(ArrayVectorEnv):
                     f"EnvPool's {env_id} has the space {mine}, Gymnasium's {theirs}: use --backend gymnasium"
                 )
         self.config = {"num_envs": num_envs, "num_threads": threads, **env_kwargs}
-        self.pool = None
+        self.pool, self.telling = None, Scalars(num_envs)
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         """A pool takes its seeds when it is made, so this makes a new one."""
@@ -86,15 +89,18 @@ class EnvPoolEnv(ArrayVectorEnv):
 
     def _step(self, action: np.ndarray) -> tuple[Batch, list[Trouble]]:
         try:
-            raw_obs, reward, terminated, truncated, _ = self.pool.step(action)
-            obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
+            raw_obs, reward, terminated, truncated, info = self.pool.step(action)
+            obs = final_obs = self.layout.batch(raw_obs, self.num_envs, info)
+            self.telling.clear()
+            self.telling.put_all(info)
             done = terminated | truncated
             if done.any():
                 obs = [array.copy() for array in final_obs]
                 self._put(obs, *self.pool.reset(np.flatnonzero(done).astype(np.int32)))
         except FAULTS as error:
             return self._blank(), [trouble(None, error)]
-        return Batch(obs, reward.astype(np.float32), terminated, truncated, final_obs), []
+        told = self.telling.told()
+        return Batch(obs, reward.astype(np.float32), terminated, truncated, final_obs, told=told), []
 
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         return self._reset(seeds, obs)
@@ -102,7 +108,7 @@ class EnvPoolEnv(ArrayVectorEnv):
     def _put(self, arrays: list[np.ndarray], raw_obs: Any, info: dict[str, Any]) -> None:
         """Write the rows of a reset, which come in the order in which the threads finished."""
         ids = info["env_id"]
-        for array, rows in zip(arrays, self.layout.batch(raw_obs, len(ids)), strict=True):
+        for array, rows in zip(arrays, self.layout.batch(raw_obs, len(ids), info), strict=True):
             array[ids] = rows
 
     def close(self) -> None:

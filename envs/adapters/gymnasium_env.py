@@ -24,6 +24,9 @@ from agent_gym.envs.adapters.arrays import (
 from agent_gym.envs.adapters.checks import first_of
 from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.adapters.spaces import Arrays
+from agent_gym.envs.conventions.goals import goal_rule
+from agent_gym.envs.conventions.infos import Scalars
+from agent_gym.envs.conventions.masks import METHOD, layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
 from agent_gym.ground.errors import Interrupted, UserError
@@ -41,20 +44,16 @@ class SyncEnv(ArrayVectorEnv):
         env_id: str = "",
         device: torch.device | str = "cpu",
         make: Callable[[], gymnasium.Env] | None = None,
+        masks: str = "auto",
     ):
+        """`masks`: where those of actions are looked for, see --action-mask."""
         spec = envs[0].spec
         name = env_id or (spec.id if spec else type(envs[0].unwrapped).__name__)
-        super().__init__(name, *spaces_of(envs[0], name), len(envs), device)
-        self.envs, self.make = list(envs), make
-        self.masked = all(env.has_wrapper_attr("action_masks") for env in self.envs)
-
-    @property
-    def mask(self) -> torch.Tensor | None:
-        """What the environments' own action_masks() say, where they have it (the convention of sb3-contrib)."""
-        if not self.masked:
-            return None
-        masks = np.stack([env.get_wrapper_attr("action_masks")() for env in self.envs])
-        return torch.from_numpy(masks.astype(np.bool_)).to(self.device)
+        obs_space, action_space = spaces_of(envs[0], name)
+        layout = layout_of(obs_space, action_space, name, masks, all(e.has_wrapper_attr(METHOD) for e in envs))
+        super().__init__(name, layout, action_space, len(envs), device)
+        self.envs, self.make, self.telling = list(envs), make, Scalars(len(envs))
+        self.relabel = goal_rule(envs[0])
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         return reset_envs(self.envs, self.layout, seeds, obs, 0, self._look_up)
@@ -69,10 +68,12 @@ class SyncEnv(ArrayVectorEnv):
         obs, final_obs = self.layout.empty(count), self.layout.empty(count)
         flags = np.empty((2, count), np.bool_)
         out = Batch(obs, np.empty(count, np.float32), flags[0], flags[1], final_obs)
-        looking = self.steps == 1
+        looking, scalars = self.steps == 1, self.telling
         begin = None if self.interrupted is None else self._look_up
-        seeds = self._seeds()
-        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, begin, seeds, looking=looking)
+        scalars.clear()
+        told = {"looking": looking, "scalars": scalars, "unfold": self.unfold}
+        ended, troubles = step_envs(self.envs, self.layout, action, out, 0, begin, self._seeds(), **told)
+        out = out._replace(told=scalars.told())
         if not ended:
             return out._replace(final_obs=obs), troubles
         going_on = ~(flags[0] | flags[1])
@@ -86,7 +87,7 @@ class SyncEnv(ArrayVectorEnv):
     def _step_some(self, action: np.ndarray, chosen: np.ndarray) -> tuple[Batch, list[Trouble]]:
         obs, flags = self.layout.empty(self.num_envs), np.zeros((2, self.num_envs), np.bool_)
         out = Batch(obs, np.empty(self.num_envs, np.float32), flags[0], flags[1], obs)
-        return out, step_envs(self.envs, self.layout, action, out, 0, chosen=chosen)[1]
+        return out, step_envs(self.envs, self.layout, action, out, 0, chosen=chosen, unfold=self.unfold)[1]
 
     @property
     def own_state(self) -> bool:
@@ -119,10 +120,10 @@ class SyncEnv(ArrayVectorEnv):
         for row, seed in zip(rows, seeds, strict=True):
             discard(self.envs[row])
             try:
-                self.envs[row] = self.make()
+                env = self.envs[row] = self.make()
                 if self.lender is not None:
-                    self.lender.envs[row] = self.envs[row]
-                self.layout.put(obs, row, first_of(self.envs[row].reset(seed=seed)))
+                    self.lender.envs[row] = env
+                self.layout.put(obs, row, *first_of(env.reset(seed=seed)), env)
             except FAULTS as error:
                 troubles.append(trouble(row, error, True))
         return troubles
@@ -150,10 +151,11 @@ class VectorAdapter(ArrayVectorEnv):
         device: torch.device | str = "cpu",
         backend: str = "gymnasium",
         make: Callable[[], gymnasium.vector.VectorEnv] | None = None,
+        masks: str = "auto",
     ):
         spec, spaces = envs.spec, (envs.single_observation_space, envs.single_action_space)
         name = env_id or (spec.id if spec else type(envs.unwrapped).__name__)
-        super().__init__(name, *spaces, envs.num_envs, device)
+        super().__init__(name, layout_of(*spaces, name, masks), spaces[1], envs.num_envs, device)
         mode = envs.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
             raise UserError(
@@ -161,13 +163,14 @@ class VectorAdapter(ArrayVectorEnv):
                 "gymnasium.vector.AutoresetMode; --backend sync and async take single environments and need none"
             )
         self.envs, self.backend, self.mode, self.make = envs, backend, mode, make
+        self.telling = Scalars(self.num_envs)
         self.swallowed = np.zeros(self.num_envs, np.bool_)  # [B] the next action of these will be swallowed by a reset
 
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:
         self.swallowed = np.zeros(self.num_envs, np.bool_)
         try:
-            first_obs, _ = self.envs.reset(seed=seeds[0])
-            for array, first in zip(obs, self.layout.batch(first_obs, self.num_envs), strict=True):
+            first_obs, info = self.envs.reset(seed=seeds[0])
+            for array, first in zip(obs, self.layout.batch(first_obs, self.num_envs, info), strict=True):
                 array[:] = first
         except FAULTS as error:
             return [trouble(None, error)]
@@ -180,8 +183,10 @@ class VectorAdapter(ArrayVectorEnv):
             return self._blank(), [trouble(None, error)]
 
     def _step_all(self, action: np.ndarray) -> Batch:
-        raw_obs, reward, terminated, truncated, info = self.envs.step(action)
-        obs = final_obs = self.layout.batch(raw_obs, self.num_envs)
+        raw_obs, reward, terminated, truncated, info = self.envs.step(self.unfold(action))
+        obs = final_obs = self.layout.batch(raw_obs, self.num_envs, info)
+        self.telling.clear()
+        self.telling.put_all(info)
         terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
         done = terminated | truncated
         valid = None
@@ -189,11 +194,15 @@ class VectorAdapter(ArrayVectorEnv):
             valid, self.swallowed = ~self.swallowed, done
         elif done.any():
             if self.mode is AutoresetMode.SAME_STEP:
-                final_obs = self._final_obs(obs, info["final_obs"], done)
+                last = info.get("final_info", {})
+                final_obs = self._final_obs(obs, info["final_obs"], last, done)
+                if isinstance(last, dict):
+                    self.telling.put_all(last, done)
             else:
-                first_obs, _ = self.envs.reset(options={"reset_mask": done.copy()})
-                obs = self.layout.batch(first_obs, self.num_envs)
-        return Batch(obs, np.array(reward, np.float32), terminated, truncated, final_obs, valid)
+                first_obs, info = self.envs.reset(options={"reset_mask": done.copy()})
+                obs = self._told_again(self.layout.batch(first_obs, self.num_envs, info), obs, done)
+        reward = np.array(reward, np.float32)
+        return Batch(obs, reward, terminated, truncated, final_obs, valid, self.telling.told())
 
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         discard(self.envs)
@@ -203,14 +212,21 @@ class VectorAdapter(ArrayVectorEnv):
             return [trouble(None, error)]
         return self._reset(seeds, obs)
 
-    def _final_obs(self, obs: Arrays, info: Any, done: np.ndarray) -> Arrays:
-        """`obs` with the last observations of ended episodes, which `info` holds one by one or as a batch."""
+    def _told_again(self, fresh: Arrays, obs: Arrays, done: np.ndarray) -> Arrays:
+        """`fresh` where an episode is `done`, and elsewhere what was told of `obs`: a reset does not tell it again."""
+        for new, old in zip(fresh[len(self.layout.parts) :], obs[len(self.layout.parts) :], strict=True):
+            new[~done] = old[~done]
+        return fresh
+
+    def _final_obs(self, obs: Arrays, last: Any, info: Any, done: np.ndarray) -> Arrays:
+        """`obs` with the `last` observations of ended episodes, one by one or as a batch; `info` came with them."""
         final_obs = [array.copy() for array in obs]
-        if isinstance(info, np.ndarray) and info.dtype == object:
+        if isinstance(last, np.ndarray) and last.dtype == object:
             for i in np.flatnonzero(done):
-                self.layout.put(final_obs, i, info[i])
+                told = {key: part[i] for key, part in info.items() if not key.startswith("_") and np.ndim(part)}
+                self.layout.put(final_obs, i, last[i], told)
         else:
-            for final, array in zip(final_obs, self.layout.batch(info, self.num_envs), strict=True):
+            for final, array in zip(final_obs, self.layout.batch(last, self.num_envs, info), strict=True):
                 final[done] = array[done]
         return final_obs
 

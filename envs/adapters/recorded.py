@@ -39,7 +39,7 @@ class RecordedEnv(VectorEnv):
     seeds: np.ndarray  # [B] int64, of the episodes to come
     replaced: dict[int, int]
     steps: int
-    last: Arrays
+    last: Arrays | None  # None: never reset
 
     @abstractmethod
     def _reset(self, seeds: list[int], obs: Arrays) -> list[Trouble]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from agent_gym.envs.conventions.forms import is_text
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 
@@ -32,10 +33,19 @@ def space_data(space: spaces.Space) -> dict:
         case spaces.Text():
             bounds = {"min_length": space.min_length, "max_length": space.max_length}
             return {"kind": "Text", **bounds, "charset": "".join(sorted(space.character_set))}
+        case spaces.Sequence():
+            return {"kind": "Sequence", "part": space_data(space.feature_space), "stack": bool(space.stack)}
+        case spaces.Graph():
+            edges = None if space.edge_space is None else space_data(space.edge_space)
+            return {"kind": "Graph", "nodes": space_data(space.node_space), "edges": edges}
+        case spaces.OneOf():
+            return {"kind": "OneOf", "parts": [space_data(part) for part in space.spaces]}
         case spaces.Dict():
             return {"kind": "Dict", "parts": {key: space_data(part) for key, part in space.spaces.items()}}
         case spaces.Tuple():
             return {"kind": "Tuple", "parts": [space_data(part) for part in space.spaces]}
+    if is_text(space):  # a text of another kind
+        return {"kind": "Text", "min_length": 0, "max_length": 10_000, "charset": "".join(map(chr, range(32, 127)))}
     raise UserError(f"the space {space} cannot be stored: wrap the environment so that it shows a Box or Discrete")
 
 
@@ -60,6 +70,13 @@ def make_space(data: Any, depth: int = 0) -> spaces.Space:
             case "Text":
                 bounds = {"min_length": int(data["min_length"]), "charset": str(data["charset"])}
                 return spaces.Text(int(data["max_length"]), **bounds)
+            case "Sequence":
+                return spaces.Sequence(make_space(data["part"], depth + 1), stack=bool(data["stack"]))
+            case "Graph":
+                edges = None if data["edges"] is None else make_space(data["edges"], depth + 1)
+                return spaces.Graph(make_space(data["nodes"], depth + 1), edges)
+            case "OneOf":
+                return spaces.OneOf([make_space(part, depth + 1) for part in data["parts"]])
             case "Dict":
                 return spaces.Dict({str(key): make_space(part, depth + 1) for key, part in data["parts"].items()})
             case "Tuple":

@@ -12,6 +12,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.envs.adapters.checks import PartError
+from agent_gym.envs.conventions.actions import is_nested, joined
+from agent_gym.envs.conventions.forms import form_of
 from agent_gym.envs.vector import Obs
 from agent_gym.ground.errors import UserError, without_addresses
 
@@ -25,9 +27,12 @@ def canonical(space: spaces.Space) -> spaces.Space:
 
     Tuple becomes Dict with keys "0", "1", …; a Box gets at least one dimension and is float32, or float64 where that
     might be too coarse, uint8 if it has more dimensions than one (an image), or int32 if it is a grid of other small
-    whole numbers; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays.
-    Raises UserError for the rest (Text, Graph, Sequence, OneOf, …).
+    whole numbers; MultiDiscrete and MultiBinary become one-dimensional; Discrete stays. Text, Sequence, Graph and OneOf
+    get arrays of a fixed size, see envs.conventions.forms. Raises UserError for the rest.
     """
+    form = form_of(space)
+    if form is not None:
+        return form.space
     match space:
         case spaces.Dict():
             return _parts(space)
@@ -45,8 +50,8 @@ def canonical(space: spaces.Space) -> spaces.Space:
             return space
     raise UserError(
         f"the space {without_addresses(str(space))} is not supported: expected Box, Discrete, MultiDiscrete, "
-        "MultiBinary, or a Dict or Tuple of these; wrap the environment (gymnasium.ObservationWrapper) and give the "
-        "wrapper to --wrapper"
+        "MultiBinary, Text, Sequence, Graph, OneOf, or a Dict or Tuple of these; wrap the environment "
+        "(gymnasium.ObservationWrapper) and give the wrapper to --wrapper"
     )
 
 
@@ -96,12 +101,14 @@ def _box(space: spaces.Box, dtype: type) -> spaces.Box:
 
 
 def canonical_action(space: spaces.Space) -> spaces.Space:
-    """`canonical` for actions. Raises UserError for nested and for integer Box spaces."""
-    nested = isinstance(space, spaces.Dict | spaces.Tuple)
-    if nested or (isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)):
+    """`canonical` for actions; those of several parts: see envs.conventions.actions.joined. Raises UserError."""
+    if is_nested(space):
+        return joined(space)
+    if isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating):
         raise UserError(
-            f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary or a "
-            "floating-point Box; wrap the environment (gymnasium.ActionWrapper) and give the wrapper to --wrapper"
+            f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary, a "
+            "floating-point Box or a Dict or Tuple of these; wrap the environment (gymnasium.ActionWrapper) and give "
+            "the wrapper to --wrapper"
         )
     return _box(space, np.float32) if isinstance(space, spaces.Box) else canonical(space)
 
@@ -114,6 +121,7 @@ class Leaf(NamedTuple):
     shape: tuple[int, ...]  # as it is stored
     dtype: np.dtype
     space: spaces.Space  # canonical
+    convert: Callable[[Any], np.ndarray] | None = None  # what makes the array of an observation that is none
 
     @property
     def where(self) -> str:
@@ -128,12 +136,20 @@ class Leaf(NamedTuple):
                 value = value[key]
         except (KeyError, IndexError, TypeError):
             raise PartError(f"observation{self.where} is missing") from None
+        if self.convert is not None:
+            return self._converted(value, lead)
         value = np.asarray(value)
         if value.shape != (*lead, *self.raw_shape):
             raise PartError(
                 f"observation{self.where} has shape {value.shape[len(lead) :]}, its space says {self.raw_shape}"
             )
         return self.cast(value, copy).reshape((*lead, *self.shape))
+
+    def _converted(self, value: Any, lead: tuple[int, ...]) -> np.ndarray:
+        try:
+            return np.stack([self.convert(one) for one in value]) if lead else self.convert(value)
+        except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+            raise PartError(f"observation{self.where} does not fit its space ({error})") from error
 
     def cast(self, value: np.ndarray, copy: bool) -> np.ndarray:
         """The same numbers in `dtype`. Raises ValueError for what is no number and for what an integer cannot hold."""
@@ -153,15 +169,17 @@ class Leaf(NamedTuple):
 class ObsLayout:
     """Moves observations of a space, however nested, into flat lists of arrays and from there into tensors.
 
-    `space` is canonical; `leaves` lists its arrays in a fixed order, which `empty`, `put` and `tensors` share.
+    `space` is canonical; `leaves` lists the arrays in a fixed order, which `empty`, `put` and `tensors` share: first
+    the `parts` of the observation, then what a subclass keeps beside it.
     """
 
     def __init__(self, raw_space: spaces.Space):
-        self.space = canonical(raw_space)
-        self.leaves: list[Leaf] = []
+        self.raw_space, self.space = raw_space, canonical(raw_space)
+        self.parts: list[Leaf] = []
         self._collect(raw_space, self.space, ())
-        self._single = self.leaves[0] if self.leaves[0].path == () else None
-        self._direct = "fd" if self.leaves[0].dtype.kind == "f" else self.leaves[0].dtype.char  # need no check
+        self.leaves = self.parts
+        self._single = self.parts[0] if self.parts[0].path == () else None
+        self._direct = "fd" if self.parts[0].dtype.kind == "f" else self.parts[0].dtype.char  # need no check
 
     def _collect(self, raw: spaces.Space, space: spaces.Space, path: tuple) -> None:
         if isinstance(space, spaces.Dict):
@@ -169,8 +187,13 @@ class ObsLayout:
             for key in keys:
                 self._collect(raw[key], space[str(key)], (*path, key))
             return
+        form = form_of(raw)
+        if form is not None:
+            shape = tuple(space.shape)
+            self.parts.append(Leaf(path, shape, shape, np.dtype(space.dtype), space, form.convert))
+            return
         dtype = space.dtype if isinstance(space, spaces.Box | spaces.MultiBinary) else np.int64
-        self.leaves.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype), space))
+        self.parts.append(Leaf(path, tuple(raw.shape), tuple(space.shape), np.dtype(dtype), space))
 
     def empty(self, num_envs: int) -> list[np.ndarray]:
         """Uninitialised arrays [B, *shape], one a leaf."""
@@ -181,26 +204,41 @@ class ObsLayout:
         own = [((num_envs, *leaf.shape), leaf.dtype) for leaf in self.leaves]
         return own == [(array.shape, array.dtype) for array in arrays]
 
-    def put(self, arrays: Sequence[np.ndarray], index: int, obs: Any) -> None:
-        """Write one environment's own observation into row `index`. Raises ValueError for a wrong shape or dtype."""
+    def put(self, arrays: Arrays, index: int, obs: Any, info: Any = None, env: Any = None) -> None:
+        """Write one environment's own observation into row `index`; `info` came with it from `env`.
+
+        Raises ValueError for a wrong shape or dtype.
+        """
         single = self._single
-        plain = single is not None and type(obs) is np.ndarray and obs.shape == single.shape
+        plain = single is not None and type(obs) is np.ndarray and obs.shape == single.shape and not single.convert
         if plain and obs.dtype.char in self._direct:
             arrays[0][index] = obs
             return
-        for array, leaf in zip(arrays, self.leaves, strict=True):
+        for array, leaf in zip(arrays, self.parts, strict=False):
             array[index] = leaf.take(obs)
 
-    def batch(self, obs: Any, num_envs: int) -> list[np.ndarray]:
+    def batch(self, obs: Any, num_envs: int, info: Any = None) -> list[np.ndarray]:
         """Fresh arrays [B, *shape] from a vector environment's own batched observation. Raises ValueError as `put`."""
-        return [leaf.take(obs, (num_envs,), copy=True) for leaf in self.leaves]
+        return [leaf.take(obs, (num_envs,), copy=True) for leaf in self.parts]
 
-    def tensors(self, arrays: Sequence[np.ndarray]) -> Obs:
-        """The arrays as CPU tensors that share their memory, nested as in `space`."""
+    def settled(self, arrays: list[np.ndarray], env_id: str) -> ObsLayout:
+        """The layout to go on with after the first reset, which gave `arrays`. Raises UserError."""
+        return self
+
+    def mask(self, arrays: Arrays) -> np.ndarray | None:
+        """The actions allowed [B, n], where that is kept beside observations."""
+        return None
+
+    def closed(self, arrays: Arrays) -> dict[int, str]:
+        """Rows in which nothing may be done, and why that is wrong."""
+        return {}
+
+    def tensors(self, arrays: Arrays) -> Obs:
+        """The observations in the arrays as CPU tensors that share their memory, nested as in `space`."""
         if self._single is not None:
             return torch.from_numpy(arrays[0])
         obs: dict[str, Any] = {}
-        for array, leaf in zip(arrays, self.leaves, strict=True):
+        for array, leaf in zip(arrays, self.parts, strict=False):
             node = obs
             for key in leaf.path[:-1]:
                 node = node.setdefault(str(key), {})
@@ -217,7 +255,12 @@ def first_nonfinite(arrays: Sequence[np.ndarray]) -> int | None:
 
 
 def action_decoder(space: spaces.Space, num_envs: int) -> Callable[[Tensor], np.ndarray]:
-    """A function from an action tensor (contract of VectorEnv) to a fresh array [B, ...] in the raw space's terms."""
+    """A function from an action tensor (contract of VectorEnv) to a fresh array [B, ...] in the raw space's terms.
+
+    Of a space of several parts it is the row that `Unfold` takes.
+    """
+    if is_nested(space):
+        return lambda action: action.cpu().numpy().astype(np.float64)
     shape, dtype = (num_envs, *space.shape), space.dtype
     start = getattr(space, "start", 0)
     shifted = np.any(start)

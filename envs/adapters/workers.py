@@ -33,6 +33,10 @@ from agent_gym.envs.adapters.arrays import (
 )
 from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
+from agent_gym.envs.conventions.actions import row_of
+from agent_gym.envs.conventions.goals import goal_rule
+from agent_gym.envs.conventions.infos import LONGEST, MOST, Scalars, together
+from agent_gym.envs.conventions.masks import METHOD, layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.ground.chance import plain_state, seed_globals, set_plain_state
 
@@ -49,12 +53,15 @@ class Shared:
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             return context.RawArray(ctypes.c_byte, max(size, 1)), shape, np.dtype(dtype)
 
+        shape, dtype = row_of(action_space)
         leaves = [((num_envs, *leaf.shape), leaf.dtype) for leaf in layout.leaves]
         self.blocks = {
             "obs": [array(*leaf) for leaf in leaves],
             "final_obs": [array(*leaf) for leaf in leaves],
-            "action": [array((num_envs, *action_space.shape), action_space.dtype)],
+            "action": [array((num_envs, *shape), dtype)],
             "reward": [array((num_envs,), np.float32)],
+            "told": [array((num_envs, MOST), np.float32)],  # scalars, in columns that each worker names
+            "names": [array((num_workers, MOST, LONGEST), np.uint8)],
             "flags": [array((2, num_envs), np.bool_)],  # terminated, truncated
             "seed": [array((num_envs,), np.int64)],  # of the next episode; -1: none
             "chosen": [array((num_envs,), np.bool_)],  # to be replaced, or stepped alone
@@ -75,7 +82,9 @@ class Shared:
 class Worker:
     """What a worker does with its rows, in its own process."""
 
-    def __init__(self, make_env: Callable[[], gymnasium.Env], shared: Shared, layout: ObsLayout, rows: range, number):
+    def __init__(
+        self, make_env: Callable[[], gymnasium.Env], shared: Shared, layout: ObsLayout, rows: range, number, unfold
+    ):
         self.make_env, self.layout, self.rows = make_env, layout, rows
         arrays = shared.view()
         mine = {key: [array[rows.start : rows.stop] for array in arrays[key]] for key in ("obs", "final_obs")}
@@ -84,6 +93,10 @@ class Worker:
         )
         flags = arrays["flags"][0][:, rows.start : rows.stop]
         self.out = Batch(mine["obs"], reward, flags[0], flags[1], mine["final_obs"])
+        told = arrays["told"][0][rows.start : rows.stop]
+        told[:] = np.nan
+        self.scalars = Scalars(len(rows), told, arrays["names"][0][number])
+        self.unfold = unfold
         self.at = arrays["at"][0][number : number + 1]
         self.envs: list[gymnasium.Env | None] = [None] * len(rows)
         self.looked = False  # at what a step returns
@@ -95,7 +108,8 @@ class Worker:
             chosen = self.chosen if task == STEP_CHOSEN else None
             seeds = None if (self.seed < 0).any() else self.seed
             step = self.envs, self.layout, self.action.copy(), self.out, self.rows.start, self._begin, seeds, chosen
-            return step_envs(*step, looking)[1]
+            self.scalars.clear()
+            return step_envs(*step, looking, self.scalars, self.unfold)[1]
         if task == REPLACE:
             for i in np.flatnonzero(self.chosen).tolist():
                 if self.envs[i] is not None:
@@ -134,7 +148,7 @@ class Worker:
 
 
 def work(
-    make_env: Callable[[], gymnasium.Env], shared: Shared, layout, rows: range, number: int, start, finish, pipe
+    make_env: Callable[[], gymnasium.Env], shared: Shared, layout, rows: range, number: int, unfold, start, finish, pipe
 ) -> None:
     """The life of a worker: wait for a command, carry it out on its rows, tell that it is done."""
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the main process's to handle: it finishes its step and closes
@@ -143,7 +157,7 @@ def work(
     parent = os.getppid()
     arrays = shared.view()
     command, done, failed = (arrays[key][0] for key in ("command", "done", "failed"))
-    worker = Worker(make_env, shared, layout, rows, number)
+    worker = Worker(make_env, shared, layout, rows, number, unfold)
     while os.getppid() == parent:
         if not start.acquire(True, PATIENCE) or done[number] == command[1]:
             continue
@@ -212,13 +226,15 @@ class WorkerEnv(ArrayVectorEnv):
         device: torch.device | str = "cpu",
         num_workers: int | None = None,
         first: gymnasium.Env | None = None,
+        masks: str = "auto",
     ):
         self.first = counting_threads(make_env) if first is None else first
         spaces = spaces_of(self.first, env_id)
-        super().__init__(env_id, *spaces, num_envs, device)
+        layout = layout_of(*spaces, env_id, masks, self.first.has_wrapper_attr(METHOD))
+        super().__init__(env_id, layout, spaces[1], num_envs, device)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = min(num_envs, num_workers or cores)
-        self.make_env = make_env
+        self.make_env, self.relabel = make_env, goal_rule(self.first)
         self.context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.shared = Shared(self.context, self.layout, spaces[1], num_envs, count)
         self.arrays = self.shared.view()
@@ -250,6 +266,7 @@ class WorkerEnv(ArrayVectorEnv):
                 self.layout,
                 self.rows[i],
                 i,
+                self.unfold,
                 self.starts[i],
                 self.finishes[i],
                 sender,
@@ -294,7 +311,8 @@ class WorkerEnv(ArrayVectorEnv):
             final_obs = [array.copy() for array in obs]
             for final, ended in zip(final_obs, self.arrays["final_obs"], strict=True):
                 final[done] = ended[done]
-        return Batch(obs, self.arrays["reward"][0].copy(), terminated, truncated, final_obs)
+        told = together(self.arrays["names"][0], self.arrays["told"][0], self.rows)
+        return Batch(obs, self.arrays["reward"][0].copy(), terminated, truncated, final_obs, told=told)
 
     def _replace(self, rows: list[int], seeds: list[int], obs: Arrays) -> list[Trouble]:
         for i in self.dead:
@@ -342,6 +360,11 @@ class WorkerEnv(ArrayVectorEnv):
             if not rows.isdisjoint(self.rows[i]):
                 rows.update(self.rows[i])
         return sorted(rows)
+
+    def _settle(self, layout: ObsLayout) -> None:
+        super()._settle(layout)
+        for name in ("obs", "final_obs"):  # the workers leave the rest be
+            del self.arrays[name][len(layout.leaves) :]
 
     def _copy_to(self, obs: Arrays, rows: Any = slice(None)) -> None:
         for array, shared in zip(obs, self.arrays["obs"], strict=True):

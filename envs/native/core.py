@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.envs.adapters.spaces import map_obs
+from agent_gym.envs.adapters.spaces import canonical_action, map_obs
+from agent_gym.envs.conventions.actions import fold, is_nested
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.native.finite import NOT_FINITE, Watch
-from agent_gym.envs.vector import Obs, Step, VectorEnv, check_action
+from agent_gym.envs.vector import NOTHING, Obs, Step, Told, VectorEnv, check_action
 
 _ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
 
@@ -39,6 +40,10 @@ class Core:
     """Of each discrete action, or of each part of a Box."""
     mask: Callable[[Tensor], Tensor] | None = None
     """state -> which of the discrete actions are legal [B, n] bool; None: all."""
+    tell: Callable[[Tensor], dict[str, Tensor]] | None = None
+    """new state -> scalars to tell of the step, [B] each."""
+    relabel: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    """See VectorEnv.relabel."""
     game: Game | None = None
     """The rules, if it is a two-player game."""
 
@@ -83,7 +88,8 @@ class NativeVectorEnv(VectorEnv):
 
     def __init__(self, core: Core, num_envs: int, device: torch.device | str = "cpu", seed: int = 0):
         self.core, self.id, self.num_envs, self.device = core, core.id, num_envs, torch.device(device)
-        self.obs_space, self.action_space, self.game = core.obs_space, core.action_space, core.game
+        self.obs_space, self.action_space, self.game = core.obs_space, canonical_action(core.action_space), core.game
+        self.relabel = core.relabel
         self.limit = torch.tensor(core.max_episode_steps, dtype=torch.int32)
         self.generator = torch.Generator(self.device)
         self.recovery = Recovery(core.id)
@@ -91,18 +97,24 @@ class NativeVectorEnv(VectorEnv):
         self.steps, self.seed = 0, seed
         self.reset(seed)
 
+    @property
+    def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
+        return self.core.obs_space, self.core.action_space
+
     def reset(self, seed: int) -> Obs:
         self.generator.manual_seed(seed)
         self.state = self.core.initial(self.num_envs, self.generator, self.device)
         self.time = torch.zeros(self.num_envs, dtype=torch.int32, device=self.device)
-        self.intact = True
+        self.intact, self.allowed = True, None
         self.watch.begin()
         self.last = self.core.observe(self.state)
         return self.last
 
     @property
     def mask(self) -> Tensor | None:
-        return self.core.mask(self.state) if self.core.mask else None
+        if self.allowed is None and self.core.mask:
+            self.allowed = self.core.mask(self.state)
+        return self.allowed
 
     def step(self, action: Tensor) -> Step:
         core = self.core
@@ -112,17 +124,20 @@ class NativeVectorEnv(VectorEnv):
         truncated = time >= self.limit
         done = terminated | truncated
         obs = final_obs = core.observe(state)
+        mask = final_mask = core.mask(state) if core.mask else None
+        info = told(core.tell(state)) if core.tell else NOTHING
         if self.device.type != "cpu":  # asking who is done would stall it: all start anew, and few of them count
             fresh = core.initial(self.num_envs, self.generator, self.device)
             state, time = torch.where(done, fresh, state), time.masked_fill(done, 0)
             obs = core.observe(state)
+            mask = core.mask(state) if core.mask else None
         elif len(index := done.nonzero().squeeze(1)):
             fresh = core.initial(len(index), self.generator, self.device)
             state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
             obs = map_obs(lambda old, new: old.index_copy(0, index, new), final_obs, core.observe(fresh))
-        step = Step(
-            obs, reward, terminated, truncated, final_obs, {}, self.watch.always if self.recovery.restart else None
-        )
+            mask = final_mask.index_copy(0, index, core.mask(fresh)) if core.mask else None
+        valid = self.watch.always if self.recovery.restart else None
+        step = Step(obs, reward, terminated, truncated, final_obs, info, valid, mask, final_mask)
         if self.device.type == "cpu":
             if not self.watch.finite(step):
                 check_action(action, self.id)
@@ -134,7 +149,7 @@ class NativeVectorEnv(VectorEnv):
             step, state, time = self._begin_anew(bad, step, state, time)
         else:
             self.watch.remember(step)
-        self.state, self.time, self.last = state, time, step.obs
+        self.state, self.time, self.last, self.allowed = state, time, step.obs, step.mask
         return step
 
     def _failed(self, step: Step, state: Tensor, time: Tensor) -> tuple[Step, Tensor, Tensor]:
@@ -167,8 +182,10 @@ class NativeVectorEnv(VectorEnv):
             step.terminated & ~bad,
             step.truncated | bad,
             map_obs(choose, self.last, step.final_obs),
-            {},
+            step.info,
             ~bad,
+            self.core.mask(state) if self.core.mask else None,
+            step.final_mask,
         )
         return step, state, time
 
@@ -178,12 +195,13 @@ class NativeVectorEnv(VectorEnv):
         self.recovery, self.choice = kept
 
     def tensors(self) -> dict[str, Obs] | None:
-        if self.recovery.restart:
+        if self.recovery.restart or self.core.tell:  # what is told is looked at in each step
             return None
         return {"state": self.state, "time": self.time, "last": self.last}
 
     def put(self, tensors: dict[str, Obs]) -> None:
         self.state, self.time, self.last = tensors["state"], tensors["time"], tensors["last"]
+        self.allowed = None
 
     def changed(self) -> list[Tensor]:
         return [self.watch.poison]
@@ -210,7 +228,7 @@ class NativeVectorEnv(VectorEnv):
         index = torch.tensor(rows, device=self.device)
         fresh = self.core.initial(len(rows), generator, self.device)
         self.state = self.state.index_copy(-1, index, fresh)
-        self.time = self.time.index_fill(0, index, 0)
+        self.time, self.allowed = self.time.index_fill(0, index, 0), None
         self.last = self.core.observe(self.state)
         return self.last
 
@@ -223,12 +241,25 @@ class NativeVectorEnv(VectorEnv):
     def load_state_dict(self, state: dict[str, Any]) -> bool:
         self.state, self.time = (state[key].to(self.device, copy=True) for key in ("state", "time"))
         self.generator.set_state(state["generator"].cpu())
+        self.allowed = None
         self.last = self.core.observe(self.state)
         return True
 
     def observe(self) -> Obs:
         """The current observations, for going on after `load_state_dict`."""
         return self.core.observe(self.state)
+
+
+def told(scalars: dict[str, Tensor]) -> Told:
+    """Scalars [B] as one table."""
+    return Told(tuple(scalars), torch.stack(list(scalars.values()), dim=1))
+
+
+def _relabelled(relabel: Callable, which: int, achieved: Any, desired: Any, info: Any) -> np.ndarray:
+    goals = [torch.as_tensor(np.asarray(part, np.float32)) for part in (achieved, desired)]
+    single = goals[0].dim() == 1
+    value = relabel(*(part.unsqueeze(0) if single else part for part in goals))[which].numpy()
+    return value[0] if single else value
 
 
 class NativeGymEnv(gymnasium.Env):
@@ -244,6 +275,9 @@ class NativeGymEnv(gymnasium.Env):
         self.core, self.render_mode = core, render_mode
         if core.mask:
             self.action_masks = lambda: core.mask(self.state)[0].numpy()  # as sb3-contrib asks for them
+        if core.relabel:  # as Gymnasium-Robotics names them
+            self.compute_reward = functools.partial(_relabelled, core.relabel, 0)
+            self.compute_terminated = functools.partial(_relabelled, core.relabel, 1)
         self.observation_space, self.action_space = core.obs_space, core.action_space
         self.metadata = {**self.metadata, "render_fps": core.render_fps}
         self.generator = torch.Generator()
@@ -259,11 +293,13 @@ class NativeGymEnv(gymnasium.Env):
         return self._obs(), {}
 
     def step(self, action):
-        batch = torch.as_tensor(np.asarray(action)).unsqueeze(0)
+        row = fold(self.action_space, action).astype(np.float32) if is_nested(self.action_space) else action
+        batch = torch.as_tensor(np.asarray(row)).unsqueeze(0)
         self.state, reward, terminated = self.core.step(self.state, batch, self.generator)
         if self.render_mode == "human":
             self.render()
-        return self._obs(), reward.item(), bool(terminated), False, {}
+        info = {name: part.item() for name, part in self.core.tell(self.state).items()} if self.core.tell else {}
+        return self._obs(), reward.item(), bool(terminated), False, info
 
     def get_action_meanings(self) -> list[str]:
         """As Atari games have it: a name for each action, or none."""

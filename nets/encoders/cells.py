@@ -19,19 +19,21 @@ PICTURE = 24  # pixels a side from which uint8 up to 255 are a picture
 GRID = 36  # cells a side up to which smaller numbers, or integers of another dtype, are codes
 
 
-def to_nchw(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+def to_nchw(shape: tuple[int, ...], layout: str = "auto") -> tuple[tuple[int, ...], tuple[int, int, int]]:
     """How frames of `shape` become [N, C, H, W]: the axes' order, and (C, H, W).
 
     Of rank 3, the channels are the axis at an end that leaves a square frame, or else the shorter end,
-    the last if all are equal. Of rank 4, the first axis is a stack of frames, whose channels are put side by side.
+    the last if all are equal; `layout` "first" or "last" decides it. Of rank 4, the first axis is a stack of frames,
+    whose channels are put side by side.
     """
     if len(shape) == 2:
         return (0, 1), (1, *shape)
     if len(shape) == 4:
-        order, (channels, height, width) = to_nchw(shape[1:])
+        order, (channels, height, width) = to_nchw(shape[1:], layout)
         return (0, *(axis + 1 for axis in order)), (shape[0] * channels, height, width)
     square_if_last, square_if_first = shape[0] == shape[1], shape[1] == shape[2]
     first = square_if_first if square_if_first != square_if_last else shape[0] < shape[2]
+    first = layout == "first" if layout != "auto" else first
     order = (0, 1, 2) if first else (2, 0, 1)
     return order, tuple(shape[axis] for axis in order)
 
@@ -84,10 +86,10 @@ class Cells(nn.Module):
     of words of BabyAI, Chevalier-Boisvert et al. 2019). Half of a row begins as the code's size, half at random.
     """
 
-    def __init__(self, space: spaces.Box):
+    def __init__(self, space: spaces.Box, layout: str = "auto"):
         super().__init__()
         frames = space.shape[0] if len(space.shape) == 4 else 1
-        order, (channels, self.height, self.width) = to_nchw(space.shape)
+        order, (channels, self.height, self.width) = to_nchw(space.shape, layout)
         self.order = (0, *(axis + 1 for axis in order))
         self.frames, self.channels = frames, channels // frames
         self.codes = int(space.high.max()) + 1

@@ -44,7 +44,7 @@ class CNN(nn.Module):
 
     def __init__(self, space: spaces.Box, config: EncoderSettings):
         super().__init__()
-        order, (channels, height, width) = to_nchw(space.shape)
+        order, (channels, height, width) = to_nchw(space.shape, config.image_layout)
         self.order = (0, *(axis + 1 for axis in order)) if order != tuple(sorted(order)) else None
         self.image_shape = (channels, height, width)
         side = min(height, width)
@@ -52,7 +52,7 @@ class CNN(nn.Module):
         if not config.conv_layers:
             sides = (convolved(size, conv_layers) for size in (height, width))
             conv_layers += shrinking(conv_layers[-1][0], *sides)
-        self.cells = Cells(space) if is_codes(space, config.cells) else None
+        self.cells = Cells(space, config.image_layout) if is_codes(space, config.cells) else None
         if self.cells is not None:
             channels = self.cells.out_channels
         layers: list[nn.Module] = []

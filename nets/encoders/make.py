@@ -27,13 +27,19 @@ def has_image(space: spaces.Space) -> bool:
     return is_image(space)
 
 
+def is_float_image(space: spaces.Space) -> bool:
+    """A Box of floats in 3 dimensions, which is an image where a cnn is asked for by name."""
+    return isinstance(space, spaces.Box) and space.dtype.kind == "f" and len(space.shape) == 3
+
+
 def _inputs(space: spaces.Space, config: EncoderSettings) -> nn.Module:
     """obs -> [T, B, n]: a CNN for each image, flattened or one-hot vectors for the rest, side by side."""
     if isinstance(space, spaces.Dict):
         return Concat({key: _inputs(child, config) for key, child in space.items()})
     if isinstance(space, spaces.Tuple):
         return Concat({str(index): _inputs(child, config) for index, child in enumerate(space)})
-    if is_image(space) and config.encoder not in ("linear", "mlp"):
+    seen = is_image(space) or (config.encoder == "cnn" and is_float_image(space))
+    if seen and config.encoder not in ("linear", "mlp"):
         return CNN(space, config)
     return FlatCells(space) if is_codes(space, config.cells) else flatten_leaf(space)
 
@@ -55,13 +61,13 @@ def _over_inputs(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """Attention among the inputs of a step: patches of an image, else numbers."""
     size = config.attention_size
     if is_image(space):
-        return TokenEncoder(PatchTokens(space, size), config)
+        return TokenEncoder(PatchTokens(space, size, config.image_layout), config)
     return TokenEncoder(ColumnTokens(_inputs(space, config), size), config)
 
 
 def _over_steps(space: spaces.Space, config: EncoderSettings) -> Encoder:
     """Each step by itself, then the memory if there is one."""
-    if config.encoder == "cnn" and not has_image(space):
+    if config.encoder == "cnn" and not (has_image(space) or isinstance(space, spaces.Dict | spaces.Tuple)):
         if not (isinstance(space, spaces.Box) and 2 <= len(space.shape) <= 4):
             raise UserError(f"encoder 'cnn' needs an image, and observation space {space} has none")
         inputs: nn.Module = CNN(space, config)  # a float image, asked for by name

@@ -10,6 +10,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.activations import get_activation
 from agent_gym.nets.encoders.base import Encoder, orthogonal_init
+from agent_gym.nets.encoders.pooled import POOLED
 from agent_gym.nets.settings import EncoderSettings
 
 MOST_ONE_HOT = 1024  # values in one vector; where there are more, a row of a table is looked up
@@ -126,6 +127,8 @@ class Concat(nn.Module):
 
 def flatten_leaf(space: spaces.Space) -> nn.Module:
     """The layer that turns one space without children into a vector; UserError if there is none."""
+    if type(space) in POOLED:
+        return POOLED[type(space)](space)
     if isinstance(space, (spaces.Box, spaces.MultiBinary)):
         if np.prod(space.shape) == 0:
             raise UserError(f"observation space {space} is empty; expected at least one number")

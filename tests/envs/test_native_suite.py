@@ -56,7 +56,7 @@ def test_vector_env_is_the_gymnasium_env_many_times(core):
         state, step = vector.state, vector.step(action)
         assert step.reward.dtype == torch.float32 and step.terminated.dtype == torch.bool
         assert step.obs.shape == (3, *core.obs_space.shape)
-        if core.id in ("AgentGym/Snake-v0", "AgentGym/Recommender-v0", "AgentGym/RepeatPrevious-v0"):
+        if core.id.removeprefix("AgentGym/") in ("Snake-v0", "Recommender-v0", "RepeatPrevious-v0", "FollowSuit-v0"):
             continue  # random numbers of three are not those of one
         for index in range(3):
             single = NativeGymEnv(core)
@@ -83,7 +83,7 @@ def test_observations_stay_in_their_space_and_are_not_written_to_later(core):
             if isinstance(spaces, gymnasium.spaces.Box):
                 assert (obs.numpy() >= spaces.low - 1e-6).all() and (obs.numpy() <= spaces.high + 1e-6).all()
         assert torch.isfinite(step.reward).all()
-    assert any(step.truncated.any() for step in steps)
+    assert core.mask or any(step.truncated.any() for step in steps)  # what may not be done ends it sooner
 
 
 @pytest.mark.parametrize("core", CORES, ids=by_id)

@@ -41,9 +41,9 @@ class PatchTokens(nn.Module):
     What does not fill a patch is left out at the right and below.
     """
 
-    def __init__(self, space: spaces.Box, size: int) -> None:
+    def __init__(self, space: spaces.Box, size: int, layout: str = "auto") -> None:
         super().__init__()
-        order, self.image_shape = to_nchw(space.shape)
+        order, self.image_shape = to_nchw(space.shape, layout)
         self.order = (0, *(axis + 1 for axis in order))
         channels, height, width = self.image_shape
         side = min(PATCH, height, width)

@@ -1,0 +1,1 @@
+"""Environments that need one thing each, and whose optimum is known."""
