@@ -103,7 +103,7 @@ class OptimizerSettings:
     """Replay updates, and on a GPU acting and native environments too, as graphs, which changes no bit and halves small
     ones; no: run them as they are written."""
     compile: bool = False
-    """Compile losses with torch.compile: up to a minute at the start the first time, so for runs of many minutes; needs a
-    C++ compiler, on a GPU triton."""
+    """Compile losses with torch.compile: up to a minute at the start the first time, so for runs of many minutes; needs
+    a C++ compiler, on a GPU triton."""
     precision: Literal["float32", "bf16"] = "float32"
     """Arithmetic of matrix products and convolutions while learning; bf16 where the machine has it."""
