@@ -34,6 +34,7 @@ TASKS = {
     "lesson convolution": ("agent_gym.tasks.lessons.convolution", "ConvolutionConfig", "Convolution"),
     "lesson likelihood": ("agent_gym.tasks.lessons.likelihood", "LikelihoodConfig", "Likelihood"),
     "lesson batching": ("agent_gym.tasks.lessons.batching", "BatchingConfig", "Batching"),
+    "lesson curves": ("agent_gym.tasks.lessons.curves", "CurvesConfig", "Curves"),
     "lesson memory": ("agent_gym.tasks.lessons.memory", "MemoryConfig", "Memory"),
 }
 

@@ -25,6 +25,7 @@ from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.settings import MAX_MEMBERS
 
 MAX_INPUTS = 2**26  # numbers in one input
+BOX = 4  # outputs of a detection behind those of the classes
 
 Kind = Literal["regression", "binary", "multiclass", "forecast", "language", "detection"]
 
@@ -70,7 +71,7 @@ class Spec:
         if not 1 <= math.prod(self.shape) <= MAX_INPUTS or min(self.shape, default=0) < 1:
             raise TypeError(f"inputs of shape {self.shape[:4]}, expected at most {MAX_INPUTS:,} numbers")
         outputs = {"regression": (1,), "binary": (1, 2), "multiclass": (len(self.classes),)}.get(self.kind)
-        classes = {"binary": 2, "multiclass": self.outputs}.get(self.kind, 0)
+        classes = {"binary": 2, "multiclass": self.outputs, "detection": self.outputs - BOX}.get(self.kind, 0)
         if self.outputs < 1 or len(self.classes) != classes or (outputs and self.outputs not in outputs):
             raise TypeError(f"{self.outputs} outputs and {len(self.classes)} classes do not make a {self.kind} target")
         if not (math.isfinite(self.shift) and math.isfinite(self.scale)) or self.scale == 0:
@@ -109,7 +110,7 @@ class Predictor(nn.Module):
             self.encoder = self.head = None
         else:
             self.encoder, self.ensemble = self.build_encoder(space, config), None
-            self.head = LinearHead(self.encoder.out_dim, spec.outputs)
+            self.head = self.build_head()
 
     @property
     def memory(self) -> int:
@@ -132,6 +133,10 @@ class Predictor(nn.Module):
         if self.spec.sequence and settings.encoder == "auto":
             settings = replace(settings, encoder="lstm", hidden_sizes=())
         return make_encoder(space, settings)
+
+    def build_head(self) -> LinearHead:
+        """From the encoder's features to the outputs."""
+        return LinearHead(self.encoder.out_dim, self.spec.outputs)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs [T, B, *shape] -> [T, B, outputs], logits for classes. T is 1 unless inputs are sequences."""

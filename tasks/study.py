@@ -105,8 +105,11 @@ class Study:
 
     def generator(self, purpose: int = 0) -> torch.Generator:
         """On the CPU, determined by the seed, the step and `purpose`."""
-        seed = int(np.random.SeedSequence((self.config.seed, self.steps, purpose)).generate_state(1)[0])
-        return torch.Generator().manual_seed(seed)
+        return _seeded(self.config.seed, self.steps, purpose)
+
+    def judging(self, purpose: int) -> torch.Generator:
+        """The same at every step, and for a checkpoint that is scored again: for what is judged and shown."""
+        return _seeded(self.config.seed, purpose)
 
     def watch_layers(self) -> None:
         for learner in self.learners.values():
@@ -166,6 +169,10 @@ class Study:
         line = self.course.load_state_dict(state["course"], self.steps, self.config.schedule_over)
         if line and self.config.scheduled:
             self.notes.append(line)
+
+
+def _seeded(*numbers: int) -> torch.Generator:
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 def layer_tables(networks: dict[str, tuple[nn.Module, Tensor]]) -> str:

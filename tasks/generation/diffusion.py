@@ -125,7 +125,7 @@ class Diffusion(Generator):
         """For one Gaussian: times, and the root mean square difference between the noise guessed and the noise
         expected, E[noise | x_t] = sqrt(1 - kept) (x_t - sqrt(kept) mean) / (kept variance + 1 - kept)."""
         steps = np.linspace(0, self.config.noise_steps - 1, 20).round().astype(int)
-        generator, errors = self.generator(JUDGE), []
+        generator, errors = self.judging(JUDGE), []
         x, classes = self.source.draw(2000, generator)
         for step in steps.tolist():
             noise = torch.randn(x.shape, generator=generator)

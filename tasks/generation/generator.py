@@ -14,10 +14,10 @@ from agent_gym.tasks.generation.source import make_source
 from agent_gym.tasks.plots import gallery_image, points_image
 from agent_gym.tasks.study import Study
 
-SHOWN = 1000  # points in a picture
-JUDGED = 5000  # points
+SHOWN = 1000  # points in a picture, and judged while it learns
+JUDGED = 5000  # points at the end
 JUDGED_IMAGES = 1000
-JUDGE = 1  # purposes of generators; 0 is the training batch
+JUDGE = 1  # purposes of generators
 SHOW = 2
 
 
@@ -30,6 +30,7 @@ class Generator(Study):
         super().__init__(config, device)
         self.source = make_source(config.data)
         self.about = (self.source.note,)
+        self.shown_at = -1
         self.headline = "recognised" if self.source.image else "covariance_error"
 
     @property
@@ -52,22 +53,29 @@ class Generator(Study):
     def some(self, count: int, purpose: int) -> tuple[Tensor, Tensor]:
         """Rows made by now, with as many of each class."""
         classes = torch.arange(count) % self.source.classes
-        return self.make(classes, self.generator(purpose)), classes
+        return self.make(classes, self.judging(purpose)), classes
+
+    def shown(self) -> tuple[Tensor, Tensor]:
+        """A few rows made by now, of the same random numbers at every step; made once a step."""
+        if self.shown_at != self.steps:
+            count = JUDGED_IMAGES // 4 if self.source.image else SHOWN
+            self.shown_at, self.few = self.steps, self.some(count, SHOW)
+        return self.few
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        figures = self.judge(*self.some(JUDGED_IMAGES // 4 if self.source.image else JUDGED, JUDGE))
+        figures = self.judge(*self.shown())
         figures.pop("recognised_real", None)
         return float(self.steps), {f"eval/{name}": value for name, value in figures.items()}
 
     def samples(self) -> dict[str, np.ndarray]:
         """What it makes now, for the eyes."""
         if self.source.image:
-            made, classes = self.some(4 * self.source.classes, SHOW)
-            pictures = [row.view(self.source.image).clamp(-1, 1).numpy() for row in made]
+            made, classes = self.shown()
+            pictures = [row.view(self.source.image).clamp(-1, 1).numpy() for row in made[: 4 * self.source.classes]]
             titles = [str(k) for k in classes[: self.source.classes].tolist()]
             return {"samples": gallery_image(pictures, titles, columns=self.source.classes)}
-        real = self.source.draw(SHOWN, self.generator(SHOW))[0]
-        return {"samples": points_image({"made": self.some(SHOWN, SHOW)[0].numpy(), "real": real.numpy()}, 1.6)}
+        real = self.source.draw(SHOWN, self.judging(SHOW))[0]
+        return {"samples": points_image({"made": self.shown()[0].numpy(), "real": real.numpy()}, 1.6)}
 
     def images(self) -> dict[str, np.ndarray]:
         return self.samples()

@@ -93,6 +93,14 @@ class MemoryConfig(StudyConfig):
 
 
 @dataclass(frozen=True)
+class CurvesConfig(StudyConfig):
+    """Learning curves: too few epochs, jagged and overfitting on scikit-learn's diabetes, each beside what mends it."""
+
+    total_steps: Annotated[int, Range(5)] = 150
+    """Epochs of the longest runs; fewer cut them short."""
+
+
+@dataclass(frozen=True)
 class BatchingConfig(StudyConfig):
     """Batches: the time of a row and the size of the gradient at batches of 1 to 10,000 rows."""
 

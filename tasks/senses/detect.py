@@ -15,42 +15,52 @@ from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.digits import bundled_digits
 from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.plots import gallery_image
-from agent_gym.tasks.predictor import Predictor, Spec
+from agent_gym.tasks.predictor import BOX, Predictor, Spec
+from agent_gym.tasks.senses.glimpse import Detector, boxes
 from agent_gym.tasks.senses.settings import DetectConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
 
 SIDE = 64  # of the canvas
-SIZES = (18, 44)  # pixels a side that a digit is drawn in
+SIZES = (18, 45)  # pixels a side that a digit's image is drawn in
+SKEW = 0.15  # by which width and height differ from that
 INK = 64  # from which grey a pixel belongs to the digit
-BOX = 4  # outputs: middle and size
 
 
-def draw(images: Tensor, labels: Tensor, count: int, rng: np.random.Generator) -> Part:
-    """Canvases uint8 [count, SIDE, SIDE] with one of `images` [N, H, W] each; class and box [count, 5], the box as
-    left, top, right and bottom of the ink, in shares of the canvas."""
-    canvases, found = np.empty((count, SIDE, SIDE), np.uint8), np.empty((count, 1 + BOX), np.float32)
-    for n in range(count):
-        row = int(rng.integers(len(images)))
-        size = tuple(int(s) for s in rng.integers(SIZES[0], SIZES[1] + 1) * rng.uniform(0.85, 1.15, 2))
-        digit = F.interpolate(images[row][None, None].float(), size=size, mode="bilinear")[0, 0].numpy()
-        rows, columns = np.flatnonzero((digit > INK).any(1)), np.flatnonzero((digit > INK).any(0))
-        if not len(rows):
-            rows, columns = np.arange(size[0]), np.arange(size[1])
-        digit = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        height, width = digit.shape
-        top, left = (int(rng.integers(0, SIDE - side + 1)) for side in (height, width))
-        canvas = rng.normal(20.0, 15.0, (SIDE, SIDE))
-        canvas[top : top + height, left : left + width] += digit * rng.uniform(0.6, 1.0)
-        canvases[n] = canvas.clip(0, 255)
-        found[n] = (int(labels[row]), left / SIDE, top / SIDE, (left + width) / SIDE, (top + height) / SIDE)
-    return Part(torch.from_numpy(canvases), torch.from_numpy(found))
+def ink(images: Tensor) -> Tensor:
+    """Left, top, right and bottom [N, 4] of what is drawn on images [N, H, W], in pixels; of empty ones all."""
+    dark = images >= INK
+    dark = dark | ~dark.any(dim=(1, 2), keepdim=True)
+    edges = []
+    for used in (dark.any(1), dark.any(2)):
+        edges.append((used.int().argmax(1), used.shape[1] - used.flip(1).int().argmax(1)))
+    (left, right), (top, bottom) = edges
+    return torch.stack((left, top, right, bottom), dim=-1).float()
 
 
-def boxes(outputs: Tensor) -> Tensor:
-    """The last four outputs [..., 4], logits of middle and size, as left, top, right and bottom."""
-    middle, size = outputs[..., -BOX:].sigmoid().split(2, dim=-1)
-    return torch.cat((middle - size / 2.0, middle + size / 2.0), dim=-1)
+def draw(images: Tensor, labels: Tensor, generator: torch.Generator) -> Part:
+    """A canvas for each of `images` [N, H, W]: uint8 [N, SIDE, SIDE]; class and box [N, 5], the box as left, top, right
+    and bottom of the ink, in shares of the canvas."""
+    count, height, width = images.shape
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(count, *shape, generator=generator)
+
+    edges = ink(images)
+    start, drawn = edges[:, :2], edges[:, 2:] - edges[:, :2]
+    side = uniform(*SIZES, 1) * uniform(1.0 - SKEW, 1.0 + SKEW, 2)
+    size = (drawn / torch.tensor([width, height]) * side).clamp(1.0, SIDE)
+    first = torch.rand(count, 2, generator=generator) * (SIDE - size)
+    inside = (torch.arange(SIDE) + 0.5 - first[..., None]) / size[..., None]  # [N, 2, SIDE]: 0 to 1 over the ink
+    place = (start[..., None] + inside * drawn[..., None]) * (2.0 / torch.tensor([width, height]))[:, None] - 1.0
+    shape = (count, SIDE, SIDE)
+    grid = torch.stack((place[:, 0, None, :].expand(shape), place[:, 1, :, None].expand(shape)), dim=-1)
+    there = (inside >= 0.0) & (inside < 1.0)
+    digit = F.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
+    digit *= there[:, 0, None, :] & there[:, 1, :, None]
+    paper = 20.0 + 15.0 * torch.randn(shape, generator=generator)
+    canvases = (paper + digit * uniform(0.6, 1.0, 1, 1)).clamp(0, 255).to(torch.uint8)
+    return Part(canvases, torch.cat((labels[:, None].float(), first / SIDE, (first + size) / SIDE), dim=-1))
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -61,9 +71,10 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Detect(Task):
-    """The digits of the training, validation and test canvases are different ones."""
+    """The digits of the training, validation and test canvases are different ones; every epoch has new canvases."""
 
     config: DetectConfig
+    network = Detector
 
     @property
     def subject(self) -> str:
@@ -74,16 +85,29 @@ class Detect(Task):
         images, labels = read_mnist(Path(config.data))[0] if config.data else bundled_digits()
         if min(images.shape[1:]) < 4:
             raise UserError(f"--data {config.data}: images of {images.shape[1:]}: expected 4 x 4 or more")
-        images, classes = torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))
-        parts = []
-        for number, rows in enumerate(split_rows(config, len(labels), labels)):
-            share = (1.0 - config.val_split - config.test_split, config.val_split, config.test_split)[number]
-            count = max(round(share * config.num_canvases), 10)
-            parts.append(draw(images[rows], classes[rows], count, np.random.default_rng((config.seed, number))))
+        self.images_of, self.digits = torch.from_numpy(images.copy()), torch.from_numpy(labels.astype(np.int64))
+        self.rows_of = [torch.from_numpy(rows) for rows in split_rows(config, len(labels), labels)]
         names = tuple(str(k) for k in range(int(labels.max()) + 1))
         spec = Spec("detection", (SIDE, SIDE), len(names) + BOX, pixels=True, classes=names, target="digit")
+        parts = [self.canvases(number) for number in range(3)]
         shares = " / ".join(f"{len(part.y):,}" for part in parts)
         return spec, Dataset(*parts, (f"{shares} canvases of {SIDE} x {SIDE} to train / validate / test",))
+
+    def canvases(self, number: int, epoch: int = 0) -> Part:
+        """Of part 0 to 2 (train, validate, test), drawn for an epoch."""
+        config = self.config
+        share = (1.0 - config.val_split - config.test_split, config.val_split, config.test_split)[number]
+        rng = np.random.default_rng((config.seed, number, epoch))
+        rows = self.rows_of[number]
+        rows = rows[torch.from_numpy(rng.integers(len(rows), size=max(round(share * config.num_canvases), 10)))]
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        return draw(self.images_of[rows], self.digits[rows], generator)
+
+    def collect(self) -> dict[str, float]:
+        epoch = self.steps // self.steps_per_epoch
+        if epoch != self.order_of:
+            self.data = self.data._replace(train=Part(*(t.to(self.device) for t in self.canvases(0, epoch))))
+        return super().collect()
 
     def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of the class, and of the box 1 - IoU and the distance of its edges, which helps boxes that do
@@ -107,7 +131,7 @@ class Detect(Task):
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """mean: the commonest digit in the mean box."""
-        train, test = self.data.train.y.cpu(), self.data.test.y.cpu()
+        train, test = self.canvases(0).y, self.data.test.y.cpu()
         right = test[:, 0] == train[:, 0].mode().values
         iou = overlap(train[:, 1:].mean(0).expand(len(test), BOX), test[:, 1:])
         found = (right & (iou >= 0.5)).double().mean().item()

@@ -15,12 +15,12 @@ class DetectConfig(TaskConfig):
     """Detection: which digit is on a 64 x 64 canvas, and where; digits as in `digits`, MNIST's files in --data DIR."""
 
     num_canvases: Annotated[int, Range(100, 100_000)] = 8000
-    """Canvases drawn, to train, validate and test."""
+    """Canvases drawn, to train, validate and test; those to train are drawn anew for each epoch."""
     box_weight: Annotated[float, POSITIVE] = 2.0
     """Weight of the box's loss beside that of the class."""
     conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (32, 3, 2, 1), (32, 3, 2, 1))
     cnn_hidden_sizes: tuple[int, ...] | None = (128,)
-    epochs: int = 15
+    epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 3e-3
     schedule: ScheduleName = "cosine"

@@ -1,12 +1,17 @@
 """Canvases, boxes and their overlap against counts of pixels."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+import evaluate
+import train
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks.digits import bundled_digits
-from agent_gym.tasks.senses.detect import INK, SIDE, Detect, boxes, draw, overlap
+from agent_gym.tasks.senses.detect import INK, SIDE, Detect, draw, overlap
+from agent_gym.tasks.senses.glimpse import CROP, MARGIN, boxes, cut
 from agent_gym.tasks.senses.settings import DetectConfig
 
 
@@ -25,9 +30,9 @@ def test_overlap_is_a_count_of_pixels():
 
 
 def test_a_box_lies_tight_around_the_ink():
-    image = torch.zeros(1, 28, 28, dtype=torch.uint8)
-    image[0, 6:22, 10:18] = 255
-    part = draw(image, torch.tensor([7]), 20, np.random.default_rng(0))
+    images = torch.zeros(20, 28, 28, dtype=torch.uint8)
+    images[:, 6:22, 10:18] = 255
+    part = draw(images, torch.full((20,), 7), torch.Generator().manual_seed(0))
     for canvas, (label, left, top, right, bottom) in zip(part.x.numpy(), part.y.tolist(), strict=True):
         rows, columns = np.flatnonzero((canvas > 110).sum(1) > 3), np.flatnonzero((canvas > 110).sum(0) > 3)
         assert label == 7
@@ -35,17 +40,35 @@ def test_a_box_lies_tight_around_the_ink():
         assert np.abs(np.array(found) - np.array([left, top, right, bottom]) * SIDE).max() <= 2  # soft edges
 
 
-def test_a_network_finds_digits_that_it_has_not_seen():
-    task = Detect(DetectConfig(num_canvases=1500, epochs=12, batch_size=32, seed=1))
-    seen, other = (set(map(bytes, part.x.numpy())) for part in (task.data.train, task.data.test))
-    assert not seen & other
-    torch.manual_seed(0)
-    while task.steps < task.total_steps:
-        task.collect()
-        task.update()
-    metrics = task.test()
-    assert metrics["iou"] > 0.55 > metrics["mean_iou"] and metrics["accuracy"] > 2 * metrics["mean_accuracy"]
-    assert task.images()["test/boxes"].shape[2] == 3
+def test_what_is_cut_out_is_what_lies_in_the_box():
+    image = torch.rand(1, SIDE, SIDE)
+    whole = cut(image, torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    assert whole.shape == (1, CROP, CROP) and whole[0, 0, 0] == 0.0  # outside
+    left, top, side = 10, 20, 14
+    middle = torch.tensor([left + side / 2, top + side / 2, left + side / 2, top + side / 2])
+    half = side / 2 / MARGIN * torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    inside = cut(image, ((middle + half) / SIDE)[None])[0]
+    # each pixel of the cut is a quarter of one of the image's, off the middle by a quarter of a pixel
+    part = torch.nn.functional.interpolate(image[None], scale_factor=2, mode="bilinear")[0, 0]
+    assert torch.allclose(inside, part[2 * top : 2 * (top + side), 2 * left : 2 * (left + side)], atol=1e-5)
+
+
+def test_the_run_of_a_network_that_finds_digits_it_has_not_seen(tmp_path, capsys):
+    flags = ["--num-canvases", "700", "--epochs", "4", "--batch-size", "16", "--learning-rate", "0.004", "--quiet"]
+    assert train.main(["detect", *flags, "--run-dir", str(tmp_path / "run")]) == 0
+    metrics = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
+    assert metrics["iou"] > 0.55 > metrics["mean_iou"] and metrics["accuracy"] > 0.35 > 2 * metrics["mean_accuracy"]
+    capsys.readouterr()
+    assert evaluate.main([str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] == metrics
+
+
+def test_every_epoch_has_new_canvases_of_the_same_digits():
+    task = Detect(DetectConfig(num_canvases=200, seed=1))
+    first, other, again = (task.canvases(0, epoch) for epoch in (0, 1, 0))
+    assert torch.equal(first.x, again.x) and torch.equal(first.y, again.y) and not torch.equal(first.x, other.x)
+    parts = [set(rows.tolist()) for rows in task.rows_of]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
 def test_boxes_are_made_of_middle_and_size():
