@@ -12,6 +12,7 @@ from agent_gym.nets.settings import ActivationName, EncoderSettings, OptimizerSe
 LossName = Literal[
     "auto", "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
 ]
+KindName = Literal["auto", "regression", "binary", "multiclass"]
 
 
 @dataclass(frozen=True)

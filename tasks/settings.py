@@ -14,7 +14,9 @@ from agent_gym.nets.settings import (
     OptimizerName,
     ScheduleName,
 )
-from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.config import KindName, TaskConfig
+
+ScalerName = Literal["standard", "minmax", "none"]
 
 MAX_MEMBERS = 1000  # networks of an ensemble
 
@@ -33,9 +35,9 @@ class TableConfig(TaskConfig):
     """Columns whose words are inputs."""
     encoding: str = ""
     """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    kind: KindName = "auto"
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
-    scaler: Literal["standard", "minmax", "none"] = "standard"
+    scaler: ScalerName = "standard"
     """How numbers are scaled, from the training part: mean 0 and deviation 1, the range 0 to 1, or not."""
     explore: bool = False
     """Show what the columns hold and how they go with the target, as text and pictures, and stop."""
@@ -73,7 +75,7 @@ class DiabetesConfig(TableConfig):
     """Progression of diabetes after a year, a number from ten measurements (442 rows)."""
 
     target: str = "progression"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "regression"
+    kind: KindName = "regression"
     epochs: int = 100
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -86,7 +88,7 @@ class HeightsConfig(TableConfig):
     """Height from weight of ten people, by one linear unit: height = w0 + w1 weight."""
 
     target: str = "height"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "regression"
+    kind: KindName = "regression"
     w0: float = 100.0
     """First value of the constant, in cm."""
     w1: float = 1.0
@@ -106,8 +108,8 @@ class XorConfig(TableConfig):
     """The exclusive or of two bits, with a hidden layer and without."""
 
     target: str = "a xor b"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "binary"
-    scaler: Literal["standard", "minmax", "none"] = "none"
+    kind: KindName = "binary"
+    scaler: ScalerName = "none"
     epochs: int = 1000
     batch_size: int = 0
     learning_rate: float = 0.03

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import POSITIVE, SHARE, Count, Range, flag
 from agent_gym.nets.settings import ActivationName, OptimizerName, ScheduleName
-from agent_gym.tasks.config import StudyConfig
+from agent_gym.tasks.config import KindName, StudyConfig
 from agent_gym.tasks.settings import DigitsConfig, TableConfig
 
 SHORTEST = 4  # sequence of the adding problem
@@ -57,7 +57,7 @@ class LikelihoodConfig(TableConfig):
     """Maximum likelihood: one unit with a sigmoid learns who of 32 students got better grades."""
 
     target: str = "GRADE"
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "binary"
+    kind: KindName = "binary"
     encoder: Literal["linear"] = "linear"
     loss: Literal["binary_crossentropy"] = "binary_crossentropy"
     epochs: int = 1000

@@ -106,8 +106,8 @@ class Dates:
 
 
 @dataclass(frozen=True)
-class Category:
-    """A column of few texts, one-hot; what was not there in training is none of them, like an empty cell."""
+class Known:
+    """A column of texts, of which those in training are known."""
 
     name: str
     known: tuple[str, ...]
@@ -122,6 +122,11 @@ class Category:
     def figures(self) -> tuple[float, ...]:
         return ()
 
+
+@dataclass(frozen=True)
+class Category(Known):
+    """A column of few texts, one-hot; what was not there in training is none of them, like an empty cell."""
+
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, train: np.ndarray) -> Category:
         return cls(name, _known(frame, name, train))
@@ -133,20 +138,18 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embedded(Known):
     """A column of many texts, each a vector that is learned; 0 stands for what was not there in training."""
 
-    name: str
-    known: tuple[str, ...]
     size: int
     """Numbers in each vector."""
-    width = 1
+
+    @property
+    def width(self) -> int:
+        return 1
 
     def sound(self) -> bool:
-        return bool(self.known) and len(set(self.known)) == len(self.known) and 1 <= self.size <= MAX_EMBEDDING
-
-    def figures(self) -> tuple[float, ...]:
-        return ()
+        return super().sound() and 1 <= self.size <= MAX_EMBEDDING
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, train: np.ndarray) -> Embedded:
@@ -158,21 +161,11 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Known):
     """A column of texts: for each word whether it is there."""
 
-    name: str
-    known: tuple[str, ...]
-
-    @property
-    def width(self) -> int:
-        return len(self.known)
-
     def sound(self) -> bool:
-        return 1 <= len(self.known) <= MAX_WORDS and len(set(self.known)) == len(self.known)
-
-    def figures(self) -> tuple[float, ...]:
-        return ()
+        return super().sound() and len(self.known) <= MAX_WORDS
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, name: str, train: np.ndarray) -> Words:
@@ -224,7 +217,7 @@ class Columns:
             raise UserError(f"the checkpoint's columns make {columns.width} inputs, and its network takes {width}")
         return columns
 
-    def parts(self) -> Iterator[Numbers | Dates | Category | Words | Embedded]:
+    def parts(self) -> Iterator[Numbers | Dates | Known]:
         """In the order of the inputs."""
         yield self.numbers
         yield from (*self.dates, *self.categories, *self.words, *self.embedded)

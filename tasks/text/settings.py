@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, Range
 from agent_gym.nets.settings import EncoderSettings, ScheduleName
-from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.config import KindName, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TextConfig(TaskConfig):
     """Column that holds the texts."""
     target: str = ""
     """Column to predict."""
-    kind: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    kind: KindName = "auto"
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     encoder_names: ClassVar[tuple[str, ...]] = ("bow", "rnn", "lstm", "gru", "transformer", "minilm")
     encoder: str = "bow"
