@@ -18,7 +18,7 @@ from agent_gym.tasks.table import Diabetes
 
 FEW, JAGGED, OVERFIT, NONE = "too few epochs", "jagged", "overfitting", "none of the three"
 FALLING = 0.1  # of the whole fall: a curve that comes down as much in its last fifth wants to go on
-ROUGH = 0.06  # of the usual loss: epochs as far off the mean of their neighbours jump
+ROUGH = 0.05  # of the usual loss: epochs as far off the mean of their neighbours jump
 RISEN = 1.3  # times the lowest loss: where a curve that ends there has turned
 
 WIDE = {"epochs": 150, "hidden_sizes": (128, 128)}

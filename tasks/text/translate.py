@@ -79,8 +79,8 @@ class Translate(Task):
         return "numbers"
 
     def enough_epochs(self) -> int:
-        """About 3,000 optimizer steps."""
-        return max(round(3000 / self.steps_per_epoch), 1)
+        """About 1,000 optimizer steps."""
+        return max(round(1000 / self.steps_per_epoch), 1)
 
     def load(self) -> tuple[Spec, Dataset]:
         config = self.config
