@@ -16,7 +16,7 @@ from agent_gym.tasks.settings import DiabetesConfig
 from agent_gym.tasks.study import Record, Study, layer_tables
 from agent_gym.tasks.table import Diabetes
 
-FEW, JAGGED, OVERFIT, NONE = "too few epochs", "jagged", "overfitting", "none of the three"
+FEW, JAGGED, OVERFIT, NONE = "too few epochs", "jagged", "overfitting", "none"
 FALLING = 0.1  # of the whole fall: a curve that comes down as much in its last fifth wants to go on
 ROUGH = 0.05  # of the usual loss: epochs as far off the mean of their neighbours jump
 RISEN = 1.3  # times the lowest loss: where a curve that ends there has turned
