@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from agent_gym.tasks.scores import confusion
 
 HANGUL_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo")
 
 
-def written(words: list[str]) -> tuple[list[str], list[str]]:
-    """Words as a picture can show them, and the fonts for them: without a font for it Hangul is romanised."""
-    found = [font for font in HANGUL_FONTS if font in font_manager.get_font_names()]
-    if found or not any("\uac00" <= character <= "\ud7a3" for word in words for character in word):
-        return words, [*found[:1], "DejaVu Sans"]
-    return ["".join(map(_romanised, word)) for word in words], ["DejaVu Sans"]
+@cache
+def fonts() -> tuple[str, ...]:
+    """For all letters of a picture, the one for Hangul last, where there is one."""
+    known = set(font_manager.get_font_names())
+    return ("DejaVu Sans", *[font for font in HANGUL_FONTS if font in known][:1])
+
+
+def written(words: Sequence[str]) -> list[str]:
+    """Words as a picture can show them: without a font for it Hangul is romanised."""
+    return list(words) if len(fonts()) > 1 else ["".join(map(_romanised, word)) for word in words]
 
 
 def _romanised(character: str) -> str:
@@ -31,6 +37,10 @@ def _romanised(character: str) -> str:
 
 def pixels(figure: Figure) -> np.ndarray:
     """A figure as uint8 [H, W, 3]."""
+    for axes in figure.axes:
+        axes.get_xticklabels(), axes.get_yticklabels()  # they are not there before they are asked for
+    for text in figure.findobj(Text):
+        text.set_fontfamily(fonts())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -46,8 +56,9 @@ def confusion_image(
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    names = written(classes)
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(classes) <= 20:
@@ -75,8 +86,7 @@ def forecast_image(series: np.ndarray, truth: np.ndarray, forecast: np.ndarray) 
 def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[str]) -> np.ndarray:
     """Where each query looks: weights [heads, T, S] of each layer, a row of pictures a layer and a picture a head."""
     rows, columns = len(weights), len(weights[0])
-    queries, fonts = written(queries)
-    keys, _ = written(keys)
+    queries, keys = written(queries), written(keys)
     side = float(np.clip(0.16 * max(len(queries), len(keys)), 2.2, 6.0))
     figure = Figure(figsize=(side * columns, side * rows), layout="constrained")
     for layer, line in enumerate(figure.subplots(rows, columns, squeeze=False)):
@@ -84,11 +94,9 @@ def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[st
             axes.imshow(weights[layer][head], cmap="Blues", vmin=0.0, aspect="auto", interpolation="nearest")
             axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8)
             shown = max(len(queries), len(keys)) <= 60
-            axes.set_yticks(
-                range(len(queries)) if shown and head == 0 else [], queries if shown and head == 0 else [], family=fonts
-            )
-            last = shown and layer == rows - 1
-            axes.set_xticks(range(len(keys)) if last else [], keys if last else [], rotation=90, family=fonts)
+            first, last = shown and head == 0, shown and layer == rows - 1
+            axes.set_yticks(range(len(queries)) if first else [], queries if first else [])
+            axes.set_xticks(range(len(keys)) if last else [], keys if last else [], rotation=90)
             axes.tick_params(labelsize=6)
     figure.supxlabel("looked at", fontsize=8)
     figure.supylabel("looks", fontsize=8)

@@ -16,6 +16,7 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.dense import DenseGradients
 from agent_gym.nets.learner.learner import Stats
+from agent_gym.tasks.objective import DEFAULT_LOSS
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
 from agent_gym.tasks.settings import TableConfig
@@ -25,7 +26,7 @@ from agent_gym.tasks.tables.explore import describe, report
 from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.tables.kinds import Kinds, find_kinds
 from agent_gym.tasks.tables.target import Target, known_target, read_target
-from agent_gym.tasks.task import DEFAULT_LOSS, Dataset, Part, Task
+from agent_gym.tasks.task import Dataset, Part, Task
 
 
 class Table(Task):

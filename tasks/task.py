@@ -15,32 +15,16 @@ from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.dense import DenseGradients
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.losses import LOSSES
 from agent_gym.nets.summary import summary
 from agent_gym.tasks.attention import attention_pictures
 from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.objective import chosen_loss, objective
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
 from agent_gym.tasks.tables.columns import Columns
 
 EARNED = 5000  # steps from which on a traced graph saves the second or two that tracing takes
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
-DEFAULT_LOSS = {
-    "regression": "mse",
-    "forecast": "mse",
-    "binary": "binary_crossentropy",
-    "multiclass": "sparse_categorical_crossentropy",
-    "language": "sparse_categorical_crossentropy",
-    "detection": "sparse_categorical_crossentropy",
-}
-LOSSES_FOR = {
-    "regression": {"mse", "mae"},
-    "forecast": {"mse", "mae"},
-    "binary": set(LOSSES),
-    "multiclass": set(LOSSES) - {"binary_crossentropy"},
-    "language": {"sparse_categorical_crossentropy"},
-    "detection": {"sparse_categorical_crossentropy"},
-}
 
 
 class Part(NamedTuple):
@@ -85,13 +69,7 @@ class Task:
         self.notes: list[str] = []
         self.best_loss, self.best_step = math.inf, 0
         self.order_of, self.order = -1, torch.empty(0, dtype=torch.int64)
-        loss = DEFAULT_LOSS[spec.kind] if config.loss == "auto" else config.loss
-        if loss not in LOSSES_FOR[spec.kind]:
-            raise UserError(
-                f"--loss {loss} does not fit a {spec.kind} target: expected one of "
-                f"{', '.join(sorted(LOSSES_FOR[spec.kind]))}"
-            )
-        self.loss_name = loss
+        self.loss_name = loss = chosen_loss(spec.kind, config.loss)
         odds = config.threshold / (1.0 - config.threshold)
         self.cut_off = math.log(odds) if odds > 0.0 else -math.inf  # of a logit
         if spec.kind == "binary" and "categorical" in loss:
@@ -173,15 +151,7 @@ class Task:
 
     def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The loss that the flags name, of logits or predictions."""
-        fn = LOSSES[self.loss_name]
-        if self.model.spec.kind in ("regression", "forecast", "binary") and outputs.shape[-1] == y.shape[-1]:
-            bounded = self.model.spec.kind == "binary" and self.loss_name in ("mse", "mae")
-            return fn(outputs.sigmoid() if bounded else outputs, y)
-        classes = y.flatten().long()
-        if self.loss_name == "sparse_categorical_crossentropy":
-            return fn(outputs, classes)
-        one_hot = torch.nn.functional.one_hot(classes, outputs.shape[-1]).float()
-        return fn(outputs if self.loss_name == "categorical_crossentropy" else outputs.softmax(-1), one_hot)
+        return objective(self.loss_name, self.model.spec.kind, outputs, y)
 
     def quick_stats(self, outputs: Tensor, y: Tensor) -> Stats:
         """One metric of detached outputs, cheap enough for every minibatch."""

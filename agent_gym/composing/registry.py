@@ -19,6 +19,8 @@ def kind_of(name: str) -> str:
         return "task"
     if ":" not in name:
         known = (*AGENTS, *TASKS)
+        if family := [task for task in known if task.startswith(f"{name} ")]:
+            raise UserError(f"{name} what? Expected one of {', '.join(family)}")
         raise UserError(
             f"{name!r} is no agent or task: expected one of {', '.join(known)}, or module:Class{nearest(name, known)}"
         )

@@ -44,18 +44,18 @@ def distributions(columns: list[Column]) -> np.ndarray:
             for heights in counts:
                 axes.bar(range(len(top)), heights, bottom=below)
                 below += heights
-            axes.set_xticks(range(len(top)), written([str(name)[:12] for name in top])[0], rotation=45, ha="right")
+            axes.set_xticks(range(len(top)), written([str(name)[:12] for name in top]), rotation=45, ha="right")
         else:
             parts = [column.values[rows & ~np.isnan(column.values)] for _, rows in groups]
             axes.hist(parts, bins=20, stacked=True)
             axes.xaxis.set_major_locator(MaxNLocator(5))
         gone = f", {column.missing:,} missing" if column.missing else ""
-        axes.set_title(written([f"{column.name[:24]}{gone}"])[0][0], fontsize=9)
+        axes.set_title(written([f"{column.name[:24]}{gone}"])[0], fontsize=9)
         axes.tick_params(labelsize=7)
     for axes in figure.axes[len(shown) :]:
         axes.set_axis_off()
     if len(groups) > 1:
-        figure.legend(written([name for name, _ in groups])[0], loc="outside upper right", fontsize=8)
+        figure.legend(written([name for name, _ in groups]), loc="outside upper right", fontsize=8)
     return pixels(figure)
 
 
@@ -67,16 +67,16 @@ def bars(columns: list[Column], target: str) -> np.ndarray:
     colours = ["tab:red" if column.goes_with < 0 else "tab:blue" for column in ordered]
     axes.barh(range(len(ordered)), [abs(column.goes_with) for column in ordered], color=colours)
     names = [f"{column.name[:24]} ({column.measure})" for column in ordered]
-    axes.set_yticks(range(len(ordered)), written(names)[0])
+    axes.set_yticks(range(len(ordered)), written(names))
     axes.set_xlim(0.0, 1.0)
-    axes.set_title(written([f"goes with {target[:40]} (red: the other way)"])[0][0], fontsize=10)
+    axes.set_title(written([f"goes with {target[:40]} (red: the other way)"])[0], fontsize=10)
     return pixels(figure)
 
 
 def matrix(columns: list[Column]) -> np.ndarray:
     """Pearson's correlation between columns of numbers, over the rows that have both."""
     values = pd.DataFrame(dict(enumerate(column.values for column in columns))).corr().to_numpy()
-    names = written([column.name[:20] for column in columns])[0]
+    names = written([column.name[:20] for column in columns])
     figure = Figure(figsize=(2.5 + 0.45 * len(names),) * 2, layout="constrained")
     axes = figure.subplots()
     shown = axes.imshow(values, cmap="RdBu", vmin=-1.0, vmax=1.0)
