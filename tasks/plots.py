@@ -96,7 +96,8 @@ def attention_image(weights: list[np.ndarray], queries: list[str], keys: list[st
             shown = max(len(queries), len(keys)) <= 60
             first, last = shown and head == 0, shown and layer == rows - 1
             axes.set_yticks(range(len(queries)) if first else [], queries if first else [])
-            axes.set_xticks(range(len(keys)) if last else [], keys if last else [], rotation=90)
+            upright = max(map(len, keys)) <= 2
+            axes.set_xticks(range(len(keys)) if last else [], keys if last else [], rotation=0 if upright else 90)
             axes.tick_params(labelsize=6)
     figure.supxlabel("looked at", fontsize=8)
     figure.supylabel("looks", fontsize=8)
@@ -153,16 +154,22 @@ def gallery_image(
     boxes: Sequence[Sequence[tuple[float, float, float, float, str]]] = (),
 ) -> np.ndarray:
     """Pictures [H, W] beside each other, each over its own range; boxes as (left, top, right, bottom, colour)."""
-    rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(1.2 * columns, (1.45 if titles else 1.2) * rows), layout="constrained")
-    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.axis("off")
-        if number < len(pictures):
-            axes.imshow(pictures[number], cmap=colours)
+    rows, room = -(-len(pictures) // columns), 0.28 if titles else 0.0
+    across, down = 1.1, max(picture.shape[0] / picture.shape[1] for picture in pictures) + room + 0.1
+    figure = Figure(figsize=(1.2 * across * columns, 1.2 * down * rows))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))  # one for all: many take seconds to lay out
+    axes.axis("off")
+    for number, picture in enumerate(pictures):
+        left, top = number % columns * across, number // columns * down + room
+        height, width = picture.shape
+        axes.imshow(picture, cmap=colours, extent=(left, left + 1.0, top + height / width, top))
         if number < len(titles):
-            axes.set_title(titles[number], fontsize="small")
-        for left, top, right, bottom, colour in boxes[number] if number < len(boxes) else ():
-            axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour))
+            axes.text(left + 0.5, top - 0.05, titles[number], ha="center", va="bottom", fontsize="small")
+        for first, upper, last, lower, colour in boxes[number] if number < len(boxes) else ():
+            corner = left + (first + 0.5) / width, top + (upper + 0.5) / width
+            size = (last - first) / width, (lower - upper) / width
+            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour))
+    axes.set(xlim=(-0.05, columns * across - 0.05), ylim=(rows * down - 0.05, -0.05))
     return pixels(figure)
 
 

@@ -200,8 +200,8 @@ class Task:
             stats.append(self.learner.update(self.augment(x), y))
             self.steps += 1
         self.learner.check()
-        means = {name: torch.stack([s[name] for s in stats]).mean() for name in stats[0]}
-        return means | {"learning_rate": torch.tensor(self.learner.learning_rate)}
+        means = torch.stack([value for each in stats for value in each.values()]).view(len(stats), -1).mean(0)
+        return dict(zip(stats[0], means, strict=True)) | {"learning_rate": torch.tensor(self.learner.learning_rate)}
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Minus the validation loss, and the validation scores; ends the run when --early-stopping says so."""

@@ -16,10 +16,10 @@ from agent_gym.nets.activations import get_activation
 
 aten = torch.ops.aten
 SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # gradient after an activation and its result -> before it
-    "relu": lambda grad, result: aten.threshold_backward(grad, result, 0.0),
-    "tanh": lambda grad, result: aten.tanh_backward(grad, result),
-    "sigmoid": lambda grad, result: aten.sigmoid_backward(grad, result),
-    "leaky_relu": lambda grad, result: aten.leaky_relu_backward(grad, result, 0.01, True),
+    "relu": lambda grad, result: aten.threshold_backward.default(grad, result, 0.0),
+    "tanh": lambda grad, result: aten.tanh_backward.default(grad, result),
+    "sigmoid": lambda grad, result: aten.sigmoid_backward.default(grad, result),
+    "leaky_relu": lambda grad, result: aten.leaky_relu_backward.default(grad, result, 0.01, True),
 }
 
 
@@ -34,10 +34,10 @@ def _binary_crossentropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor
 
 
 def _sparse_categorical_crossentropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    log_p = logits.log_softmax(-1)
-    slope = log_p.exp().mul_(1.0 / len(target))
-    slope.scatter_add_(1, target[:, None], slope.new_full((1, 1), -1.0 / len(target)).expand(len(target), 1))
-    return F.nll_loss(log_p, target), slope
+    log_p, every, mean, none = logits.log_softmax(-1), None, 1, -100  # weights, reduction, class to leave out
+    loss, weight = aten.nll_loss_forward.default(log_p, target, every, mean, none)
+    slope = aten.nll_loss_backward.default(loss.new_ones(()), log_p, target, every, mean, none, weight)
+    return loss, aten._log_softmax_backward_data.default(slope, log_p, -1, log_p.dtype)
 
 
 LOSSES = {  # outputs [B, n] and target -> the loss of nets.losses [] and its slope [B, n]
@@ -57,7 +57,9 @@ class DenseGradients:
     def __init__(
         self, layers: list[tuple[nn.Linear, str]], loss: str, stats: Callable[[Tensor, Tensor], dict[str, Tensor]]
     ) -> None:
-        self.layers = [(layer, name and get_activation(name), SLOPES.get(name)) for layer, name in layers]
+        self.layers = [
+            (layer.weight, layer.bias, name and get_activation(name), SLOPES.get(name)) for layer, name in layers
+        ]
         self.loss, self.stats = LOSSES[loss], stats
 
     @staticmethod
@@ -72,18 +74,18 @@ class DenseGradients:
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss [] and the stats."""
         inputs = []
-        for layer, activation, _ in self.layers:
+        for weight, bias, activation, _ in self.layers:
             inputs.append(x)
-            x = F.linear(x, layer.weight, layer.bias)
+            x = F.linear(x, weight, bias)
             x = activation(x) if activation else x
         loss, slope = self.loss(x, y)
         stats, after = self.stats(x, y), x
-        for (layer, _, back), before in zip(reversed(self.layers), reversed(inputs), strict=True):
+        for (weight, bias, _, back), before in zip(reversed(self.layers), reversed(inputs), strict=True):
             if back is not None:
                 slope = back(slope, after)
-            torch.mm(slope.t(), before, out=layer.weight.grad)
-            torch.sum(slope, 0, out=layer.bias.grad)
+            torch.mm(slope.t(), before, out=weight.grad)
+            torch.sum(slope, 0, out=bias.grad)
             if before is not inputs[0]:
-                slope = slope @ layer.weight
+                slope = slope @ weight
             after = before
         return loss, stats

@@ -82,8 +82,8 @@ class Generate(Task):
         return Path(self.config.data).stem if self.config.data else "python"
 
     def enough_epochs(self) -> int:
-        """About 600 optimizer steps, but at least 2 passes and at most 200."""
-        return min(max(round(600 / self.steps_per_epoch), 2), 200)
+        """About 400 optimizer steps, but at least 2 passes and at most 200."""
+        return min(max(round(400 / self.steps_per_epoch), 2), 200)
 
     def load(self) -> tuple[Spec, Dataset]:
         config = self.config

@@ -65,10 +65,9 @@ class GenerateConfig(TaskConfig):
     temperature: Annotated[float, Range(0)] = 0.7
     """Of samples: 1 draws as the model says, lower prefers what is likely, 0 takes the likeliest."""
     batch_size: int = 32
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     schedule: ScheduleName = "cosine"
     max_grad_norm: float = 1.0
-    dropout: float = 0.1
     val_split: float = 0.05
     test_split: float = 0.1
 
