@@ -16,6 +16,7 @@ COMMANDS = {
     "check": ("check", "an environment before training: agent-gym check ENV"),
     "diagnose": ("diagnose", "why a run does not learn: agent-gym diagnose RUN"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
+    "compare": ("compare", "two groups of runs: agent-gym compare RUNS_A RUNS_B --report out.html"),
     "sentiment": ("pipelines.sentiment", 'of what mood a text is: agent-gym sentiment "TEXT"'),
     "question-answering": ("pipelines.question_answering", "what in a text answers: --question Q --context TEXT"),
     "text-generation": ("pipelines.text_generation", 'how a text goes on: agent-gym text-generation "PROMPT"'),

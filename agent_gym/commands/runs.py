@@ -63,7 +63,7 @@ def describe(run: Path, folder: Path) -> dict[str, Any] | None:
     if config is None or not ("agent" in config or "task" in config) or not (run / "checkpoints").is_dir():
         return None
     result = _read(run / "result.json") or {}
-    score, interval = result.get("return_mean"), result.get("return_ci95")
+    score, interval, name = result.get("return_mean"), result.get("return_ci95"), "return"
     if "metrics" in result and isinstance(result["metrics"], dict):
         wanted = ("accuracy", "r2", "mse", "loss")
         name = next((name for name in wanted if name in result["metrics"]), None)
@@ -74,6 +74,7 @@ def describe(run: Path, folder: Path) -> dict[str, Any] | None:
         "on": config.get("env") or config.get("data") or config.get("task") or "",
         "seed": config.get("seed"),
         "score": score if isinstance(score, int | float) else None,
+        "measure": name,
         "interval": interval,
         "steps": result.get("total_steps"),
         "seconds": result.get("wall_time"),
