@@ -62,6 +62,8 @@ KINDS = {
     "SAC, GRU, native": f"sac --env AgentGym/PendulumNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder gru",
     "TD3, native": f"td3 --env Pendulum-v1 {OFF_POLICY} --prioritized",
     "TD3, EnvPool": f"td3 --env Pendulum-v1 {OFF_POLICY} --backend envpool",
+    "PPO, many agents in turns": f"ppo --env pettingzoo.classic:connect_four_v3 {ON_POLICY} --total-steps 2048",
+    "PPO, many agents, central value": f"ppo --env mpe2:simple_tag_v3 {ON_POLICY} --central-value --total-steps 2048",
     "PPO, against itself": f"ppo {ON_POLICY} {BOARD} --self-play --self-play-every 2",
     "AlphaZero": f"alphazero {BOARD} {SELF_PLAY} --checkpoint-every 160 --resign 0.9",
     "iris": "iris --epochs 60 --checkpoint-every 4",

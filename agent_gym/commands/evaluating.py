@@ -14,6 +14,8 @@ from agent_gym.commands.against_person import play_person
 from agent_gym.composing.duels import against_itself, duel, rules_of, text
 from agent_gym.composing.playing import score
 from agent_gym.composing.saved import open_saved
+from agent_gym.composing.seats import among, seats_of
+from agent_gym.composing.seats import text as told_of
 from agent_gym.composing.sitting import Sitting
 from agent_gym.composing.sources import NamedSource
 from agent_gym.composing.task_scores import evaluate_task, is_task
@@ -71,6 +73,11 @@ def run(args: EvaluateConfig) -> dict | None:
 
 def meet(args: EvaluateConfig, saved: Any) -> dict | None:
     """A match against another player, or a game against a person."""
+    if args.against and (names := seats_of(saved.config)):
+        result = among(saved, args.against, args.episodes or 100, args.seed, names)
+        if not args.json:
+            print(told_of(result))
+        return result
     if args.against:
         result = duel(saved, args.run, args.against, args.episodes or 100, args.seed, args.checkpoint)
         if not args.json:

@@ -201,6 +201,16 @@ def test_scores_are_played_where_the_settings_say(run, capsys):
     assert action.shape == (1,)
 
 
+def test_a_run_plays_in_every_seat_against_others(run, capsys):
+    assert evaluate([str(run), "--against", "random", "--episodes", "9", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["wins"] + found["draws"] + found["losses"] == found["episodes"] == 9
+    assert {name: own["episodes"] for name, own in found["agents"].items()} == {"first": 5, "second": 4}
+    assert found["return_mean"] == pytest.approx((found["wins"] - found["losses"]) / 9)
+    assert evaluate([str(run), "--against", "nobody"]) == 2
+    assert "unknown opponent 'nobody'" in capsys.readouterr().err
+
+
 def test_a_run_sits_in_the_other_seats(run):
     """It takes its most likely action: two games from one seed are the same game."""
     games = []
