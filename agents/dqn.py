@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agent_gym.agents.critic import QNetwork, make_q_network
 from agent_gym.agents.features import both_features, next_obs_features
+from agent_gym.agents.groups import RoutedQ, group_spaces
 from agent_gym.agents.off_policy import OffPolicy, batch_mean
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.dqn import DQNConfig
@@ -39,11 +40,17 @@ def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
 class DQNPolicy(Policy):
     """The best of the actions by a network of their values."""
 
-    network: QNetwork
+    network: QNetwork | RoutedQ
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: DQNConfig) -> None:
         super().__init__(obs_space, action_space, config)
-        self.network = make_q_network(obs_space, action_space, config, config.dueling, config.quantiles)
+
+        def make(space: spaces.Space) -> QNetwork:
+            return make_q_network(space, action_space, config, config.dueling, config.quantiles)
+
+        self.exportable = self.alone = not group_spaces(obs_space)
+        """Whether one network is for all."""
+        self.network = make(obs_space) if self.alone else RoutedQ(obs_space, make)
         self.state_dim = self.network.state_dim
         self.return_stats = ReturnStats()
 
@@ -92,6 +99,7 @@ class DQN(OffPolicy):
     policy_class = DQNPolicy
     policy: DQNPolicy
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete)
+    many = True
 
     def __init__(self, config: DQNConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)

@@ -108,6 +108,11 @@ class RoutedQ(nn.Module):
         self.encoder = RoutedEncoder([part.encoder for part in self.parts])
         self.state_dim, self.actions = self.encoder.state_dim, self.parts[0].actions
 
+    def __getattr__(self, name: str) -> Any:
+        """What does not depend on the group is asked of the first: how actions are chosen, drawn and valued."""
+        shared = ("best", "allowed", "random", "of", "joined", "spread", "error", "choices", "quantiles")
+        return getattr(self.parts[0], name) if name in shared else super().__getattr__(name)
+
     def _chosen(self, features: Tensor, ask: Callable[[QNetwork, Tensor], Tensor]) -> Tensor:
         group, features = features[..., -1], features[..., :-1]
         found = ask(self.parts[0], features)

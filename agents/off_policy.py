@@ -14,6 +14,7 @@ from agent_gym.agents.agent import Agent
 from agent_gym.agents.buffers.hindsight import HindsightReplay
 from agent_gym.agents.buffers.history import ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.buffers.turns import OpenDecisions, held, starts
 from agent_gym.agents.offline.experience import Experience, replay_of
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
@@ -89,9 +90,14 @@ class OffPolicy(Agent):
         self.return_scale = ReturnScale(1 if config.data else env.num_envs, config.gamma, stats, only_odd=only_odd).to(
             self.device
         )
+        self.waiting = OpenDecisions(env.num_envs, self.device)
         self.unmeasured: list[tuple[Tensor, Tensor]] = []  # rewards and ends [T, B] that it has not taken in
         self.beta = torch.zeros((), device=self.device)  # of the priorities, for graphs
         self.on_gpu = records(self.device)
+        if self.on_gpu and env.members > 1:
+            raise UserError(
+                f"{env.id} has {env.members} agents, and a replay buffer on the GPU takes one alone: --device cpu"
+            )
         if self.on_gpu:
             recorded = config.capture == "auto" and config.her == "no"
             how = {"generators": [self.generator], "record": recorded}
@@ -237,11 +243,12 @@ class OffPolicy(Agent):
         return {}
 
     def _act_on(self) -> dict[str, float] | None:
-        rewards, learned, dones, valids = [], [], [], []
+        rewards, learned, dones, valids, acted = [], [], [], [], []
         with torch.inference_mode():
             while self.collected < self.config.train_every and not (rewards and self.interrupted()):
                 self.collected += 1
                 self.about_to_act()
+                acts = self.env.acts
                 if self.on_gpu and self.env.mask is None:  # a graph would go on with the mask that it was made with
                     action, stored, state = self.recorded["acting"](self.obs, self.state, self.reset)
                 else:
@@ -250,7 +257,11 @@ class OffPolicy(Agent):
                     action, stored = self.random_action()
                 step = self._single(self.env.step(action))
                 reward = self.config.learned_reward(step.reward)
-                self.replay.add(stored, step._replace(reward=reward), self.state if self.state_dim else None)
+                before, found = self.state if self.state_dim else None, step._replace(reward=reward)
+                if acts is None:
+                    self.replay.add(stored, found, before)
+                else:
+                    self.waiting.add(self.replay, stored, found, before, acts, self.env.acts)
                 if self.config.normalize_obs or self.steps < self.learning_starts or self._sometimes():
                     self.obs_norm.update(self.here(step.final_obs))
                 done = step.terminated | step.truncated
@@ -259,13 +270,18 @@ class OffPolicy(Agent):
                 rewards.append(step.reward)
                 learned.append(reward)
                 dones.append(done)
-                self.obs, self.state, self.reset = step.obs, state, done
+                acted += [] if acts is None else [acts]
+                self.obs, self.state, self.reset = (
+                    step.obs,
+                    held(acts, state, self.state),
+                    starts(acts, done, self.reset),
+                )
                 if step.valid is None:
-                    self.steps += self.env.num_envs
+                    self.steps += self.env.num_envs // self.env.members
                 else:
                     valids.append(step.valid)
-                    self.reset = done | ~step.valid
-                    self.steps += int(step.valid.sum())
+                    self.reset = self.reset | ~step.valid
+                    self.steps += int(step.valid.sum()) // self.env.members
         if not rewards:  # a round of updates goes on
             return self.episode_scalars(self.episodes.none())
         valid = torch.stack(valids) if valids else None
@@ -276,7 +292,8 @@ class OffPolicy(Agent):
             starting = self.updates == 0 and self.steps >= self.learning_starts
             if (enough or starting) and self.collected == self.config.train_every:
                 self._measure()
-        scalars = self.episode_scalars(self.episodes.update(reward, done, valid))
+        finished = self.episodes.update(reward, done, valid, torch.stack(acted) if acted else None)
+        scalars = self.episode_scalars(finished)
         return scalars if self.collected == self.config.train_every else None
 
     def _sometimes(self) -> bool:
@@ -424,6 +441,7 @@ class OffPolicy(Agent):
             "replay": self.replay.state_dict(),
             "return_scale": self.return_scale.state_dict(),
             "unmeasured": self._unmeasured(),
+            "waiting": self.waiting.state_dict(),
             "digests": dict(self.digests),
         }
 
@@ -449,6 +467,8 @@ class OffPolicy(Agent):
             target.vector.copy_(state["targets"][name])
         self.replay.load_state_dict(state["replay"])
         self.return_scale.load_state_dict(state["return_scale"])
+        if "waiting" in state:  # runs of one agent had none
+            self.waiting.load_state_dict(state["waiting"])
         self.unmeasured = []
         self._measure()  # for the transform
         there = self.env.device

@@ -161,7 +161,7 @@ class PPO(Agent):
         self.network, self.obs_norm = self.policy.network, self.policy.obs_norm
         stats = self.policy.return_stats if config.normalize_returns else None
         self.return_scale = ReturnScale(env.num_envs, config.gamma, stats).to(self.device)
-        self.on_gpu = records(self.device)
+        self.on_gpu = records(self.device) and env.members == 1  # who waits and in which group changes the graph
         # Which rows are of which group, and on a CPU resets inside sequences, change what a loss does.
         capture = self.policy.alone and (self.state_dim == 0 or self.on_gpu)
         self.learner = Learner(self.loss, self.network.parameters(), config, capture=capture)

@@ -124,9 +124,13 @@ class Replay:
 
     # Writing
 
-    def _write_obs(self, obs: Any, place: Tensor, whole: Tensor | None = None) -> None:
-        """Write obs [B, ...] at its place [B]; of stacks the newest frame, and where `whole` [B] holds all of them."""
-        index = self.base + place % self.length
+    def _write_obs(self, obs: Any, place: Tensor, whole: Tensor | None = None, base: Tensor | None = None) -> None:
+        """Write obs [B, ...] at its place [B]; of stacks the newest frame, and where `whole` [B] holds all of them.
+
+        `base` [B]: where the streams begin, if they are not all.
+        """
+        base = self.base if base is None else base
+        index = base + place % self.length
 
         def write(store: Tensor, leaf: Tensor, stacked: bool) -> None:
             if not stacked:
@@ -136,7 +140,7 @@ class Replay:
             if whole is not None:
                 for back in range(self.stack - 1, 0, -1):
                     # Elsewhere the newest frame is written to its own place again.
-                    older = self.base + (place - back * whole) % self.length
+                    older = base + (place - back * whole) % self.length
                     store.index_copy_(0, older, torch.where(_like(whole, leaf), leaf[:, -1 - back], leaf[:, -1]))
             store.index_copy_(0, index, leaf[:, -1])
 
@@ -147,11 +151,12 @@ class Replay:
         if self.masks is None:
             self.masks = self._empty((size,), torch.bool)
 
-    def _write_mask(self, mask: Tensor | None, place: Tensor) -> None:
-        """Write mask [B, size] at its place [B]."""
+    def _write_mask(self, mask: Tensor | None, place: Tensor, base: Tensor | None = None) -> None:
+        """Write mask [B, size] at its place [B]; `base` as in `_write_obs`."""
         if mask is not None:
             self.keep_masks(mask.shape[1])
-            self.masks.index_copy_(0, self.base + place % self.length, mask.to(self.device))
+            base = self.base if base is None else base
+            self.masks.index_copy_(0, base + place % self.length, mask.to(self.device))
 
     def _read_masks(self, now: Tensor, then: Tensor) -> dict[str, Tensor]:
         """Actions allowed in the steps at index `now` and in those to bootstrap from, at index `then`."""
@@ -167,32 +172,42 @@ class Replay:
         self._write_obs(obs, self.count, everywhere)
         self._write_mask(mask, self.count)
 
-    def _mark_start(self, place: Tensor, start: Tensor) -> None:
-        """Flag the entries at place [B] as bare, as starts where `start` [B] is 1, with bare older frames before."""
-        flags = self.fields["flags"]
-        for back in range((self.stack - 1), 0, -1):
-            flags.index_fill_(0, self.base + (place - back * start) % self.length, BARE)
-        flags[self.base + place % self.length] = (BARE + START * start).to(torch.uint8)
+    def renew(self, obs: Any, mask: Tensor | None, rows: Tensor) -> None:
+        """The newest entries of the streams `rows` [n], which nobody has acted on, show obs and mask [n, ...]."""
+        place = self.count[rows]
+        self._write_obs(obs, place, torch.ones_like(place), self.base[rows])
+        self._write_mask(mask, place, self.base[rows])
 
-    def add(self, action: Tensor, step: Step, state: Tensor | None = None) -> None:
-        """The agent acted on the newest entries: action [B, ...], what followed, the memory [B, S] before."""
+    def _mark_start(self, place: Tensor, start: Tensor, base: Tensor | None = None) -> None:
+        """Flag the entries at place [B] as bare, as starts where `start` [B] is 1, with bare older frames before."""
+        flags, base = self.fields["flags"], self.base if base is None else base
+        for back in range((self.stack - 1), 0, -1):
+            flags.index_fill_(0, base + (place - back * start) % self.length, BARE)
+        flags[base + place % self.length] = (BARE + START * start).to(torch.uint8)
+
+    def add(self, action: Tensor, step: Step, state: Tensor | None = None, rows: Tensor | None = None) -> None:
+        """The agent acted on the newest entries: action [B, ...], what followed, the memory [B, S] before.
+
+        `rows` [n]: the streams that this is of, n instead of B, where it is not of all.
+        """
         if self.recorded is not None:
             self._add_by_graph(action, step, state)
             return
-        place, flags = self.count, self.fields["flags"]
-        here, ahead = self.base + place % self.length, place + 1
+        whole = slice(None) if rows is None else rows
+        base, place, flags = self.base[whole], self.count[whole], self.fields["flags"]
+        here, ahead = base + place % self.length, place + 1
         self.fields["action"].index_copy_(0, here, action.to(self.device))
         self.fields["reward"].index_copy_(0, here, step.reward.to(self.device))
         if state is not None:
             self.fields["state"].index_copy_(0, here, state)
-        self._add_slots(place, step.valid)
+        self._add_slots(place, step.valid, rows)
         started = flags.index_select(0, here) & START
         done = step.terminated | step.truncated
-        flags.index_fill_(0, self.base + ahead % self.length, BARE)
+        flags.index_fill_(0, base + ahead % self.length, BARE)
         if self.device.type == "cpu" and step.valid is None and not done.any():
             flags.index_copy_(0, here, started)
-            self._write_obs(step.obs, ahead)
-            self._write_mask(step.mask, ahead)
+            self._write_obs(step.obs, ahead, base=base)
+            self._write_mask(step.mask, ahead, base)
         else:  # asking a GPU who is done would stall it: entries of those who go on are written twice instead
             ends = step.terminated.to(torch.uint8) + TRUNCATED * step.truncated.to(torch.uint8)
             if step.valid is not None:
@@ -200,13 +215,13 @@ class Replay:
                 done, ends = done | ~step.valid, torch.where(step.valid, ends, BARE)
             flags.index_copy_(0, here, started + ends)
             start = done.to(self.device, torch.int64)
-            self._write_obs(step.final_obs, ahead)
-            self._write_mask(step.final_mask, ahead)
+            self._write_obs(step.final_obs, ahead, base=base)
+            self._write_mask(step.final_mask, ahead, base)
             ahead = ahead + self.stack * start
-            self._mark_start(ahead, start)
-            self._write_obs(step.obs, ahead, start)
-            self._write_mask(step.mask, ahead)
-        self.count = ahead
+            self._mark_start(ahead, start, base)
+            self._write_obs(step.obs, ahead, start, base)
+            self._write_mask(step.mask, ahead, base)
+        self.count = ahead if rows is None else self.count.index_copy(0, rows, ahead)
         if self.compact:
             self._drop_overwritten()
 
@@ -278,7 +293,12 @@ class Replay:
         """What `set_priority` changes."""
         return [] if self.tree is None else [self.max_priority, *self.tree.levels]
 
-    def _add_slots(self, place: Tensor, valid: Tensor | None) -> None:
+    def _add_slots(self, place: Tensor, valid: Tensor | None, rows: Tensor | None) -> None:
+        if rows is not None:  # the slots of the others stay empty
+            self.has_gaps = True
+            there = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+            valid = there.index_fill(0, rows, True) if valid is None else there.index_copy(0, rows, valid)
+            place = torch.zeros_like(self.count).index_copy(0, rows, place)
         row = self.added % self.rows
         slots = slice(row * self.num_envs, (row + 1) * self.num_envs)
         self.place[slots] = place if valid is None else torch.where(valid, place, -1)

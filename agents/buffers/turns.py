@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.envs.vector import Step
 from agent_gym.ground.tree import tree_map
 
 
@@ -56,6 +58,73 @@ def decisions(fields: dict[str, Any], acts_next: Tensor, last: dict[str, Any]) -
     if "valid" in fields:
         found["valid"] &= gathered(fields["valid"])
     return found
+
+
+class OpenDecisions:
+    """For a replay buffer: decisions whose outcome is still open, one of each row at most.
+
+    One goes to the buffer when its row is to act next, in the same episode or another: then it is known what followed.
+    """
+
+    def __init__(self, num_envs: int, device: torch.device | str) -> None:
+        self.open = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self.kept: dict[str, Any] = {}
+
+    def add(
+        self, replay: Replay, action: Tensor, step: Step, state: Tensor | None, acted: Tensor, acts: Tensor
+    ) -> None:
+        """Rows that `acted` [B] took `action` [B, ...] with memory `state` [B, S]; those that `acts` [B] are next."""
+        done, failed = step.terminated | step.truncated, acted.new_zeros(len(acted))
+        if step.valid is not None:
+            failed = ~step.valid
+        fresh = {
+            "action": action,
+            "reward": torch.zeros_like(step.reward),
+            "terminated": torch.zeros_like(done),
+            "truncated": torch.zeros_like(done),
+            "final_obs": step.final_obs,
+        }
+        fresh |= {} if state is None else {"state": state}
+        fresh |= {} if step.final_mask is None else {"final_mask": step.final_mask}
+        kept = tree_map(lambda new, old: _choose(acted, new, old), fresh, self.kept) if self.kept else fresh
+        self.open = (self.open | acted) & ~failed
+        running = self.open & ~(kept["terminated"] | kept["truncated"])
+        kept["reward"] = kept["reward"] + torch.where(running, step.reward, 0.0)
+        kept["terminated"] = kept["terminated"] | (running & step.terminated)
+        kept["truncated"] = kept["truncated"] | (running & step.truncated)
+        last = {"final_obs": step.final_obs} | ({"final_mask": step.final_mask} if "final_mask" in kept else {})
+        for name, part in last.items():
+            kept[name] = tree_map(lambda new, old: _choose(running & done, new, old), part, kept[name])
+        self.kept = kept
+        closed, begins = (self.open & acts).nonzero().squeeze(1), (~self.open & acts).nonzero().squeeze(1)
+        if len(begins):
+            mask = None if step.mask is None else step.mask[begins]
+            replay.renew(tree_map(lambda x: x[begins], step.obs), mask, begins)
+        if len(closed):
+            self._close(replay, step, closed)
+
+    def _close(self, replay: Replay, step: Step, rows: Tensor) -> None:
+        own = tree_map(lambda x: x[rows], self.kept)
+        obs = tree_map(lambda x: x[rows], step.obs)
+        ended = own["terminated"] | own["truncated"]
+        final = tree_map(lambda last, now: _choose(ended, last, now), own["final_obs"], obs)
+        found = Step(obs, own["reward"], own["terminated"], own["truncated"], final, {})
+        if step.mask is not None:
+            mask = step.mask[rows]
+            found = found._replace(mask=mask, final_mask=_choose(ended, own["final_mask"], mask))
+        replay.add(own["action"], found, own.get("state"), rows)
+        self.open = self.open.index_fill(0, rows, False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"open": self.open, "kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.open, self.kept = state["open"].to(self.open.device), state["kept"]
+
+
+def _choose(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """new [B, ...] where mask [B] holds, else old."""
+    return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
 def _like(mask: Tensor, x: Tensor) -> Tensor:

@@ -65,7 +65,11 @@ class RowsEnv(VectorEnv):
     def _look(self, obs: dict[str, Tensor]) -> None:
         """Who is to act, and what is allowed; who waits may think of anything."""
         self.acts = obs[FACTS][..., ACTS].flatten() > 0
-        self.mask = obs[LEGAL].flatten(0, 1) > 0 if LEGAL in obs else None
+        self.mask = self._legal(obs)
+
+    @staticmethod
+    def _legal(obs: dict[str, Tensor]) -> Tensor | None:
+        return obs[LEGAL].flatten(0, 1) > 0 if LEGAL in obs else None
 
     def _rows(self, obs: dict[str, Tensor]) -> Obs:
         """The rows' observations in the joint ones."""
@@ -127,6 +131,8 @@ class RowsEnv(VectorEnv):
             final_obs,
             {},
             None if joint.valid is None else real,
+            self.mask,
+            self._legal(joint.final_obs) if joint.final_obs is not joint.obs else self.mask,
         )
 
     def _shape(self) -> tuple[int, ...]:

@@ -7,7 +7,9 @@ import torch
 
 from agent_gym.agents.buffers.rollout import Rollout
 from agent_gym.agents.buffers.turns import decisions
+from agent_gym.agents.dqn import DQN
 from agent_gym.agents.ppo import PPO
+from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.commands.evaluate import main as evaluate
 from agent_gym.commands.train import main as train
@@ -19,6 +21,7 @@ from agent_gym.nets.distributions import DiagGaussian
 from agent_gym.storage.checkpoint import load_checkpoint
 from agent_gym.training.evaluation import play
 
+TINY = {"buffer_size": 60, "batch_size": 8, "hidden_sizes": (4,), "learning_starts": 0, "utd": 1e-9}
 SMALL = {"num_envs": 4, "num_steps": 16, "num_epochs": 2, "hidden_sizes": (16,), "env": "zoo:Signals"}
 
 
@@ -50,6 +53,59 @@ def test_decisions_by_hand():
     assert found["truncated"].tolist() == [[True, False], [False, False], [False, False]]
     assert found["final_value"][0, 0] == 1.0
     assert found["valid"].tolist() == [[True, True], [True, False], [True, False]]  # row 1 waits for its outcome
+
+
+def test_a_buffer_gets_decisions_with_what_followed():
+    """Relay by hand: agent i decides at 0 to i, is paid 10 i + t and ends at i + 1; then the next episode begins."""
+    config = DQNConfig(env="zoo:Relay", num_envs=1, n_step=1, **TINY)
+    agent = DQN(config, make_env("zoo:Relay", 1))
+    agent.begin()
+    for _ in range(7):
+        agent.collect()
+        agent.collected = 0
+    replay, found = agent.replay, {0: [], 1: [], 2: []}
+    for slot in (replay.place >= 0).nonzero().flatten():
+        if slot >= replay.added * 3:
+            continue
+        batch = {name: part[0, 0] for name, part in replay.transitions(slot.unsqueeze(0)).items()}
+        found[int(slot) % 3].append(
+            tuple(round(float(batch[name]), 2) for name in ("obs", "reward", "next_obs", "discount"))
+        )
+    assert found[0] == [(0.0, 1.0, 1.0, 0.0)] * 2
+    assert found[1] == [(0.0, 11.0, 1.0, 0.99), (1.0, 12.0, 2.0, 0.0)] * 2 + [(0.0, 11.0, 1.0, 0.99)]
+    once = [(0.0, 21.0, 1.0, 0.99), (1.0, 22.0, 2.0, 0.99), (2.0, 23.0, 3.0, 0.0)]
+    assert found[2] == [*once, *once, once[0]]
+    assert agent.steps == 7
+
+
+def test_in_turns_the_next_observation_is_that_of_the_next_decision():
+    config = DQNConfig(env="zoo:Count", num_envs=1, n_step=1, **TINY)
+    agent = DQN(config, make_env("zoo:Count", 1))
+    agent.begin()
+    agent.explore = lambda: (torch.tensor([0, 0]), torch.tensor([0, 0]), agent.state)  # 1, 2, 3, 4, 5: the first wins
+    for _ in range(12):
+        agent.collect()
+        agent.collected = 0
+    slots = ((agent.replay.place >= 0) & (torch.arange(len(agent.replay.place)) < 2 * agent.replay.added)).nonzero()
+    batch = agent.replay.transitions(slots.flatten())
+    rows = zip(*(batch[name].flatten().tolist() for name in ("obs", "reward", "next_obs", "discount")), strict=True)
+    by_row = {0: [], 1: []}
+    for slot, numbers in zip(slots.flatten().tolist(), rows, strict=True):
+        by_row[slot % 2].append(tuple(round(number, 2) for number in numbers))
+    assert by_row[0][:3] == [(0.0, 0.0, 2.0, 0.99), (2.0, 0.0, 4.0, 0.99), (4.0, 1.0, 5.0, 0.0)]
+    assert by_row[1][:2] == [(1.0, 0.0, 3.0, 0.99), (3.0, -1.0, 5.0, 0.0)]
+
+
+@pytest.mark.parametrize("kwargs", [{"told": True}, {"digits": [3, 2]}], ids=["masks", "groups"])
+def test_dqn_learns_signals(kwargs):
+    flags = {"env": "zoo:Signals", "num_envs": 8, "learning_starts": 64, "buffer_size": 4000, "hidden_sizes": (16,)}
+    flags |= {"total_steps": 1500, "learning_rate": 1e-2, "batch_size": 64, "gamma": 0.5, "exploration_fraction": 0.5}
+    agent = DQN(DQNConfig(**flags), make_env("zoo:Signals", 8, env_kwargs=kwargs))
+    agent.begin()
+    while agent.steps < 1500:
+        agent.collect()
+        agent.update()
+    assert play(agent.policy, agent.env, 20, seed=1).returns.mean() > 7.5
 
 
 def test_where_all_act_always_nothing_changes():
@@ -173,6 +229,20 @@ def same(a, b):
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+@pytest.mark.parametrize("env", ["zoo:Count", "zoo:Relay"])
+def test_a_resumed_dqn_is_the_same_to_the_last_bit(env, tmp_path):
+    flags = ["dqn", "--env", env, "--num-envs", "2", "--hidden-sizes", "8", "--eval-every", "never", "--quiet"]
+    flags += ["--learning-starts", "50", "--buffer-size", "150", "--batch-size", "8", "--eval-episodes", "2"]
+    flags += ["--exploration-fraction", "0"]  # a schedule would take another course to another end
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train([*flags, "--total-steps", "400", "--run-dir", str(whole)]) == 0
+    assert train([*flags, "--total-steps", "200", "--run-dir", str(parts)]) == 0
+    assert train(["--resume", str(parts), "--total-steps", "400"]) == 0
+    one, other = (load_checkpoint(path / "checkpoints" / "last.pt")["agent"] for path in (whole, parts))
+    for name in ("model", "obs", "waiting", "env"):
+        assert same(one[name], other[name]), name
 
 
 @pytest.fixture(scope="module")
