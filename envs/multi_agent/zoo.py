@@ -102,10 +102,10 @@ class Zoo(Family):
     def locate(self, module: str, name: str) -> EnvSpec | None:
         home = MOVED.get(module, module)
         env_id, package = f"{home}:{name}", home.partition(".")[0]
-        if env_id in gymnasium.registry:
-            return gymnasium.registry[env_id]
         if package in PACKAGES and importlib.util.find_spec(package) is None:
             raise UserError(f"{module}:{name} needs the {self.extra} extra: {install(self.extra)}")
+        if env_id in gymnasium.registry:
+            return gymnasium.registry[env_id]
         maker = self._maker(home, name, package in PACKAGES)
         if maker is None:
             return None
