@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -20,7 +20,7 @@ from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.make import make_single
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.foreign import find_class
-from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.ground.settings import EVAL_SEED, SHARE, check_ranges
 from agent_gym.predicting import Predictor
 from agent_gym.storage import datasets
 from agent_gym.storage.commit import commit
@@ -41,6 +41,8 @@ class RecordConfig:
     """Environment; empty: the one that the run was trained in."""
     stochastic: bool = False
     """Draw actions as in training instead of the most likely ones."""
+    random_share: Annotated[float, SHARE] = 0.0
+    """Chance of a random action in each step instead of the player's, for sets of lesser skill."""
     checkpoint: Literal["best", "last"] = "best"
     """The best by evaluation during training, or the latest."""
     seed: int = EVAL_SEED + 10_000
@@ -68,6 +70,7 @@ def main(argv: list[str]) -> int:
 def record(args: RecordConfig) -> int:
     if args.episodes < 1 or args.seed < 0:
         raise UserError(f"--episodes {args.episodes} --seed {args.seed}: expected 1 or more, and 0 or more")
+    check_ranges(args)
     datasets.require_minari("recording")
     name = datasets.set_id(args.dataset)
     player = make_player(args)
@@ -76,16 +79,20 @@ def record(args: RecordConfig) -> int:
         about = {"algorithm_name": player.name, "code_permalink": commit() or "unknown"}
         if args.description:
             about["description"] = args.description
-        path = datasets.write(name, env, play(player, args.episodes, args.seed, returns), about)
+        env.action_space.seed(args.seed)
+        played = play(player, args.episodes, args.seed, returns, args.random_share)
+        path = datasets.write(name, env, played, about)
     mean, std = np.mean(returns), np.std(returns)
     print(f"recorded {len(returns)} episodes, return {mean:.1f} ± {std:.1f}, in {quoted(path)}")
     print(f"learn from it: {command('train')} bc --data minari:{name}")
     return 0
 
 
-def play(player: Player, episodes: int, seed: int, returns: list[float]) -> Iterator[RawEpisode]:
-    """Whole episodes, and their returns. Raises UserError where the environment fails."""
-    env = player.env
+def play(
+    player: Player, episodes: int, seed: int, returns: list[float], random_share: float = 0.0
+) -> Iterator[RawEpisode]:
+    """Whole episodes, and their returns; some actions are random. Raises UserError where the environment fails."""
+    env, generator = player.env, np.random.default_rng(seed)
     for number in range(seed, seed + episodes):
         try:
             obs, _ = env.reset(seed=number)
@@ -93,6 +100,8 @@ def play(player: Player, episodes: int, seed: int, returns: list[float]) -> Iter
             player.begin()
             while not rest or not (rest[-1][1] or rest[-1][2]):
                 action = player.act(obs)
+                if random_share and generator.random() < random_share:
+                    action = env.action_space.sample()
                 obs, reward, terminated, truncated, _ = env.step(action)
                 seen.append(obs)
                 actions.append(action)
@@ -122,7 +131,6 @@ def make_player(args: RecordConfig) -> Player:
         if not args.env:
             raise UserError(f"{args.player} plays anywhere: add --env with a Gymnasium id")
         env = make_single(args.env)
-        env.action_space.seed(args.seed)
         function = None if args.player == "random" else find_class(args.player)
         act = (lambda obs: env.action_space.sample()) if function is None else function
         return Player(lambda: None, act, env, args.player)
