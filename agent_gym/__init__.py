@@ -20,12 +20,14 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
 
 _HOMES = {
     **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "load"), "algorithms"),
+    **dict.fromkeys(("BC", "DAgger", "IQL", "CQL", "TD3BC"), "algorithms"),
     "Agent": "agent",
     **dict.fromkeys(("check", "evaluate", "make_env"), "functions"),
     **dict.fromkeys(("Model", "Adam", "AdamW", "SGD", "RMSprop"), "model"),
     "History": "history",
     **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),
     "fit": "fitting",
+    "autolog": "autologging",
     "UserError": "ground.errors",
 }
 __all__ = [*sorted(_HOMES)]

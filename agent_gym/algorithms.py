@@ -60,6 +60,36 @@ class AlphaZero(Agent):
     name = "alphazero"
 
 
+class BC(Agent):
+    """Behaviour cloning of a data set: BC(data="minari:pole/expert-v0")."""
+
+    name = "bc"
+
+
+class DAgger(Agent):
+    """Dataset aggregation (Ross et al. 2011): DAgger(teacher="runs/pole")."""
+
+    name = "dagger"
+
+
+class IQL(Agent):
+    """Implicit Q-learning from a data set (Kostrikov et al. 2022)."""
+
+    name = "iql"
+
+
+class CQL(Agent):
+    """Conservative Q-learning from a data set (Kumar et al. 2020)."""
+
+    name = "cql"
+
+
+class TD3BC(Agent):
+    """TD3 from a data set, close to its actions (Fujimoto and Gu 2021)."""
+
+    name = "td3bc"
+
+
 class SB3(Agent):
     """An algorithm of Stable-Baselines3: SB3("CartPole-v1", algo="PPO", algo_kwargs={"gamma": 0.98})."""
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.commands.invocation import logdir
+from agent_gym.export.files import can_write_onnx, write_graph
+from agent_gym.export.predicting import Outputs
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.history import History
 from agent_gym.layers import Layer, activate
@@ -147,6 +149,7 @@ class Model:
             eval_every=trainee.steps_per_epoch,
             callbacks=Callbacks(callbacks),
             layers=lambda: self.summary(show=False),
+            export=self.export if can_write_onnx() else None,
         )
         try:
             ending = run_session(session, None, torch.device("cpu"))
@@ -171,6 +174,15 @@ class Model:
         self.module.eval()
         outputs = torch.cat([self._outputs(part) for part in inputs.split(batch_size)])
         return (outputs if self.final is None else self.final(outputs)).numpy()
+
+    def export(self, path: str | Path) -> Path:
+        """Write what `predict` computes to one file for other programs, .onnx or .pt2. Raises UserError."""
+        first = getattr(self.layers[0], "input_shape", None) if self.layers else None
+        shape = getattr(self, "_seen", None) or first
+        if self.module is None or shape is None:
+            raise UserError("the model has no weights yet: call fit first")
+        write_graph(Outputs(self.module, self.final, tuple(shape)), Path(path), {})
+        return Path(path)
 
     def summary(self, show: bool = True) -> str:
         """The layers with their output shapes and parameters, printed too."""

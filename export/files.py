@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -18,6 +19,11 @@ from agent_gym.export.exported import KEY
 from agent_gym.ground.errors import UserError, unwritable
 
 FORMATS = (".onnx", ".pt2")
+
+
+def can_write_onnx() -> bool:
+    """Whether what torch's exporter needs is installed."""
+    return all(find_spec(package) is not None for package in ("onnx", "onnxscript"))
 
 
 def require_format(path: Path) -> None:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent_gym.export.acting import EXAMPLES, Graph
 
 UNKNOWN = -1  # code of a category that training has not seen, and of an empty cell
+
+
+class Outputs(Graph):
+    """Rows "x" [B, *shape] float32 -> "output" [B, ...]: a module, and what makes probabilities of its outputs."""
+
+    def __init__(self, module: nn.Module, final: Callable[[Tensor], Tensor] | None, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module, self.final, self.shape = copy.deepcopy(module).cpu().eval().requires_grad_(False), final, shape
+        self.inputs, self.outputs, self.about = ["x"], ["output"], {"kind": "outputs"}
+
+    def examples(self) -> tuple[Tensor, ...]:
+        return (torch.zeros(EXAMPLES, *self.shape),)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        (x,) = tensors
+        outputs = self.module(x)
+        return outputs if self.final is None else self.final(outputs)
 
 
 class Columns(Protocol):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 ERROR_LOG = "env_errors.log"  # in a run directory: failures of environments
+MODEL_FILE = "model.onnx"  # what was learned, for a tracker
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,18 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from agent_gym.ground.errors import Interrupted, UserError
+from agent_gym.ground.errors import Interrupted, UserError, one_line
 from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.checkpoint import open_checkpoint
-from agent_gym.storage.files import ERROR_LOG
+from agent_gym.storage.files import ERROR_LOG, MODEL_FILE
 from agent_gym.storage.provenance import differences, provenance, replace_generators
 from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
@@ -96,6 +96,8 @@ class Session:
     """Told the file for failures of environments, before the trainee begins."""
     layers: Callable[[], str] = lambda: ""
     """The network as a table of its layers, for a tracker."""
+    export: Callable[[Path], object] | None = None
+    """Writes what was learned to an .onnx file for a tracker, where a run directory alone cannot be exported."""
     callbacks: Callbacks = field(default_factory=Callbacks)
     """What a program of the user's does on the way."""
     extra: dict = field(default_factory=dict)
@@ -112,8 +114,14 @@ class Ending(NamedTuple):
     result: dict | None = None
 
 
+AUTOLOG: dict[str, Any] = {}
+"""The tracker's settings for runs that name none; see agent_gym.autolog."""
+
+
 def run_session(session: Session, run: Run | None, device: torch.device) -> Ending:
     """Train (on from where `run` is, if given), evaluate, save, print."""
+    if session.config["track"] == "none":
+        session = replace(session, config=session.config | AUTOLOG)
     config = session.config
     require_tracker(config["track"])
     if run is not None:
@@ -133,8 +141,18 @@ def tracked(session: Session, run: Run, position: Position, device: torch.device
         run.write_text("model_summary.txt", session.layers() + "\n")
     with Tracking(run.path, session.config) as tracking:
         ending = train_and_score(session, run, position, device)
+        if session.export and tracking.process is not None and session.config["track_model"] and not ending.code:
+            export_model(session.export, run.path / MODEL_FILE)
         tracking.ending = "stopped" if ending.code else "finished"
     return ending
+
+
+def export_model(export: Callable[[Path], object], path: Path) -> None:
+    """Write the model for a tracker, which must not cost the run its good end."""
+    try:
+        export(path)
+    except Exception as error:  # whatever torch's exporter says of a module of the user's
+        print(f"warning: the tracker gets no model: it cannot be exported ({one_line(error, 200)})", file=sys.stderr)
 
 
 class Position(NamedTuple):

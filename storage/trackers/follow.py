@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from agent_gym.ground.errors import one_line
 from agent_gym.storage.commit import commit
-from agent_gym.storage.files import read_object, write_text
+from agent_gym.storage.files import MODEL_FILE, read_object, write_text
 from agent_gym.storage.trackers.points import Points
 from agent_gym.storage.trackers.tracker import FOLDER, About, Ending, Point, Tracker, make_tracker
 
@@ -124,7 +124,10 @@ class Follower:
         self._remember()
 
     def _send_model(self) -> None:
-        """The best policy as one exported file, where this installation can export."""
+        """What was learned as one exported file, where this installation can export."""
+        if (self.run / MODEL_FILE).exists():
+            self.tracker.add_model(self.run / MODEL_FILE)
+            return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "policy.onnx"
             command = [sys.executable, "-P", "-m", "agent_gym", "export", str(self.run), str(path)]

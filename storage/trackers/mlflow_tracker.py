@@ -128,7 +128,7 @@ class MLflow:
         with mlflow.start_run(run_id=self.id):
             options = {"signature": signature, "input_example": example, "pip_requirements": packages}
             options["onnx_execution_providers"] = ["CPUExecutionProvider"]
-            mlflow.onnx.log_model(model, name="policy", save_as_external_data=False, **options)
+            mlflow.onnx.log_model(model, name=file.stem, save_as_external_data=False, **options)
         if self.record.get("joined"):
             self.client.update_run(self.id, status="RUNNING")  # its owner ends it
 

@@ -51,7 +51,7 @@ class WeightsAndBiases:
         self.run.save(str(copy), base_path=self.run.dir, policy="now")
 
     def add_model(self, file: Path) -> None:
-        model = wandb.Artifact(f"policy-{self.run.id}", type="model")
+        model = wandb.Artifact(f"{file.stem}-{self.run.id}", type="model")
         model.add_file(str(file))
         self.run.log_artifact(model)
 

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -149,6 +150,84 @@ def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at,
     speed = "time/steps_per_second"  # measured anew
     assert [step for step, _ in points.pop(speed)] == [step for step, _ in there.pop(speed)]
     assert points == there
+
+
+def rows(count: int, seed: int):
+    """A border that no line is."""
+    x = np.random.default_rng(seed).normal(size=(count, 2)).astype(np.float32)
+    return x, (np.hypot(*x.T) > 1.1).astype(np.float32)
+
+
+def test_autolog_follows_fit_within_a_run_of_the_programs(tracked_at, tmp_path, monkeypatch):
+    """A course's first listing: MLflow's autolog around Keras's fit, scores of an evaluation beside it."""
+    import mlflow
+    from sklearn.metrics import roc_auc_score
+
+    from agent_gym import Model, autolog
+    from agent_gym.layers import Dense
+
+    patient(monkeypatch)
+    (x, y), (x_test, y_test) = rows(300, 0), rows(100, 1)
+    mlflow.set_tracking_uri(tracked_at.tracking_uri)
+    mlflow.set_experiment("course")
+    autolog()
+    try:
+        with mlflow.start_run() as run:
+            model = Model([Dense(16, activation="relu"), Dense(1, activation="sigmoid")])
+            model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"], learning_rate=0.02)
+            fitted = model.fit(
+                x, y, epochs=12, batch_size=32, validation_split=0.2, verbose=0, run_dir=tmp_path / "run"
+            )
+            loss, accuracy = model.evaluate(x_test, y_test)
+            mlflow.log_metrics(
+                {"eval_accuracy": accuracy, "eval_roc_auc": roc_auc_score(y_test, model.predict(x_test))}
+            )
+    finally:
+        autolog(disable=True)
+    kept = tracked_at.get_run(run.info.run_id)
+    assert kept.info.status == "FINISHED" and kept.data.params["epochs"] == "12"
+    assert 0.8 < kept.data.metrics["eval_accuracy"] == accuracy and kept.data.metrics["eval_roc_auc"] > 0.9
+    points = kept_curves(tracked_at, run.info.run_id)
+    assert {tag: points[tag] for tag in points if not tag.startswith("eval_")} == curves(tmp_path / "run")
+    assert [value for _, value in points["val/loss"]] == pytest.approx(fitted.history["val_loss"])
+    assert {"config.json", "model_summary.txt", "result.json"} <= artifacts(tracked_at, run.info.run_id)
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    np.testing.assert_allclose(loaded.predict(x_test)["output"], model.predict(x_test), atol=1e-5)
+    assert (
+        model.fit(x, y, epochs=1, verbose=0, run_dir=tmp_path / "alone").run_dir.joinpath("tracking").exists() is False
+    )
+
+
+def test_a_loop_of_torch_logs_our_model_by_hand(tracked_at, tmp_path, monkeypatch):
+    """A course's second listing: parameters, summary, losses and the model logged around a loop of one's own."""
+    import mlflow
+
+    from agent_gym import Model
+    from agent_gym.layers import Dense
+
+    monkeypatch.chdir(tmp_path)
+    x, y = (torch.from_numpy(part) for part in rows(200, 2))
+    mlflow.set_tracking_uri(tracked_at.tracking_uri)
+    mlflow.set_experiment("course")
+    model = Model([Dense(8, activation="relu", input_shape=(2,)), Dense(1)])
+    with mlflow.start_run() as run:
+        mlflow.log_params({"epochs": 3, "learning_rate": 0.05, "batch_size": len(x), "loss": "BCEWithLogitsLoss"})
+        Path("model_summary.txt").write_text(model.summary(show=False))
+        mlflow.log_artifact("model_summary.txt")
+        optimizer = torch.optim.Adam(model.module.parameters(), lr=0.05)
+        for epoch in range(3):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(model.module(x).squeeze(1), y)
+            loss.backward()
+            optimizer.step()
+            mlflow.log_metric("loss", loss.item(), step=epoch)
+        model.export("model.onnx")
+        mlflow.log_artifact("model.onnx")
+    kept = tracked_at.get_run(run.info.run_id)
+    assert kept.data.params["loss"] == "BCEWithLogitsLoss"
+    losses = [value for _, value in kept_curves(tracked_at, run.info.run_id)["loss"]]
+    assert len(losses) == 3 and losses[2] < losses[0]
+    assert {"model_summary.txt", "model.onnx"} <= artifacts(tracked_at, run.info.run_id)
 
 
 def test_a_killed_run_is_told_of_as_one(tracked_at, tmp_path):
