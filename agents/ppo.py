@@ -375,6 +375,7 @@ class PPO(Agent):
         else:
             batch |= {"value": rollout["value"], "log_prob": rollout["log_prob"]}
         valid = rollout.get("valid")
+        valid = None if valid is None or valid.all() else valid
         if "final_obs" in rollout:
             final_value = self.network.value(self.obs_norm(rollout["final_obs"]), rollout["reset"])
         else:

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ NAMES = ("random", "medium", "expert", "mixed")
 
 def command(*arguments: object) -> None:
     """Run the command; its own line of error ends this program."""
-    done = subprocess.run([sys.executable, "-m", "agent_gym", *map(str, arguments)], check=False)
+    line = [sys.executable, "-m", "agent_gym", *map(str, arguments)]
+    done = subprocess.run(line, check=False, stdout=subprocess.DEVNULL)
     if done.returncode:
-        sys.exit(done.returncode)
+        raise SystemExit(f"failed: {' '.join(line)}")
 
 
 def folder(env: str, name: str) -> Path:
@@ -58,8 +60,8 @@ def learn(agent: str, flags: list[str], name: str, kind: str, options: argparse.
     if not (run / "result.json").exists():
         sizes = ("--hidden-sizes", *options.hidden_sizes)
         common = ("--total-steps", options.updates, "--eval-every", "never", "--eval-episodes", 50, "--num-threads", 1)
-        where = ("--data", f"minari:{name}/{kind}-v0", "--run-dir", run, "--seed", seed, "--quiet")
-        command("train", agent, *flags, *sizes, *common, *where)
+        where = ("--data", f"minari:{name}/{kind}-v0", "--run-dir", run, "--seed", seed, "--device", options.device)
+        command("train", agent, *flags, *sizes, *common, *where, "--quiet")
     return json.loads((run / "result.json").read_text())["return_mean"]
 
 
@@ -72,6 +74,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--hidden-sizes", nargs="+", type=int, default=[64, 64])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--out", type=Path, default=Path("runs/offline"))
     options = parser.parse_args()
     env = json.loads((options.run / "config.json").read_text())["env"]
@@ -81,13 +85,18 @@ def main() -> None:
     print(
         f"{'(the set itself)':<24}" + "".join(f"{mean_return(name, kind):>16.1f}" for kind in options.sets), flush=True
     )
+    cells = [(text, kind, seed) for text in options.agents for kind in options.sets for seed in options.seeds]
+    with ThreadPoolExecutor(options.jobs) as pool:
+
+        def score(cell: tuple) -> float:
+            text, kind, seed = cell
+            agent, *flags = text.split()
+            return learn(agent, flags, name, kind, options, seed)
+
+        scores = dict(zip(cells, pool.map(score, cells), strict=True))
     for text in options.agents:
-        agent, *flags = text.split()
-        print(f"{text:<24}", end="", flush=True)
-        for kind in options.sets:
-            scores = [learn(agent, flags, name, kind, options, seed) for seed in options.seeds]
-            print(f"{np.mean(scores):>16.1f}", end="", flush=True)
-        print()
+        means = [np.mean([scores[text, kind, seed] for seed in options.seeds]) for kind in options.sets]
+        print(f"{text:<24}" + "".join(f"{mean:>16.1f}" for mean in means))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from agent_gym.commands.invocation import command, quoted
 from agent_gym.commands.messages import reported
 from agent_gym.composing.saved import open_saved
 from agent_gym.composing.sources import NamedSource
+from agent_gym.envs.adapters.spaces import ObsLayout, alike, canonical_action
 from agent_gym.envs.make import make_single
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.foreign import find_class
@@ -136,13 +137,15 @@ def make_player(args: RecordConfig) -> Player:
         return Player(lambda: None, act, env, args.player)
     saved = open_saved(Path(args.player), args.checkpoint)
     env = make_single(args.env) if args.env else NamedSource(saved.config).single()
-    for what, there, here in (
-        ("observations", saved.spaces[0], env.observation_space),
-        ("actions", saved.spaces[1], env.action_space),
+    raw = env.observation_space, env.action_space
+    obs_space, action_space = ObsLayout(raw[0]).space, canonical_action(raw[1])
+    for what, fits, there, here in (
+        ("observations", alike(saved.policy.obs_space, obs_space), saved.spaces[0], raw[0]),
+        ("actions", saved.policy.action_space == action_space, saved.spaces[1], raw[1]),
     ):
-        if there != here:
+        if not fits:
             raise UserError(f"the run knows {what} {there}, and {args.env or saved.config.env} has {here}")
-    memory = Memory(Predictor(saved.policy, saved.spaces, args.seed), stochastic=args.stochastic)
+    memory = Memory(Predictor(saved.policy, raw, args.seed), stochastic=args.stochastic)
     return Player(memory.begin, memory.act, env, saved.name)
 
 

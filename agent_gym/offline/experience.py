@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from agent_gym.agents.offline.experience import Episode, Experience
-from agent_gym.envs.adapters.spaces import ObsLayout, canonical_action
+from agent_gym.envs.adapters.spaces import ObsLayout, alike, canonical_action
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.datasets import DataSet, RawEpisode, find, read
@@ -44,9 +44,7 @@ def read_experience(name: str, env: VectorEnv) -> Experience:
 
 def require_spaces(found: DataSet, obs_space: Any, action_space: Any, env: VectorEnv) -> None:
     """Raise UserError unless a set has the environment's spaces; bounds of observations may differ."""
-    theirs = ObsLayout(obs_space).leaves, ObsLayout(env.raw_spaces[0]).leaves
-    forms = [[(leaf.path, leaf.raw_shape, leaf.dtype.kind, _choices(leaf.space)) for leaf in side] for side in theirs]
-    if forms[0] != forms[1]:
+    if not alike(ObsLayout(obs_space).space, env.obs_space):
         raise UserError(
             f"the data set {found.name} has observations {obs_space}, and {env.id} has {env.raw_spaces[0]}: "
             f"{_advice(found, env)}"
@@ -63,11 +61,6 @@ def _advice(found: DataSet, env: VectorEnv) -> str:
     if made_in and made_in != env.id:
         return f"it was recorded in {made_in}, so --env {made_in}"
     return "give the --env, --env-kwargs and --wrapper that it was recorded with"
-
-
-def _choices(space: gymnasium.Space) -> Any:
-    """How many values a discrete part has."""
-    return tuple(np.ravel(getattr(space, "nvec", getattr(space, "n", ()))))
 
 
 def _start(space: gymnasium.Space) -> tuple:

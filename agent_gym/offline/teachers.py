@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agent_gym.composing.registry import check_modules
 from agent_gym.composing.saved import open_saved
+from agent_gym.envs.adapters.spaces import alike
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.foreign import find_class
@@ -30,11 +31,11 @@ class Run:
 
     def __init__(self, name: str, env: VectorEnv) -> None:
         saved = open_saved(Path(name), device=env.device)
-        for what, there, here in (
-            ("observations", saved.policy.obs_space, env.obs_space),
-            ("actions", saved.policy.action_space, env.action_space),
+        for what, fits, there, here in (
+            ("observations", alike(saved.policy.obs_space, env.obs_space), saved.policy.obs_space, env.obs_space),
+            ("actions", saved.policy.action_space == env.action_space, saved.policy.action_space, env.action_space),
         ):
-            if there != here:
+            if not fits:
                 raise UserError(f"--teacher {name} knows {what} {there}, and {env.id} has {here}")
         self.policy = saved.policy
         self.state = saved.policy.initial_state(env.num_envs)

@@ -29,9 +29,9 @@ class Rollout:
     def _allocate(self, step: dict) -> None:
         def empty(x: Tensor) -> Tensor:
             pin = x.device.type == "cpu" and torch.device(self.device).type == "cuda"
-            return torch.zeros(self.num_steps, *x.shape, dtype=x.dtype, device=x.device, pin_memory=pin)
+            return torch.ones(self.num_steps, *x.shape, dtype=x.dtype, device=x.device, pin_memory=pin)
 
-        self.fields = {name: tree_map(empty, value) for name, value in step.items()}
+        self.fields |= {name: tree_map(empty, value) for name, value in step.items() if name not in self.fields}
         leaves = tree_leaves(self.fields)
         self._rows = [list(rows) for rows in zip(*(x.unbind(0) for x in leaves), strict=True)]
         # A GPU copies many tensors at once only where they are of one type.
@@ -39,10 +39,16 @@ class Rollout:
         self._kinds = [[i for i, x in enumerate(leaves) if (x.dtype, x.device) == kind] for kind in kinds]
 
     def add(self, t: int, **step: object) -> None:
-        """Write one step: each field [B, ...] into row t."""
-        if not self._rows:
+        """Write one step: each field [B, ...] into row t.
+
+        A field may stay away at first or later, as `valid` does while all steps are: it is True there.
+        """
+        if not step.keys() <= self.fields.keys():
             self._allocate(step)
-        row, leaves = self._rows[t], tree_leaves(step)
+        if len(step) < len(self.fields):
+            away = self.fields.keys() - step.keys()
+            step |= {name: tree_map(lambda x: torch.ones_like(x[t]), self.fields[name]) for name in away}
+        row, leaves = self._rows[t], tree_leaves({name: step[name] for name in self.fields})
         if not self._kinds:
             torch._foreach_copy_(row, leaves)
         for kind in self._kinds:

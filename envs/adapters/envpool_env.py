@@ -67,6 +67,7 @@ class EnvPoolEnv(ArrayVectorEnv):
             spaces = spec.gymnasium_observation_space, spec.gymnasium_action_space
         super().__init__(env_id, layout_of(*spaces, env_id, masks), spaces[1], num_envs, device)
         pool_spaces = self.obs_space, self.action_space
+        self.raw = like.observation_space, like.action_space  # what a run keeps: it is opened for Gymnasium's own
         self.obs_space, self.action_space = canonical(like.observation_space), canonical_action(like.action_space)
         for mine, theirs in zip(pool_spaces, (self.obs_space, self.action_space), strict=True):
             if type(mine) is not type(theirs) or mine.shape != theirs.shape:

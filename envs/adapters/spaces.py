@@ -113,6 +113,15 @@ def canonical_action(space: spaces.Space) -> spaces.Space:
     return _box(space, np.float32) if isinstance(space, spaces.Box) else canonical(space)
 
 
+def alike(space: spaces.Space, other: spaces.Space) -> bool:
+    """Whether two canonical spaces hold the same kinds and shapes; the bounds of observations may differ."""
+    if isinstance(space, spaces.Dict) and isinstance(other, spaces.Dict):
+        return space.keys() == other.keys() and all(alike(space[key], other[key]) for key in space)
+    if isinstance(space, spaces.Box) and isinstance(other, spaces.Box):
+        return space.shape == other.shape and space.dtype == other.dtype
+    return space == other
+
+
 class Leaf(NamedTuple):
     """One array of an observation."""
 

@@ -92,6 +92,28 @@ def test_invalid_steps_do_not_count():
     torch.testing.assert_close(loss, expected)
 
 
+def test_steps_are_said_to_be_valid_at_some_times_alone():
+    """As by environments that wait for each other now and then: where all are, nothing changes."""
+    found = []
+    for at in ((), (3, 4, 9, 17, 18)):
+        torch.manual_seed(0)
+        config = PPOConfig(num_envs=2, num_steps=8, num_epochs=2, num_minibatches=2, hidden_sizes=(8,))
+        agent = PPO(config, make_env("CartPole-v1", 2, seed=1))
+        number, step = iter(range(1000)), agent.env.step
+
+        def says(action, at=at, number=number, step=step):
+            told = step(action)
+            return told._replace(valid=torch.ones(2, dtype=torch.bool)) if next(number) in at else told
+
+        agent.env.step = says
+        agent.begin()
+        for _ in range(4):
+            agent.collect()
+            agent.update()
+        found.append(torch.cat([p.flatten() for p in agent.policy.parameters()]))
+    assert torch.equal(*found)
+
+
 def test_minibatches_cover_each_step_once_and_keep_sequences_whole():
     steps, envs = 6, 4
     index = torch.arange(steps * envs).view(steps, envs)

@@ -133,3 +133,11 @@ def test_unsupported_spaces_are_named():
         gymnasium.register(f"Counting/{env_class.__name__}-v0", entry_point=env_class, disable_env_checker=True)
         with pytest.raises(UserError, match=says):
             make_env(f"Counting/{env_class.__name__}-v0", 2)
+
+
+def test_a_run_in_envpool_is_kept_with_gymnasiums_spaces():
+    """EnvPool's own bounds are others: what a run keeps must fit Gymnasium's environment, where it is scored."""
+    pytest.importorskip("envpool")
+    env, single = make_env("LunarLander-v3", 2, backend="envpool"), make_single("LunarLander-v3")
+    assert env.raw_spaces == (single.observation_space, single.action_space)
+    env.close()
