@@ -52,7 +52,7 @@ def test_the_page_plays_as_the_policy_does(tmp_path):
         action = int(policy.predict(obs.astype(np.float32))[0])
         obs, _, terminated, truncated, _ = env.step(action)
         steps, over = steps + 1, terminated or truncated
-    assert 20 < steps  # it has learned something, so that its actions follow the pole
+    assert steps > 20  # it has learned something, so that its actions follow the pole
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
