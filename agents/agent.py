@@ -53,6 +53,8 @@ class Agent(ABC):
     """What learns, by name."""
     recorded: dict[str, Recorded] = {}
     """What is replayed as a graph on a GPU, by name."""
+    reaches = False
+    """Whether it takes steps of environments that live on another device than its networks."""
     assesses = False
     """Whether `assess` measures its strength, in other units than returns."""
     many = False

@@ -66,6 +66,9 @@ class OffPolicy(Agent):
 
     learners: dict[str, Learner]
     targets: dict[str, TargetNetwork]
+    reaches = True
+    acts_alike = True
+    """`explore` does the same with tensors alone each time, so that a graph can replay it."""
     progress_stat = "q_loss"
     """What the progress bar shows of learning from a data set."""
 
@@ -99,10 +102,10 @@ class OffPolicy(Agent):
                 f"{env.id} has {env.members} agents, and a replay buffer on the GPU takes one alone: --device cpu"
             )
         if self.on_gpu:
-            recorded = config.capture == "auto" and config.her == "no"
-            how = {"generators": [self.generator], "record": recorded}
-            acting = Recorded("acting", self._explore_at, self.device, lambda: (), borrowed=not self.state_dim, **how)
-            learning = Recorded("an update", self._learn_once, self.device, self._changed, **how)
+            auto, drawing = config.capture == "auto" and config.her == "no", [self.generator]
+            how = {"record": auto and self.acts_alike, "borrowed": not self.state_dim}
+            acting = Recorded("acting", self._explore_at, self.device, lambda: (), drawing, **how)
+            learning = Recorded("an update", self._learn_once, self.device, self._changed, drawing, record=auto)
             self.recorded = {"acting": acting, "learning": learning}
 
     @cached_property

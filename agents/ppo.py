@@ -152,7 +152,7 @@ class PPO(Agent):
 
     policy_class = PPOPolicy
     policy: PPOPolicy
-    many = True
+    many = reaches = True
 
     def __init__(self, config: PPOConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         env = self_play(env, config) if config.self_play else env

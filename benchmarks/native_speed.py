@@ -88,7 +88,7 @@ def training(num_envs: int, total_steps: int, seeds: int, overrides: dict) -> No
             agent.update()
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         scoring = make_env(ENV, 25, backend=scoring_backend(ENV))
-        score = play(agent, scoring, 100, seed=EVAL_SEED).returns.mean()
+        score = play(agent.policy, scoring, 100, seed=EVAL_SEED).returns.mean()
         parts = f"{seconds:.2f} s, {collecting / seconds:.0%} of it collecting, {cpu_seconds:.2f} s of CPU time"
         print(f"seed {seed}: {agent.steps / seconds:9,.0f} steps/s ({parts}), return {score:.1f}", flush=True)
 

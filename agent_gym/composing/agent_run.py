@@ -64,7 +64,8 @@ class AgentRun:
         config, source = self.config, self.source
         former = "" if self.run is None else str(self.run.state.get("made_with", {}).get("device", ""))
         env = source.training(torch.device("cpu"), self.failures)
-        moves = env.backend == "native"  # others stay where they are stepped
+        # Others stay where they are stepped, for agents that take it from there.
+        moves = env.backend == "native" or not agent_class(self.name).reaches
         refuse_actions(self.name, env)
 
         def measured(device: torch.device) -> float:

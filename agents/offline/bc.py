@@ -117,6 +117,7 @@ class DAgger(BC):
     teacher: Teacher
     """Set before training."""
     config: DAggerConfig
+    acts_alike = False  # the teacher may be anything
     told: tuple[Tensor, Tensor] | None = None  # the teacher's latest actions, for the environment and as stored
 
     @property

@@ -193,6 +193,9 @@ class ArrayVectorEnv(RecordedEnv):
         self.last = None
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
 
+    def move(self, device: torch.device) -> None:
+        self.device, self.all_valid = torch.device(device), self.all_valid.to(device)
+
     @property
     def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:
         return self.raw

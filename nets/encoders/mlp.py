@@ -11,6 +11,7 @@ from agent_gym.ground.tree import Tree
 from agent_gym.nets.activations import get_activation
 from agent_gym.nets.encoders.base import Encoder, orthogonal_init
 from agent_gym.nets.encoders.pooled import POOLED
+from agent_gym.nets.narrow import linear
 from agent_gym.nets.settings import EncoderSettings
 
 MOST_ONE_HOT = 1024  # values in one vector; where there are more, a row of a table is looked up
@@ -26,7 +27,7 @@ class Dense(nn.Linear):
         self.activation_name, self.activation = activation, get_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight, self.bias)
+        x = linear(x, self.weight, self.bias)
         return self.activation(x if self.norm is None else self.norm(x))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agent_gym.agents import config_class
+from agent_gym.agents.ppo import PPO
 from agent_gym.composing import agent_run
 from agent_gym.composing.agent_run import AgentRun
 from agent_gym.composing.cost import cost, samples, task_cost
@@ -54,7 +55,10 @@ def test_auto_measures_nothing_where_there_is_nothing_to_choose(monkeypatch, a_g
     [("CartPole-v1", "cpu", "cpu"), ("CartPole-v1", "meta", "meta"), ("Taxi-v4", "meta", "cpu")],
 )
 def test_a_run_is_put_where_it_costs_less_with_native_environments_alone(monkeypatch, a_gpu, env, cheaper, taken):
-    """Another device's name stands in for the GPU's; environments that are stepped on the CPU stay there."""
+    """Another device's name stands in for the GPU's; environments that are stepped on the CPU stay there.
+
+    An agent that takes no steps from afar gets them sent.
+    """
     asked = []
 
     def measured(name, config, env, device):
@@ -73,7 +77,9 @@ def test_a_run_is_put_where_it_costs_less_with_native_environments_alone(monkeyp
     run.name, run.config, run.source, run.run, run.failures = "ppo", config, NamedSource(config), None, None
     made, choice = run.placed()
     assert choice.device.type == cheaper and made.device.type == taken
-    assert asked == [("cpu", "cpu"), ("meta", "meta" if env == "CartPole-v1" else "cpu")]
+    monkeypatch.setattr(PPO, "reaches", False)
+    assert run.placed()[0].device.type == cheaper
+    assert asked[:2] == [("cpu", "cpu"), ("meta", "meta" if env == "CartPole-v1" else "cpu")]
     made.close()
 
 
