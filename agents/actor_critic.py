@@ -98,6 +98,8 @@ class ActorCriticAgent(OffPolicy):
         shape, drawn = (self.env.num_envs, self.size), {"generator": self.generator, "device": self.device}
         if self.discrete and (mask := self.mask_here) is not None:
             action = ranked(torch.rand(shape[:1], **drawn), mask)
+        elif (combinations := self.critic.combinations) is not None:
+            action = self.random_mixture(combinations, **drawn)
         elif self.discrete:
             action = torch.randint(int(self.env.action_space.n), shape[:1], **drawn)
         else:
@@ -106,6 +108,16 @@ class ActorCriticAgent(OffPolicy):
 
     def from_env(self, action: Tensor) -> Tensor:
         return self.actor.head.from_env(action)
+
+    def random_mixture(self, combinations: Any, **drawn: Any) -> Tensor:
+        """Choices and numbers [B, c + d], of the combinations that are allowed."""
+        count, mask = self.env.num_envs, self.mask_here
+        allowed = torch.ones(count, combinations.count, dtype=torch.bool, device=self.device)
+        if mask is not None:
+            allowed = mask[:, combinations.columns].all(-1)
+        choices = combinations.table[ranked(torch.rand(count, **drawn), allowed)]
+        numbers = 2.0 * torch.rand(count, self.critic.numbers, **drawn) - 1.0
+        return torch.cat((choices.to(numbers.dtype), numbers), dim=1)
 
     def explore(self) -> tuple[Tensor, Tensor, Tensor]:
         drawn = {"explore": True, "generator": self.generator}
@@ -134,5 +146,4 @@ class _Both(nn.Module):
         mine, critics = state.split((self.actor.state_dim, self.critic.state_dim), dim=1)
         self.actor(obs, mine, reset)
         features, _ = self.critic.encoder(obs, critics, reset)
-        size = 0 if self.critic.discrete else self.actor.head.size
-        return self.critic(features, features.new_zeros(*features.shape[:2], size))
+        return self.critic(features, features.new_zeros(*features.shape[:2], self.critic.numbers))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from agent_gym.nets.distributions import RULED_OUT
 from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.mixture import Combinations
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 
@@ -29,8 +30,14 @@ class Critic(nn.Module):
         self.encoder = make_encoder(obs_space, config)
         self.state_dim = self.encoder.state_dim
         self.discrete = isinstance(action_space, spaces.Discrete)
-        actions = 0 if self.discrete else int(torch.Size(action_space.shape).numel())
-        outputs = int(action_space.n) if self.discrete else 1
+        self.combinations = None
+        if isinstance(action_space, spaces.Dict):  # a value for each combination of choices, with the numbers as inputs
+            self.combinations = Combinations(action_space["choices"])
+            actions, outputs = sum(box.shape[0] for box in action_space["boxes"]), self.combinations.count
+        else:
+            actions = 0 if self.discrete else int(torch.Size(action_space.shape).numel())
+            outputs = int(action_space.n) if self.discrete else 1
+        self.numbers, self.valued = actions, self.discrete or self.combinations is not None
         self.heads = EnsembleMLP(
             num,
             self.encoder.out_dim + actions,
@@ -47,12 +54,17 @@ class Critic(nn.Module):
         """
         inputs = features if action is None or self.discrete else torch.cat((features, action), dim=-1)
         values = self.heads(inputs.flatten(0, 1), first).unflatten(1, features.shape[:2])
-        return values if self.discrete else values.squeeze(-1)
+        return values if self.valued else values.squeeze(-1)
 
     def of_action(self, features: Tensor, action: Tensor) -> Tensor:
         """[num, T, B], the values of actions [T, B, ...] that were taken."""
-        values = self(features, action)
-        if not self.discrete:
+        if self.combinations is not None:
+            split = action.shape[-1] - self.numbers
+            choices, action = action.split((split, self.numbers), -1)
+            values, action = self(features, action), self.combinations.number(choices)
+        else:
+            values = self(features, action)
+        if not self.valued:
             return values
         return values.gather(-1, action.expand(values.shape[0], *action.shape).unsqueeze(-1)).squeeze(-1)
 

@@ -19,9 +19,11 @@ from agent_gym.agents.networks import describe
 from agent_gym.agents.off_policy import batch_mean
 from agent_gym.agents.settings.sac import SACConfig
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Categorical, Noise, SquashedGaussian
 from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.mixture import Mixture, MixtureHead
 from agent_gym.nets.target import TargetNetwork
 
 DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
@@ -34,6 +36,12 @@ def soft_value(
 
     Continuous: one action drawn by `noise` [T, n, m]. Discrete: the expectation over all actions.
     """
+    if isinstance(policy, Mixture):
+        numbers, log_prob = policy.numbers.rsample_with_log_prob(noise=noise)
+        log_probs = policy.joint.log_probs
+        probs = log_probs.exp()
+        value = (probs * (critic(features, numbers).amin(0) - alpha * log_probs)).sum(-1) - alpha * log_prob
+        return value, (probs * log_probs).sum(-1) + log_prob
     if isinstance(policy, Categorical):
         log_probs = policy.log_probs
         probs = log_probs.exp()
@@ -62,8 +70,8 @@ class SACPolicy(ActorAndCritic):
     num_critics = 2
 
     def make_head(self, in_dim: int) -> PolicyHead:
-        head = DiscreteHead if isinstance(self.action_space, spaces.Discrete) else SquashedGaussianHead
-        return head(self.action_space, in_dim)
+        kinds = {spaces.Discrete: DiscreteHead, spaces.Dict: MixtureHead}
+        return kinds.get(type(self.action_space), SquashedGaussianHead)(self.action_space, in_dim)
 
     def choose(self, output: SquashedGaussian | Categorical, explore: bool, generator: torch.Generator | None):
         return output.sample(generator) if explore else output.mode()
@@ -82,6 +90,9 @@ class SACPolicy(ActorAndCritic):
         if self.discrete:
             q = self.values(obs, state, reset, None)
             return {"value": (output.probs[0] * q).sum(-1), "q": q}
+        if isinstance(output, Mixture):
+            q = self.values(obs, state, reset, output.numbers.mode())
+            return {"value": (output.joint.probs[0] * q).sum(-1)}
         return {"value": self.values(obs, state, reset, output.mode()), **describe(self.network.head, output)}
 
 
@@ -89,11 +100,15 @@ class SAC(ActorCriticAgent):
     """An actor, a pair of critics and a temperature."""
 
     policy_class = SACPolicy
-    action_spaces = (spaces.Box, spaces.Discrete)
+    action_spaces = (spaces.Box, spaces.Discrete, spaces.Dict)
 
     def __init__(self, config: SACConfig, env: VectorEnv, device: torch.device | str = "cpu") -> None:
         super().__init__(config, env, device)
-        aim = DISCRETE_ENTROPY * math.log(env.action_space.n) if self.discrete else -float(self.size)
+        aim = DISCRETE_ENTROPY * math.log(env.action_space.n) if self.discrete else -float(self.critic.numbers)
+        if self.critic.combinations is not None:
+            aim += DISCRETE_ENTROPY * math.log(self.critic.combinations.count)
+            if config.conservative:
+                raise UserError(f"--conservative is for Boxes and for Discrete, and {env.id} has {env.action_space}")
         self.target_entropy = config.target_entropy or aim
         self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or config.initial_alpha), device=self.device))
         self.log_alpha.requires_grad_(config.alpha == 0.0)
@@ -152,11 +167,15 @@ class SAC(ActorCriticAgent):
         """The entropy to keep; of choices among fewer actions than there are, as much less as log n is."""
         if "mask" not in batch or self.config.target_entropy:
             return self.target_entropy
-        return DISCRETE_ENTROPY * batch_mean(batch["mask"].sum(-1).clamp(min=1).log(), batch, weighted=False)
+        mask, combinations = batch["mask"], self.critic.combinations
+        allowed = mask if combinations is None else mask[..., combinations.columns].all(-1)
+        mean = batch_mean(allowed.sum(-1).clamp(min=1).log(), batch, weighted=False)
+        return DISCRETE_ENTROPY * mean - self.critic.numbers
 
     def learn(self, batch: dict) -> Stats:
         if not self.discrete:
-            noise = torch.randn(2, *batch["action"].shape, generator=self.generator, device=self.device)
+            shape = (2, *batch["action"].shape[:-1], self.critic.numbers)
+            noise = torch.randn(shape, generator=self.generator, device=self.device)
             batch = batch | {"noise": noise[0], "next_noise": noise[1]}
             if self.config.conservative:
                 batch |= self.others(batch)

@@ -9,6 +9,7 @@ from gymnasium.vector import SyncVectorEnv
 from torch import distributions as reference
 
 from agent_gym.agents import agent_class, config_class
+from agent_gym.agents.sac import soft_value
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.spaces import canonical_action
 from agent_gym.envs.conventions.actions import Unfold, choices_of, fold, row_of
@@ -128,6 +129,39 @@ def test_boxes_alone_are_taken_by_sac_and_td3(name):
     while agent.steps < 60:
         agent.collect()
         agent.update()
+
+
+def test_sac_takes_mixtures_by_its_discrete_form():
+    """The expectation over combinations and the entropy of numbers, by hand, and that it learns."""
+    env = make_env("AgentGym/Toolbox-v0", 8)
+    settings = {"num_envs": 8, "learning_starts": 500, "buffer_size": 5000, "hidden_sizes": (32,), "batch_size": 64}
+    settings |= {"gamma": 0.0, "learning_rate": 5e-3, "train_every": 4, "utd": 0.2, "total_steps": 4000, "seed": 0}
+    agent = agent_class("sac")(config_class("sac")(**settings), env)
+    agent.begin()
+    obs, state, reset = torch.randn(5, 6), torch.zeros(5, 0), torch.ones(5, dtype=torch.bool)
+    policy, _ = agent.policy(obs, state, reset)
+    noise = torch.randn(1, 5, 3)
+    features, _ = agent.critic.encoder(obs.unsqueeze(0), state, reset.unsqueeze(0))
+    value, log_prob = soft_value(policy, agent.critic, features, torch.tensor(0.3), noise)
+    numbers = torch.tanh(policy.numbers.gaussian.mean + policy.numbers.gaussian.log_std.exp() * noise)
+    density = policy.numbers.log_prob(numbers)
+    expected, entropy = torch.zeros(1, 5), torch.zeros(1, 5)
+    for tool in range(3):
+        action = torch.cat((torch.full((1, 5, 1), float(tool)), numbers), -1)
+        q, chance = agent.critic.of_action(features, action).amin(0), policy.joint.probs[..., tool]
+        expected += chance * (q - 0.3 * chance.log() - 0.3 * density)
+        entropy += chance * (chance.log() + density)
+    torch.testing.assert_close(value, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(log_prob, entropy, atol=1e-4, rtol=1e-4)
+    while agent.steps < 4000:
+        agent.collect()
+        agent.update()
+    assert play(agent.policy, env, 32, seed=1).returns.mean() > 2.0  # at random about -2.6, at best 6
+    mask = torch.tensor([[True, False, True]]).expand(8, 3)
+    drawn = agent.policy.act(torch.randn(8, 6), torch.zeros(8, 0), torch.ones(8, dtype=torch.bool), mask, explore=True)[
+        0
+    ]
+    assert not (drawn[:, 0] == 1).any()
 
 
 def test_dqn_takes_choices_by_branches():
