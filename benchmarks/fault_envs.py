@@ -64,6 +64,12 @@ for _core in (POINT, POINT_NO_VEL, REACH):
 # Ways of breaking: each takes a Core and gives another one.
 
 
+def unbounded(core: Core) -> spaces.Box:
+    """Observations without bounds, for those that leave them."""
+    high = np.full(core.obs_space.shape, np.inf, np.float32)
+    return spaces.Box(-high, high)
+
+
 def scaled_reward(core: Core, factor: float) -> Core:
     def step(state, action, generator):
         state, reward, terminated = core.step(state, action, generator)
@@ -79,7 +85,7 @@ def constant_reward(core: Core) -> Core:
         state, reward, terminated = core.step(state, action, generator)
         return state, torch.zeros_like(reward), torch.zeros_like(terminated)
 
-    return replace(core, step=step)
+    return replace(core, step=step, obs_space=unbounded(core))
 
 
 def deaf(core: Core) -> Core:
@@ -106,7 +112,7 @@ def noise_obs(core: Core) -> Core:
         )
         return mixed.float()
 
-    return replace(core, observe=observe)
+    return replace(core, observe=observe, obs_space=unbounded(core))
 
 
 def ends_at_once(core: Core) -> Core:
@@ -124,7 +130,7 @@ def no_limit(core: Core) -> Core:
         state, reward, terminated = core.step(state, action, generator)
         return state, reward, torch.zeros_like(terminated)
 
-    return replace(core, step=step, max_episode_steps=1_000_000_000)
+    return replace(core, step=step, max_episode_steps=1_000_000_000, obs_space=unbounded(core))
 
 
 def limit_as_end(core: Core, limit: int) -> Core:
@@ -152,8 +158,7 @@ def outlier_obs(core: Core, value: float, chance: float) -> Core:
         hit = torch.frac(obs.sum(-1).double().abs() * 7919.0) < chance
         return torch.where((hit[:, None]) & (torch.arange(obs.shape[-1]) == 0), torch.full_like(obs, value), obs)
 
-    high = np.full(core.obs_space.shape, np.inf, np.float32)
-    return replace(core, observe=observe, obs_space=spaces.Box(-high, high))
+    return replace(core, observe=observe, obs_space=unbounded(core))
 
 
 def wide_obs(core: Core, factors: float) -> Core:
@@ -165,8 +170,7 @@ def wide_obs(core: Core, factors: float) -> Core:
         scale[0] = factors
         return obs * scale
 
-    high = np.full(core.obs_space.shape, np.inf, np.float32)
-    return replace(core, observe=observe, obs_space=spaces.Box(-high, high))
+    return replace(core, observe=observe, obs_space=unbounded(core))
 
 
 def reward_outlier(core: Core, value: float, chance: float) -> Core:

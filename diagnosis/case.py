@@ -69,6 +69,8 @@ class Case:
     """Scores of runs that differ in nothing but the seed."""
     step: int = 0
     total: int = 0
+    live: bool = False
+    """Under way: settings alone are then no reason to speak."""
 
     @property
     def done(self) -> float:

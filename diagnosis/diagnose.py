@@ -11,11 +11,13 @@ from agent_gym.diagnosis.rules import (  # noqa: F401  they list themselves
     networks,
     returns,
     settings,
+    speed,
     tasks,
     values,
 )
 from agent_gym.diagnosis.rules.base import RULES
 
+ROOT, FOLLOWS = 5.0, 4.0  # weights of causes at the root, and of what may be their consequence
 HEALTHY = "no fault found: curves, settings and networks look like those of healthy runs"
 
 
@@ -34,6 +36,12 @@ def findings_of(case: Case, *, live: bool = False) -> list[Finding]:
 def text(findings: list[Finding]) -> str:
     """For the terminal."""
     lines = [] if any(not f.hint for f in findings) else [HEALTHY]
+    root = max((f.weight for f in findings if not f.hint), default=0.0) >= ROOT
+    follows = [f for f in findings if root and f.weight < FOLLOWS and not f.hint]
     for finding in findings:
-        lines += finding.lines()
+        lines += [] if finding in follows else finding.lines()
+    if follows:
+        lines.append(
+            "also seen, and perhaps what follows from it: " + "; ".join(f"{f.title} [{f.cause}]" for f in follows)
+        )
     return "\n".join(lines)

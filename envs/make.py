@@ -28,6 +28,7 @@ from agent_gym.ground.errors import UserError
 
 __all__ = [
     "family",
+    "faster_backends",
     "find_spec",
     "is_atari",
     "make_env",
@@ -113,6 +114,15 @@ def native_core(env_id: str, env_kwargs: dict[str, Any] | None = None) -> Core |
         return FAMILIES[name](**env_kwargs)
     except TypeError as error:
         raise UserError(explain(find_spec(env_id), env_kwargs, error)) from error
+
+
+def faster_backends(env_id: str, num_envs: int) -> tuple[str, ...]:
+    """Backends that run the environment with the same dynamics as Gymnasium's own, and faster. Raises UserError."""
+    order = _Order(find_spec(env_id), family(env_id), num_envs, {}, NO_LAYERS, True, None)
+    found = ["native"] if not order.why_not("native") else []
+    if order.spec.id in SAME_IN_ENVPOOL and not order.why_not("envpool"):
+        found.append("envpool")
+    return tuple(found)
 
 
 def scoring_backend(env_id: str) -> str:

@@ -148,6 +148,8 @@ class RunSettings:
     """The run's name at the tracker; empty: the run directory's."""
     parent_run: Annotated[str, Needs("track", but=("none",))] = ""
     """Name of the tracker's run that this one is nested under, made if there is none; empty: under none."""
+    profile: Literal["no", "yes", "try"] = "no"
+    """Say at the end where the time went and what would help; try: measure the first suggestion (agents)."""
     track_model: bool = True
     """Export what was learned at the end of the run for the tracker, which takes some seconds."""
     summary: bool = False

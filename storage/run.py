@@ -31,7 +31,7 @@ from agent_gym.storage.tensor_file import DamagedFile
 BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
     *("run_dir", "quiet", "verbose", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
     *("checkpoint_every", "video_every", "on_env_error", "track", "experiment", "run_name", "parent_run"),
-    "track_model",
+    *("track_model", "profile"),
 }
 
 

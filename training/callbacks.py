@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ class RunView:
     """A run as callbacks see it; every method may be called at any moment.
 
     Attributes: `steps` so far; `scalars`, the latest value by tag; `agent`, the agent or task that is trained (its
-    `policy` acts); `path` of the run directory.
+    `policy` acts); `path` of the run directory; `say(text)`, a line for the reader, once.
     """
 
-    def __init__(self, trainee: Any, run: Run, clock: dict) -> None:
-        self.agent, self.path, self._clock = trainee, run.path, clock
+    def __init__(self, trainee: Any, run: Run, clock: dict, say: Callable[[str], None]) -> None:
+        self.agent, self.path, self._clock, self.say = trainee, run.path, clock, say
         self.scalars: dict[str, float] = {}
         self.asked: set[str] = set()
         self._run = run
@@ -50,6 +50,10 @@ class RunView:
     def log_text(self, tag: str, text: str) -> None:
         """Write a text, which TensorBoard shows as Markdown."""
         self._run.log_text(tag, text, self.steps)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of text in the run directory."""
+        self._run.write_text(name, text)
 
     def evaluate(self) -> None:
         """Ask for an evaluation after the present update."""
@@ -89,8 +93,8 @@ class Callbacks:
     def __bool__(self) -> bool:
         return bool(self.callbacks)
 
-    def begin(self, trainee: Any, run: Run, clock: dict) -> None:
-        self.view = RunView(trainee, run, clock)
+    def begin(self, trainee: Any, run: Run, clock: dict, say: Callable[[str], None] = lambda text: None) -> None:
+        self.view = RunView(trainee, run, clock, say)
         self.at("on_start")
 
     def at(self, moment: str, scalars: dict[str, float] | None = None) -> None:

@@ -18,6 +18,7 @@ from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.progress import Progress
 from agent_gym.training.signals import StopSignal
+from agent_gym.training.stopwatch import Stopwatch
 
 
 class Trainee(Protocol):
@@ -117,6 +118,7 @@ def train(
     clock: dict,
     meter: Meter,
     owed: list[str],
+    stopwatch: Stopwatch,
 ) -> None:
     """Train until `agent.total_steps` or until `stop`; save first, look then.
 
@@ -126,17 +128,21 @@ def train(
     `pause`: seconds without another last.pt after one; environments settle and curves have a point regardless.
     `clock` carries seconds of training and of evaluation, the best and the last score with their steps, what
     evaluations have played, and the step at which it was last asked what is due, across a resume; `meter` the scalars
-    that are not logged yet.
+    that are not logged yet. `stopwatch` learns where the time goes.
     """
     saved, changed = -math.inf, bool(owed)  # when; is there anything that it does not hold?
     due = {name: Every(interval, clock["asked"]) for name, interval in every._asdict().items()}
 
     def save() -> None:
+        with stopwatch.part("checkpoints"):
+            _save()
+        callbacks.at("on_checkpoint")
+
+    def _save() -> None:
         nonlocal saved, changed
         state = {"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict(), "owed": list(owed)}
         run.save_last(state, agent.history)
         saved, changed = time.perf_counter(), False
-        callbacks.at("on_checkpoint")
 
     while True:
         while owed and not stop:
@@ -147,7 +153,8 @@ def train(
                 Watch(stop.asked, partial(progress.evaluating, "evaluation"), progress.say),
             )
             try:
-                look(agent, run, evaluate, progress, callbacks, moment) if owed[0] == "evaluate" else record(moment)
+                with stopwatch.part("evaluation"), stopwatch.paused():
+                    look(agent, run, evaluate, progress, callbacks, moment) if owed[0] == "evaluate" else record(moment)
             except Interrupted:
                 break
             owed, changed = owed[1:], True
@@ -155,10 +162,12 @@ def train(
             break
         started = time.perf_counter()
         changed = True
-        scalars = agent.collect()
+        with stopwatch.part("acting"):
+            scalars = agent.collect()
         if scalars is not None:
             callbacks.at("on_rollout", scalars)
-        stats = None if scalars is None else agent.update()
+        with stopwatch.part("learning"):
+            stats = None if scalars is None else agent.update()
         if callbacks.take("stop"):
             agent.total_steps = agent.steps
         finished = agent.steps >= agent.total_steps
@@ -174,10 +183,11 @@ def train(
             owed.insert(0, "evaluate")
         checkpoint = due["checkpoint"](agent.steps) or finished or callbacks.take("checkpoint")
         if due["log"](agent.steps) or checkpoint:
-            scalars = meter.read(agent.steps)
-            run.log(scalars, agent.steps)
-            progress.show(agent.steps, scalars)
-            callbacks.at("on_update", scalars)
+            with stopwatch.part("logging"):
+                scalars = meter.read(agent.steps) | stopwatch.read()
+                run.log(scalars, agent.steps)
+                progress.show(agent.steps, scalars)
+                callbacks.at("on_update", scalars)
         started = time.perf_counter()
         if checkpoint:
             agent.settle()

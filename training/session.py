@@ -28,6 +28,7 @@ from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Intervals, Look, Meter, Moment, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
 from agent_gym.training.signals import StopSignal
+from agent_gym.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from agent_gym.viewing.clip import Clip
@@ -100,6 +101,8 @@ class Session:
     """Writes what was learned to an .onnx file for a tracker, where a run directory alone cannot be exported."""
     callbacks: Callbacks = field(default_factory=Callbacks)
     """What a program of the user's does on the way."""
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    """Where the time goes; the environments tell it of theirs."""
     extra: dict = field(default_factory=dict)
     """Plain data and tensors that every checkpoint holds beside the trainee."""
     recoverable: tuple[type[Exception], ...] = ()
@@ -222,7 +225,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
     with StopSignal(session.busy) as stop, progress:
         trainee.interrupted = stop.asked
         try:
-            session.callbacks.begin(trainee, run, clock)
+            session.callbacks.begin(trainee, run, clock, progress.say)
             train(
                 trainee,
                 run,
@@ -236,6 +239,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
                 clock=clock,
                 meter=position.meter,
                 owed=position.owed,
+                stopwatch=session.stopwatch,
             )
         except (*session.recoverable, CallbackFailed) as error:
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)

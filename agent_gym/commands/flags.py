@@ -90,6 +90,8 @@ def spelled_out(argv: list[str], settings: type, prog: str, first: Iterable[str]
             while i < min(limit, len(rest)) and not re.match(r"--[A-Za-z]", rest[i]):
                 values.append(rest[i])
                 i += 1
+        if not values and get_origin(kind) is Literal and "yes" in get_args(kind):
+            values = ["yes"]  # --profile is --profile yes
         if not values and not takes_many(kind):
             raise UserError(f"{name} lacks its value: expected {expected(kind)}")
         tokens += [checked(name, kind, each) for each in values]

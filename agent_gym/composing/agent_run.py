@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,12 @@ from agent_gym.agents import agent_class, others_for
 from agent_gym.attention import attention_pictures
 from agent_gym.commands.invocation import after_agent, resume
 from agent_gym.composing.cost import cost
+from agent_gym.composing.presets import usual_settings
 from agent_gym.composing.restore import starting_weights
 from agent_gym.composing.scoring import Scorer
+from agent_gym.diagnosis.case import Case
+from agent_gym.diagnosis.environment.actions import describe_actions
+from agent_gym.diagnosis.watch import Watcher
 from agent_gym.envs.adapters.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
@@ -31,6 +36,7 @@ from agent_gym.training.device import Choice, choose_device
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Moment
 from agent_gym.training.session import Conclusion, Ending, Session, run_session
+from agent_gym.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from agent_gym.viewing.clip import Clip
@@ -46,6 +52,8 @@ class AgentRun:
         torch.manual_seed(config.seed)
         self.failures = ErrorLog(config.on_env_error == "restart")
         self.env, (self.device, self.why) = self.placed()
+        self.stopwatch = Stopwatch()
+        self.env.step = self.stopwatch.timed("environment", self.env.step)
         torch.set_num_threads(config.threads(has_image(self.env.obs_space)))
         budget = nullcontext() if run is None else parameter_budget(run.state["agent"])
         with starting_weights(config.encoder_from), budget:
@@ -83,6 +91,7 @@ class AgentRun:
         """Train to the end or until stopped. Raises UserError."""
         config, agent, env = self.config, self.agent, self.env
         obs_space, action_space = env.raw_spaces
+        begun = 0 if self.run is None else int(self.run.state["agent"].get("steps", 0))
         session = Session(
             name=self.name,
             subject=self.source.id,
@@ -105,11 +114,25 @@ class AgentRun:
             busy=lambda seconds: slow_step((env, *self.scorer.envs.values()), seconds),
             log_failures=self.failures.open,
             layers=self.layers,
-            callbacks=Callbacks(callbacks),
+            callbacks=Callbacks((Watcher(self.case()), *callbacks)),
+            stopwatch=self.stopwatch,
             extra={"spaces": {"obs": space_data(obs_space), "action": space_data(action_space)}},
             recoverable=(EnvFailure,),
         )
-        return run_session(session, self.run, self.device)
+        ending = run_session(session, self.run, self.device)
+        if config.profile != "no" and ending.code == 0:
+            from agent_gym.composing.profiling import profile_of, tell
+
+            count = sum(parameter.numel() for parameter in agent.policy.parameters())
+            steps = agent.steps - begun
+            tell(profile_of(config, self.stopwatch, steps, count, env.backend), self.name, config, self.source)
+        return ending
+
+    def case(self) -> Case:
+        """What is known of the run before it begins, for whoever watches it."""
+        usual = usual_settings(self.name, self.config, self.env.raw_spaces)
+        env = {"actions": describe_actions(self.env.raw_spaces[1])}
+        return Case("agent", self.name, asdict(self.config), usual, env=env, live=True)
 
     def conclude(self, moment: Moment) -> Conclusion:
         """The final score, and where a transformer looks in an episode of the final environments."""

@@ -12,6 +12,7 @@ import torch
 
 from agent_gym.agents.presets import table
 from agent_gym.composing.playing import error_log, require_fit
+from agent_gym.composing.presets import usual_settings
 from agent_gym.composing.registry import check_modules
 from agent_gym.composing.restore import restore_config
 from agent_gym.composing.saved import open_saved
@@ -24,6 +25,7 @@ from agent_gym.diagnosis.finding import Finding
 from agent_gym.diagnosis.layers import policy_layers, rows_layers
 from agent_gym.diagnosis.playing import play_facts
 from agent_gym.diagnosis.rows import row_facts
+from agent_gym.diagnosis.watch import FILE
 from agent_gym.ground.chance import undisturbed
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.storage.checkpoint import require_run
@@ -46,6 +48,21 @@ class Diagnosis(NamedTuple):
     def __str__(self) -> str:
         return "\n".join([f"{self.run}: {self.case.name}", text(self.findings), *self.missing])
 
+    def write(self, path: Path) -> None:
+        """Write it as one page of HTML. Raises UserError."""
+        from agent_gym.diagnosis.report import page
+
+        if path.is_dir():
+            raise UserError(f"--report {path} is a folder: give the name of a file, such as {path / 'report.html'}")
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            temporary.write_text(page(str(self.run), self.case, self.findings, self.missing), "utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise UserError(f"--report {path} cannot be written ({error.strerror}): choose another path") from error
+
     def plain(self) -> dict[str, Any]:
         """As JSON takes it."""
         findings = [finding.plain() for finding in self.findings]
@@ -55,7 +72,10 @@ class Diagnosis(NamedTuple):
 def diagnosis(run: Path, source: Any = None, *, play: bool = True) -> Diagnosis:
     """Why a run does not learn. `source`: its environments, where no id names them. Raises UserError."""
     case, missing = case_of(run, source, play=play)
-    return Diagnosis(run, case, findings_of(case), missing)
+    told = read_json(run / FILE)
+    steps = {f.get("cause"): f.get("step") for f in told if isinstance(f, dict)} if isinstance(told, list) else {}
+    found = [f.at(s) if isinstance(s := steps.get(f.cause), int) else f for f in findings_of(case)]
+    return Diagnosis(run, case, found, missing)
 
 
 PLAYERS = 8  # environments that play for a diagnosis
@@ -92,18 +112,18 @@ def case_of(run: Path, source: Any = None, *, play: bool = True) -> tuple[Case, 
 
 def fill_agent(case: Case, settings: Any, run: Path, source: Any, missing: list[str], play: bool) -> None:
     """What the environment and the policy show."""
-    named = source is None
-    source = NamedSource(settings) if named else source
-    case.usual = usual_agent(case.name, settings, source if not named else None)
+    source = NamedSource(settings) if source is None else source
+    case.usual = asdict(type(settings)())
     case.reference = table(case.name).get("score", {}).get(settings.env.rpartition(":")[2])
-    if not play:
-        return
     try:
+        saved = open_saved(run, "last")
+        case.usual = usual_settings(case.name, settings, saved.spaces)
+        if not play:
+            return
         with undisturbed():
             case.env = probe(source.single, limit=source.step_limit, seconds=10.0, max_steps=5000)
         if case.env["problems"] and "obs" not in case.env:
             missing.append(f"environment not looked at: {case.env['problems'][0]}")
-        saved = open_saved(run, "last")
         drawn = torch.get_rng_state()
         with undisturbed(), closing(source.scoring(PLAYERS, "cpu", error_log(None), final=False)) as env:
             require_fit(saved.policy, env)
@@ -114,22 +134,6 @@ def fill_agent(case: Case, settings: Any, run: Path, source: Any, missing: list[
             case.layers = policy_layers(saved.policy, batch)
     except UserError as error:
         missing.append(f"not all could be looked at: {one_line(error, 200)}")
-
-
-def usual_agent(name: str, settings: Any, given: Any = None) -> dict[str, Any]:
-    """The settings where the user gives none but the environment."""
-    from agent_gym.composing.presets import preset
-
-    cls = type(settings)
-    try:
-        if given is not None:
-            _, values = cls.preset(name, "", lambda: given.single().action_space, {})
-        else:
-            made_of = {n: getattr(settings, n) for n in ("env", "env_kwargs", "wrapper", "frame_stack")}
-            _, values = preset(name, cls, made_of | ({"algo": settings.algo} if hasattr(settings, "algo") else {}))
-    except UserError:
-        values = {}
-    return asdict(cls()) | values
 
 
 def fill_task(case: Case, settings: Any, run: Path, missing: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_gym.agents.presets import table
@@ -63,3 +63,10 @@ def require_env(env_id: str, looks_at: Callable[[str], None]) -> None:
     from agent_gym.envs.make import find_spec  # it knows ours and those that a module registers
 
     find_spec(env_id)
+
+
+def usual_settings(name: str, settings: Any, known: Spaces) -> dict[str, Any]:
+    """What all settings of a run would be where the user gave none but the environment, of spaces `known`."""
+    cls = type(settings)
+    given = {field: getattr(settings, field) for field in ("algo", "cells") if hasattr(settings, field)}
+    return asdict(cls()) | cls.preset(name, settings.env, lambda: known, given)[1]

@@ -12,6 +12,9 @@ from agent_gym.commands.invocation import after_task, resume
 from agent_gym.composing.agent_run import threads
 from agent_gym.composing.cost import task_cost
 from agent_gym.composing.restore import starting_weights
+from agent_gym.diagnosis.case import Case
+from agent_gym.diagnosis.watch import Watcher
+from agent_gym.ground.errors import UserError
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.tasks import load_task, task_class
@@ -72,6 +75,10 @@ def run_task(
         fields = {"task": name, "metrics": metrics}
         return Conclusion(fields, f"test/{task.headline}", score, task.report(metrics), task.images())
 
+    if config.profile == "try":
+        raise UserError("--profile try measures agents: for a task expected --profile yes")
+    usual = asdict(type(config)())
+    case = Case("task", name, asdict(config) | {"epochs": getattr(task, "epochs", 0)}, usual, live=True)
     session = Session(
         name=name,
         subject=task.subject,
@@ -89,6 +96,12 @@ def run_task(
         checkpoint_every=task.checkpoint_every,
         notes=(*notes, *task.about, f"device {device}, {threads()}", layers),
         layers=lambda: layers,
-        callbacks=Callbacks(callbacks),
+        callbacks=Callbacks((Watcher(case), *callbacks)),
     )
-    return run_session(session, run, device)
+    ending = run_session(session, run, device)
+    if config.profile != "no" and ending.code == 0:
+        from agent_gym.composing.profiling import profile_of
+
+        count = sum(parameter.numel() for parameter in task.model.parameters())
+        print("\n" + "\n".join(profile_of(config, session.stopwatch, task.steps, count).lines()))
+    return ending

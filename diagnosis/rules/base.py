@@ -99,6 +99,8 @@ def unusual(
         return None
     seen = list(symptoms)
     how = state(case)
+    if not seen and case.live:
+        return None
     if not seen and how != "poor" and beyond < (far or T["setting_far"]):
         return None
     good = how == "good" and case.gain() is not None or (how == "good" and not seen)

@@ -18,7 +18,7 @@ def few_updates(case: Case) -> Finding | None:
     if not (steps and envs and total):
         return None
     rounds, usual = total / (steps * envs), case.usual.get("num_steps")
-    if rounds >= T["few_updates"] or not usual or steps <= usual or state(case) == "good":
+    if rounds >= T["few_updates"] or not usual or steps <= usual:
         return None
     return Finding(
         "few_updates",
@@ -31,6 +31,7 @@ def few_updates(case: Case) -> Finding | None:
         "each rollout is learned from once, so a run is worth as much as it has rollouts",
         {"num_steps": usual},
         weight=6.0,
+        hint=state(case) == "good",
         tags=("rollout/episode_return",),
         source=ANDRYCHOWICZ,
     )

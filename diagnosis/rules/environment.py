@@ -243,14 +243,14 @@ def reward_outlier(case: Case) -> Finding | None:
         "reward_outlier",
         "a few rewards are far larger than all others",
         (
-            f"the largest is {reward['outlier']:.3g} times what 95 % of steps stay below ({reward['min']:.3g} to "
-            f"{reward['max']:.3g}; usual: up to {T['reward_outlier']:g} times)",
+            f"before an end, the largest is {reward['outlier']:.3g} times what 95 % of steps stay below "
+            f"({reward['min']:.3g} to {reward['max']:.3g}; usual: up to {T['reward_outlier']:g} times)",
             f"{rare:.1%} of steps have another reward than {reward['usual']:.3g}",
         ),
         "values and their scale follow the rare one, and what the agent can do about the rest is lost in it",
         {},
         "clip it in the environment or with --wrapper 'mymodule:Clip', unless it is the goal itself",
-        weight=5.2,
+        weight=7.0,
         hint=state(case) == "good",
         source="van Hasselt et al. 2016, Pop-Art",
     )

@@ -94,7 +94,8 @@ def overfitting(case: Case) -> Finding | None:
     skill = case.data.get("skill", {})
     gap = skill.get("train", 0.0) - skill.get("val", 0.0)
     rises = smooth[-1] > T["val_rises"] * smooth[low] and low < 0.7 * len(smooth) and train.late() < train.early()
-    if not rises or gap < T["fit_gap"] / 2 or smooth[-1] <= 1.2 * train.late():
+    by_heart = gap > T["by_heart"] and smooth[-1] > 3.0 * train.late()
+    if not by_heart and (not rises or gap < T["fit_gap"] / 2 or smooth[-1] <= 1.2 * train.late()):
         return None
     if smooth[low] >= 0.98 * smooth[0]:
         low = 0
@@ -110,8 +111,8 @@ def overfitting(case: Case) -> Finding | None:
         "overfitting",
         "it learns its rows by heart",
         (
-            f"val/loss was {smooth[low]:.4g} at step {step:,} (epoch {epoch}) and rose to {smooth[-1]:.4g}, train/loss "
-            f"fell to {train.late():.4g}",
+            f"val/loss was {smooth[low]:.4g} at step {step:,} (epoch {epoch}) and is {smooth[-1]:.4g} at the end, "
+            f"train/loss fell to {train.late():.4g}",
             f"skill on training rows {skill.get('train', 0.0):.2f}, on validation rows {skill.get('val', 0.0):.2f} "
             f"(healthy runs: within {T['fit_gap'] / 2:.2f})",
         ),
