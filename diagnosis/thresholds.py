@@ -13,6 +13,7 @@ T: dict[str, float] = {
     "learned_gain": 0.75,  # of what healthy runs gain over random actions
     "poor_gain": 0.6,  # below this share of it something is missing
     "learned_lift": 3.0,  # deviations of a random episode's return above the random mean
+    "rise_over_noise": 12.0,  # the gain of the return over its median change from log to log
     # policy
     "entropy_gone": 0.03,  # of the entropy of uniform actions
     "entropy_gone_by": 0.6,  # of the run
@@ -26,7 +27,7 @@ T: dict[str, float] = {
     "q_over": 2.0,  # times what was achieved
     "loss_grows": 50.0,  # times its early value
     # networks
-    "still_units": 0.5,  # of a layer
+    "still_units": 0.95,  # of a layer
     "flat_outputs": 0.9,  # of all activations of a layer of tanh or sigmoid
     "vanishing": 1e-3,  # gradient of the first layer over that of the last
     "grad_large": 100.0,
@@ -49,6 +50,8 @@ T: dict[str, float] = {
     "reward_large": 1e3,
     "reward_small": 1e-3,
     "reward_outlier": 200.0,
+    "noise_left": 0.5,  # of each entry's next value, unexplained
+    "noise_follows": 0.6,  # correlation of an entry with its own next value
     "memory_one": 0.3,
     "memory_gain": 0.4,
     "same_end": 0.9,
@@ -66,5 +69,5 @@ T: dict[str, float] = {
     "leak_lead": 0.15,
     "imbalance": 0.85,
     "target_outlier": 30.0,  # interquartile ranges
-    "test_gap": 0.2,
+    "test_gap": 0.35,
 }

@@ -10,7 +10,8 @@ def lines(*tags: str) -> list:
     return ["Multiline", list(tags)]
 
 
-SPEED = {"speed": {"steps a second": lines("time/steps_per_second")}}
+SHARES = "time/(environment|acting|learning|evaluation|logging|checkpoints)"
+SPEED = {"speed": {"steps a second": lines("time/steps_per_second"), "share of the time": lines(SHARES)}}
 AGENT_CHARTS = {
     "agents": {
         "return in evaluation": lines("eval/episode_return"),

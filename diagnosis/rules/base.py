@@ -51,7 +51,20 @@ def state(case: Case) -> str:
     lift = case.lift()
     if lift is None:
         return "unknown"
-    return "poor" if lift < T["learned_lift"] / 3 else "good" if lift >= T["learned_lift"] else "unknown"
+    if lift >= T["learned_lift"] or (lift >= T["learned_lift"] / 3 and rose(case)):
+        return "good"
+    return "poor" if lift < T["learned_lift"] / 3 else "unknown"
+
+
+def rose(case: Case) -> bool:
+    """Whether the return went up far beyond its own noise and stayed there."""
+    returns = case.returns
+    if returns is None or len(returns.values) < 12:
+        return False
+    smooth = returns.smooth()
+    gain = smooth[-1] - smooth[0]
+    noise = float(np.median(np.abs(np.diff(returns.values))))
+    return bool(gain > T["rise_over_noise"] * noise and smooth[-1] > smooth.max() - 0.2 * (smooth.max() - smooth[0]))
 
 
 def times(ratio: float) -> str:
@@ -103,7 +116,7 @@ def unusual(
         return None
     if not seen and how != "poor" and beyond < (far or T["setting_far"]):
         return None
-    good = how == "good" and case.gain() is not None or (how == "good" and not seen)
+    harmless = how == "good" or (how == "unknown" and not seen)
     evidence = [f"{name} {value:g} is {times(ratio)} the {usual:g} that the run would have had", *seen]
     if told := scored(case):
         evidence.append(told)
@@ -115,7 +128,7 @@ def unusual(
         why,
         remedy or {name: usual},
         weight=weight + 0.2 * strength + 0.5 * bool(seen),
-        hint=good,
+        hint=harmless,
         tags=tags,
         source=source,
     )

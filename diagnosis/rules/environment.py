@@ -302,9 +302,14 @@ def obs_unscaled(case: Case) -> Finding | None:
 def obs_noise(case: Case) -> Finding | None:
     """Nothing of the next observation follows from the present one."""
     memory = case.env.get("memory")
-    if not memory or state(case) == "good" or memory.get("all_two", 0.0) < 0.9 or case.env.get("obs", {}).get("image"):
+    if (
+        not memory
+        or state(case) == "good"
+        or memory.get("all_two", 0.0) < T["noise_left"]
+        or case.env.get("obs", {}).get("image")
+    ):
         return None
-    if memory.get("persistence", 1.0) > 0.2:
+    if memory.get("persistence", 1.0) > T["noise_follows"] or (case.config and state(case) != "poor"):
         return None
     return Finding(
         "obs_noise",

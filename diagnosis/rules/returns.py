@@ -23,7 +23,7 @@ def run_short(case: Case) -> Finding | None:
     rounds = (case.setting("num_steps") or 0) * (case.setting("num_envs") or 1)
     updates = case.step / rounds if rounds else None
     tiny = updates is not None and updates <= 4
-    if not (few or preset or tiny) or state(case) == "good" or case.setting("num_steps") != case.usual.get("num_steps"):
+    if not (few or preset or tiny) or state(case) == "good" or (case.ratio("num_steps") or 1.0) > 1.0:
         return None
     evidence = [f"{case.step:,} steps, about {episodes:.0f} episodes (healthy runs: at least {T['few_episodes']:.0f})"]
     if preset:
@@ -36,7 +36,7 @@ def run_short(case: Case) -> Finding | None:
         tuple(evidence),
         "the first episodes of any agent are those of a random one",
         {"total_steps": max(int(usual or 0), 10 * case.step)},
-        weight=6.5 if few or tiny else 5.5,
+        weight=7.1 if few or tiny else 5.5,
         tags=("rollout/episode_return",),
         source=HENDERSON,
     )

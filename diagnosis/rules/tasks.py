@@ -268,6 +268,6 @@ def test_far_from_validation(case: Case) -> Finding | None:
         {"val_split": 0.2, "test_split": 0.2} if (case.setting("val_split") or 0) < 0.2 else {},
         "shuffle the rows, or see whether the test rows come from elsewhere",
         weight=2.0,
-        hint=min(rows["val"], rows["test"]) < 50,
+        hint=min(rows["val"], rows["test"]) < 200,
         source="Cawley and Talbot 2010",
     )

@@ -113,7 +113,7 @@ FAULTS = {
         hidden_sizes=(32,) * 8,
         activation="sigmoid",
     ),
-    "dead_units": agent(layers={"still": {"encoder.0": 0.9}}),
+    "dead_units": agent(layers={"still": {"encoder.0": 0.99}}),
     "exploding_gradients": agent(max_grad_norm=0.0, curves={"train/grad_norm": curve(np.logspace(0, 6, 40))}),
     "run_short": agent(total_steps=1500, curves={"rollout/episode_length": line(400, 400)}).__class__(
         **{**vars(agent(total_steps=1500)), "step": 1500, "total": 1500}
