@@ -271,7 +271,8 @@ def make_policy_head(
 
     `state_dependent` makes the noise of a Box depend on the features (gSDE); other spaces ignore it.
     """
-    if parameterised and not isinstance(action_space, spaces.Dict):
+    hybrid = isinstance(action_space, spaces.Dict) and set(action_space) == {"choices", "boxes"}
+    if parameterised and not hybrid:
         raise UserError(f"--parameterised: the action space {action_space} is not of choices and Boxes")
     if isinstance(action_space, spaces.Discrete):
         return DiscreteHead(action_space, in_dim)
@@ -282,7 +283,7 @@ def make_policy_head(
     if isinstance(action_space, spaces.Box):
         head = StateDependentHead if state_dependent else GaussianHead
         return head(action_space, in_dim, log_std_init)
-    if isinstance(action_space, spaces.Dict):
+    if hybrid:
         return HybridHead(action_space, in_dim, log_std_init, parameterised)
     raise UserError(
         f"action space {action_space} is not supported; expected Discrete, MultiDiscrete, MultiBinary or Box"
