@@ -42,13 +42,15 @@ class Agent:
         self._given = None
         kwargs = settings.pop("env_kwargs", {})
         if isinstance(env, str) or env is None:
-            env = env or settings_class().env
-            settings["env"], text = env, plain_kwargs(kwargs)
+            text = plain_kwargs(kwargs)
+            if env:  # else that of the data or the run which others name, or the agent's own
+                settings["env"] = env
             if text is None:  # objects: what is made from them cannot be written down
                 import gymnasium
 
-                self._given = lambda **more: gymnasium.make(env, disable_env_checker=True, **kwargs, **more)
-            else:
+                made = env or settings_class().env
+                self._given = lambda **more: gymnasium.make(made, disable_env_checker=True, **kwargs, **more)
+            elif kwargs:
                 settings["env_kwargs"] = text
             label, defaults = preset(
                 self.name, settings_class, {k: v for k, v in settings.items() if isinstance(v, str)}

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import train
+from agent_gym import BC, TD3BC, DAgger
 from agent_gym.commands.record import main as record
 from agent_gym.storage import tensor_file
 
@@ -57,6 +58,14 @@ def test_a_recorded_set_is_minaris_and_holds_what_was_played(sets):
     swing = minari.load_dataset("swing/random-v0")
     assert swing.total_steps == 400 and all(e.truncations[-1] and not e.terminations[-1] for e in swing)
     assert not list(sets.glob(".recording*"))
+
+
+def test_agents_in_python_learn_in_the_environment_of_their_data(sets, tmp_path):
+    settings = {"hidden_sizes": (8,), "batch_size": 16, "eval_every": "never", "eval_episodes": 1, "quiet": True}
+    agent = TD3BC(data="minari:swing/random-v0", **settings).learn(64, run_dir=tmp_path / "run")
+    assert agent.config.env == "Pendulum-v1" and agent.predict(np.zeros(3, np.float32))[0].shape == (1,)
+    assert BC("CartPole-v1", data="minari:pole/lean-v0").config.env == "CartPole-v1"
+    assert DAgger(teacher=str(tmp_path / "run")).config.env == "Pendulum-v1"
 
 
 def weights(run: Path) -> dict:
