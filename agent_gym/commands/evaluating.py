@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.commands.against_person import play_person
+from agent_gym.commands.runs import measure
 from agent_gym.composing.duels import against_itself, duel, rules_of, text
 from agent_gym.composing.playing import score
 from agent_gym.composing.saved import open_saved
@@ -21,6 +24,7 @@ from agent_gym.composing.sources import NamedSource
 from agent_gym.composing.task_scores import evaluate_task, is_task
 from agent_gym.envs.adapters.spaces import canonical, canonical_action
 from agent_gym.ground.errors import UserError
+from agent_gym.many.group import Group, is_group
 from agent_gym.storage.checkpoint import require_run
 from agent_gym.training.device import choose_device
 
@@ -36,6 +40,8 @@ def run(args: EvaluateConfig) -> dict | None:
         raise UserError(f"--eval-max-steps {args.eval_max_steps}: expected 0 or more")
     if not args.run.exists():
         require_run(args.run)
+    if is_group(args.run):
+        return evaluate_group(args)
     device = choose_device(args.device).device
     torch.set_num_threads(1)
     if is_task(args.run):
@@ -69,6 +75,27 @@ def run(args: EvaluateConfig) -> dict | None:
     if not args.json:
         print("\n".join([f"{name} on {source.id}: {result.text()}", *result.notes()]))
     return {"env": source.id, "agent": name} | result.summary()
+
+
+def evaluate_group(args: EvaluateConfig) -> dict | None:
+    """The score of every seed of a group, and what they say together."""
+    from agent_gym.many.train_group import said, together
+
+    group = Group.open(args.run)
+    one = group.folder(group.seeds[0])
+    for name in ("watch", "video", "web", "play", "against", "data", "predict"):
+        if getattr(args, name):
+            raise UserError(f"--{name} takes one run, and {args.run} is a group of {len(group.seeds)}: such as {one}")
+    found = []
+    for seed in group.seeds:
+        if not args.json:
+            print(f"seed {seed}: ", end="", flush=True)
+        found.append(run(replace(args, run=group.folder(seed))))
+    name, scores = measure(found[0])[0], [measure(each)[1] for each in found]
+    result = {"measure": name, "seeds": list(group.seeds), "scores": scores} | together(np.array(scores, dtype=float))
+    if not args.json:
+        print(said(result, group.stored.name))
+    return {key: found[0][key] for key in ("env", "agent", "task") if key in found[0]} | result
 
 
 def meet(args: EvaluateConfig, saved: Any) -> dict | None:

@@ -51,9 +51,12 @@ def find_runs(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give the one that your runs are in, such as runs")
     rows = [row for path in sorted(folder.rglob("config.json")) if (row := describe(path.parent, folder)) is not None]
+    rows += [
+        row for path in sorted(folder.rglob("group.json")) if (row := describe_group(path.parent, folder)) is not None
+    ]
     differing = _differing([row["settings"] for row in rows])
-    for row in rows:
-        row["settings"] = {name: value for name, value in row["settings"].items() if name in differing}
+    for each in rows:
+        each["settings"] = {name: value for name, value in each["settings"].items() if name in differing}
     return rows
 
 
@@ -63,19 +66,38 @@ def describe(run: Path, folder: Path) -> dict[str, Any] | None:
     if config is None or not ("agent" in config or "task" in config) or not (run / "checkpoints").is_dir():
         return None
     result = _read(run / "result.json") or {}
-    score, interval, name = result.get("return_mean"), result.get("return_ci95"), "return"
-    if "metrics" in result and isinstance(result["metrics"], dict):
-        wanted = ("accuracy", "r2", "mse", "loss")
-        name = next((name for name in wanted if name in result["metrics"]), None)
-        score = result["metrics"].get(name)
+    name, score = measure(result)
+    found = {"measure": name, "score": score, "interval": result.get("return_ci95")}
+    return row(run, folder, config.get("agent") or config.get("task"), config, result) | found
+
+
+def measure(result: dict) -> tuple[str, float | None]:
+    """What a finished run is judged by, and its value; None where there is none."""
+    name, value = "return", result.get("return_mean")
+    if isinstance(metrics := result.get("metrics"), dict):
+        name = next((name for name in ("accuracy", "r2", "mse", "loss") if name in metrics), "")
+        value = metrics.get(name)
+    return name, value if isinstance(value, int | float) else None
+
+
+def describe_group(group: Path, folder: Path) -> dict[str, Any] | None:
+    """A group of runs as a row, its score the IQM of its seeds; None for a folder that is none."""
+    found, result = _read(group / "group.json") or {}, _read(group / "result.json") or {}
+    config, seeds = found.get("config"), found.get("seeds")
+    if not isinstance(config, dict) or not isinstance(seeds, list):
+        return None
+    score = {"measure": result.get("measure"), "score": result.get("iqm"), "interval": result.get("iqm_ci95")}
+    shown = {"seed": f"{len(seeds)} seeds", "runs": len(seeds)}
+    return row(group, folder, found.get("name"), config, result) | score | shown
+
+
+def row(run: Path, folder: Path, who: Any, config: dict, result: dict) -> dict[str, Any]:
+    """What rows have in common."""
     return {
         "run": str(run.relative_to(folder)) if run != folder else str(run),
-        "who": config.get("agent") or config.get("task"),
-        "on": config.get("env") or config.get("data") or config.get("task") or "",
+        "who": who,
+        "on": config.get("env") or config.get("data") or config.get("task") or who or "",
         "seed": config.get("seed"),
-        "score": score if isinstance(score, int | float) else None,
-        "measure": name,
-        "interval": interval,
         "steps": result.get("total_steps"),
         "seconds": result.get("wall_time"),
         "settings": {name: value for name, value in config.items() if name not in BOOKKEEPING},

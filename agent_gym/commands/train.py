@@ -66,14 +66,50 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
         print(f"{command('train')} NAME --help lists the flags of one, with the values that the run will use;")
-        print(f"{command('train')} --resume RUN continues a run.")
+        print(f"{command('train')} NAME --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core;")
+        print(f"{command('train')} --resume RUN continues a run, or a group of them.")
         return 0
     if not argv or argv[0].startswith("-"):
         argv = ["ppo", *argv]
     name, flags = split_name(argv)
-    parsed = parse(name or argv[0], flags if name else argv[1:])
+    name, flags = name or argv[0], flags if name else argv[1:]
+    if set(HELP) & set(flags):
+        print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core")
+    flags, seeds = taken(flags, "seeds")
+    parsed = parse(name, flags)
+    if seeds is not None:
+        return begin_group(parsed, seeds, flags)
     announce(parsed.name, parsed.config)
     return begin(*parsed)
+
+
+def taken(flags: list[str], name: str) -> tuple[list[str], str | None]:
+    """Flags without --name, and its value; None where it is not given. It is no setting of a run."""
+    for place, token in enumerate(flags):
+        spelled, equals, value = token.partition("=")
+        if spelled.replace("_", "-") == f"--{name}":
+            if not equals:
+                value = next((word for word in flags[place + 1 : place + 2] if not word.startswith("--")), "")
+            return flags[:place] + flags[place + (1 if equals or not value else 2) :], value
+    return flags, None
+
+
+def begin_group(parsed: Parsed, seeds: str, flags: list[str]) -> int:
+    """Train one run a seed. Returns the exit code."""
+    from agent_gym.many.seeds import parse_seeds
+
+    wanted = parse_seeds(seeds)
+    for field in ("seed", "summary", "explore"):
+        if any(flag.partition("=")[0] == f"--{field}" for flag in flags):
+            raise UserError(f"--{field} does not go with --seeds: leave one of them out")
+    if not parsed.config.quiet:
+        print(f"{parsed.name}: {len(wanted):,} seeds", flush=True)
+    from agent_gym.many.train_group import new_group, train_group
+
+    group = new_group(kind_of(parsed.name), parsed.name, parsed.config, wanted)
+    if not parsed.config.quiet:
+        print("\n".join([*parsed.notes, f"group directory {group.path}"]), flush=True)
+    return train_group(group, quiet=parsed.config.quiet)
 
 
 def parse(name: str, flags: list[str]) -> Parsed:
@@ -174,16 +210,19 @@ def show(network: Any, space: Any) -> int:
 
 
 def go_on(args: ResumeConfig) -> int:
-    """Continue a run. Returns the exit code."""
+    """Continue a run, or a group of them. Returns the exit code."""
     if not args.quiet:
         print(f"going on with {args.resume}", flush=True)
     from agent_gym.composing.agent_run import train_agent
     from agent_gym.composing.resume import reopen
     from agent_gym.composing.sources import NamedSource
     from agent_gym.composing.task_run import train_task
+    from agent_gym.many.group import is_group
 
     changes = {field.name: getattr(args, field.name) for field in fields(args) if field.name != "resume"}
     changes = {name: value for name, value in changes.items() if value or name in ("quiet", "verbose")}
+    if is_group(args.resume):
+        return go_on_group(args, changes)
     resumed = reopen(args.resume, changes)
     with closing(resumed.run):
         note = [f"settings: those of {args.resume}"]
@@ -191,3 +230,14 @@ def go_on(args: ResumeConfig) -> int:
             return train_task(resumed.name, resumed.config, resumed.run, note)[0].code
         source = NamedSource(resumed.config)
         return train_agent(resumed.name, resumed.config, source, resumed.run, note)[0].code
+
+
+def go_on_group(args: ResumeConfig, changes: dict[str, Any]) -> int:
+    """Continue every run of a group. Returns the exit code."""
+    from agent_gym.many.group import ENDS, Group
+    from agent_gym.many.train_group import train_group
+
+    left_out = {"quiet", "verbose"} | (set() if changes.keys() & set(ENDS) else {"schedule_over"})
+    group = Group.open(args.resume)
+    group.change({name: value for name, value in changes.items() if name not in left_out})
+    return train_group(group, quiet=args.quiet)

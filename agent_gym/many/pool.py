@@ -1,0 +1,97 @@
+"""Runs as processes, a few at a time: started, listened to, stopped; none outlives the process that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import agent_gym
+from agent_gym.many.group import Group
+
+PACKAGE = Path(agent_gym.__file__).parent.parent
+
+
+class Worker:
+    """One seed of a group that is being trained."""
+
+    def __init__(self, group: Group, seed: int) -> None:
+        self.group, self.seed, self.step, self.buffer = group, seed, 0, b""
+        paths = filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH", "")))
+        with open(group.log(seed), "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agent_gym.many.worker", str(group.path), str(seed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C is for the parent, which passes it on
+            )
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def reports(self) -> list[dict[str, Any]] | None:
+        """What it has said since the last call; None once it has closed its pipe."""
+        data = self.process.stdout.read()
+        if data == b"":
+            return None
+        *lines, self.buffer = (self.buffer + (data or b"")).split(b"\n")
+        found = [json.loads(line) for line in lines if line]
+        self.step = max([self.step, *(report["step"] for report in found)])
+        return found
+
+    def problem(self) -> str:
+        """What it said of its failure: the last error in its log, else its last line."""
+        lines = self.group.log(self.seed).read_text("utf-8", "replace").splitlines()
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        return (said or [line for line in lines if line.strip()] or ["it said nothing"])[-1]
+
+
+class Pool:
+    """Workers that run side by side."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for worker in self.workers:  # left behind by an error
+            worker.process.kill()
+            worker.process.wait()
+        self.selector.close()
+
+    def start(self, group: Group, seed: int) -> Worker:
+        """Train a seed in a process of its own."""
+        worker = Worker(group, seed)
+        self.workers.append(worker)
+        self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def events(self, timeout: float) -> list[tuple[Worker, dict[str, Any] | int]]:
+        """Reports of workers, and the exit codes of those that have ended; waits for the first of them."""
+        found: list[tuple[Worker, dict[str, Any] | int]] = []
+        for key, _ in self.selector.select(timeout):
+            worker = key.data
+            reports = worker.reports()
+            if reports is not None:
+                found += [(worker, report) for report in reports]
+                continue
+            self.selector.unregister(worker.process.stdout)
+            self.workers.remove(worker)
+            found.append((worker, worker.process.wait()))
+            worker.process.stdin.close()
+            worker.process.stdout.close()
+        return found
+
+    def stop(self, workers: list[Worker] | None = None) -> None:
+        """Ask workers, or all, to save and leave; `events` tells when they have."""
+        for worker in self.workers if workers is None else workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
