@@ -24,6 +24,12 @@ class A2C(Agent):
     name = "a2c"
 
 
+class PQN(Agent):
+    """Q(λ) on rollouts, without replay buffer or target network (Gallici et al. 2025)."""
+
+    name = "pqn"
+
+
 class DQN(Agent):
     """Deep Q-learning (Mnih et al. 2015), double and dueling."""
 

@@ -26,6 +26,7 @@ def _own(module: str, agent: str, settings: str) -> Entry:
 AGENTS = {
     "ppo": _own("ppo", "PPO", "PPOConfig"),
     "a2c": _own("ppo", "PPO", "A2CConfig"),
+    "pqn": _own("pqn", "PQN", "PQNConfig"),
     "dqn": _own("dqn", "DQN", "DQNConfig"),
     "qrdqn": _own("dqn", "DQN", "QRDQNConfig"),
     "sac": _own("sac", "SAC", "SACConfig"),

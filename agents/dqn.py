@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.critic import QNetwork, make_q_network
 from agent_gym.agents.features import both_features, next_obs_features
-from agent_gym.agents.groups import RoutedQ, group_spaces
 from agent_gym.agents.off_policy import OffPolicy, batch_mean
-from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.q_policy import QPolicy
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.nets.distributions import Noise
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.normalisation import ReturnStats
 from agent_gym.nets.target import TargetNetwork
 
 TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
@@ -37,67 +31,11 @@ def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
     return ((level.unsqueeze(-1) - below).abs() * huber).sum(-2).mean(-1)
 
 
-class DQNPolicy(Policy):
-    """The best of the actions by a network of their values."""
-
-    network: QNetwork | RoutedQ
-
-    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: DQNConfig) -> None:
-        super().__init__(obs_space, action_space, config)
-
-        def make(space: spaces.Space) -> QNetwork:
-            return make_q_network(space, action_space, config, config.dueling, config.quantiles)
-
-        self.exportable = self.alone = not group_spaces(obs_space)
-        """Whether one network is for all."""
-        self.network = make(obs_space) if self.alone else RoutedQ(obs_space, make)
-        self.state_dim = self.network.state_dim
-        self.return_stats = ReturnStats()
-
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
-        """Q [B, n], of several choices [B, m, n], and the next state of one step."""
-        q, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
-        return q[0], state
-
-    @torch.no_grad()
-    def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, epsilon=None):
-        """`epsilon` [] or a number: the chance of a random action where `explore`; None: that of the training's end."""
-        q, state = self(obs, state, reset)
-        action = self.network.best(q, mask)
-        chance = self.config.exploration_final if epsilon is None else epsilon
-        if explore and (isinstance(chance, Tensor) or chance):
-            shape = (1 + self.network.choices, len(action))
-            action = self._sometimes(chance, torch.rand(shape, generator=generator, device=action.device), mask, action)
-        return action, state, {"action": action}
-
-    def _sometimes(self, chance: float | Tensor, drawn: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
-        """The action [B, ...], or with this chance another, by uniform numbers [1 + choices, B]."""
-        random = drawn[0] < chance
-        return torch.where(random.view(-1, *[1] * (action.dim() - 1)), self.network.random(drawn[1:], mask), action)
-
-    decides_by_mask = True
-
-    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        action = self.network.best(self.network.mean(features)[0], mask)
-        if noise is not None:
-            action = self._sometimes(self.config.exploration_final, noise.transpose(0, 1), mask, action)
-        return action
-
-    def noise(self, features: Tensor) -> Noise:
-        return Noise("uniform", (1 + self.network.choices,))
-
-    @torch.no_grad()
-    def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
-        q = self.return_stats.in_reward(self(obs, state, reset)[0])
-        best = q.gather(-1, self.network.best(q, mask).unsqueeze(-1)).squeeze(-1)
-        return {"value": self.network.joined(best.unsqueeze(0)).squeeze(0), "q": q}
-
-
 class DQN(OffPolicy):
     """A network of action values and its target."""
 
-    policy_class = DQNPolicy
-    policy: DQNPolicy
+    policy_class = QPolicy
+    policy: QPolicy
     action_spaces = (spaces.Discrete, spaces.MultiDiscrete)
     many = True
 
@@ -112,9 +50,7 @@ class DQN(OffPolicy):
     @property
     def epsilon(self) -> float:
         """The chance of a random action now."""
-        config = self.config
-        done = min(self.progress / config.exploration_fraction, 1.0) if config.exploration_fraction else 1.0
-        return config.exploration_initial + done * (config.exploration_final - config.exploration_initial)
+        return self.config.epsilon(self.progress)
 
     def loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """Loss of the temporal-difference error. Agrees with Stable-Baselines3's DQN and sb3-contrib's QR-DQN."""

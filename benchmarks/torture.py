@@ -47,6 +47,8 @@ KINDS = {
     "PPO, GRU, sync": f"ppo --env Acrobot-v1 {ON_POLICY} {MEMORY} --encoder gru --backend sync",
     "PPO, CNN, native": f"ppo --env AgentGym/Snake-v0 {ON_POLICY} --encoder cnn",
     "A2C, native": f"a2c --env CartPole-v1 {ON_POLICY}",
+    "PQN, native": f"pqn --env CartPole-v1 {ON_POLICY}",
+    "PQN, GRU, sync": f"pqn --env Acrobot-v1 {ON_POLICY} {MEMORY} --encoder gru --backend sync",
     "DQN, prioritised, native": f"dqn --env CartPole-v1 {OFF_POLICY} --prioritized",
     "DQN, prioritised, sync": f"dqn --env Acrobot-v1 {OFF_POLICY} --prioritized --backend sync",
     "DQN, layer norm, native": f"dqn --env Acrobot-v1 {OFF_POLICY} --layer-norm",

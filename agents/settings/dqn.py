@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from agent_gym.agents.settings.exploration import ExplorationSettings
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
-from agent_gym.ground.settings import NOT_NEGATIVE, SHARE, STEP_SHARE, Count
+from agent_gym.ground.settings import NOT_NEGATIVE, STEP_SHARE, Count
 
 
 @dataclass(frozen=True)
-class DQNConfig(OffPolicyConfig):
+class DQNConfig(ExplorationSettings, OffPolicyConfig):
     """Deep Q-learning."""
 
     buffer_size: int = 100_000
@@ -30,19 +31,8 @@ class DQNConfig(OffPolicyConfig):
     """Environment steps between updates of the target network."""
     tau: Annotated[float, STEP_SHARE] = 1.0
     """Share of the way that the target goes then; 1 copies."""
-    exploration_fraction: Annotated[float, SHARE] = 0.2
-    """Share of the run in which random actions fall from exploration_initial to exploration_final."""
-    exploration_initial: Annotated[float, SHARE] = 1.0
-    """Chance of a random action at the start."""
-    exploration_final: Annotated[float, SHARE] = 0.05
-    """Chance of a random action in the end."""
     conservative: Annotated[float, NOT_NEGATIVE] = 0.0
     """Weight of the penalty on values of actions that the data do not take (CQL, Kumar et al. 2020); 0: none."""
-
-    @property
-    def scheduled(self) -> bool:
-        """Exploration is."""
-        return True
 
 
 @dataclass(frozen=True)

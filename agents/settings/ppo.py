@@ -5,27 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from agent_gym.agents.settings.base import AgentConfig, StartSettings
-from agent_gym.agents.settings.rewards import RewardSettings
+from agent_gym.agents.settings.on_policy import OnPolicyConfig
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count
-from agent_gym.nets.settings import MEMORY, OptimizerName, OptimizerSettings, ScheduleName
+from agent_gym.nets.settings import OptimizerName
 
 
 @dataclass(frozen=True)
-class PPOConfig(OptimizerSettings, RewardSettings, StartSettings, AgentConfig):
+class PPOConfig(OnPolicyConfig):
     """Proximal policy optimisation."""
 
-    num_steps: Count = 128
-    """Steps of each environment in a rollout."""
-    num_epochs: Count = 10
-    """Passes over each rollout."""
-    num_minibatches: Count = 4
-    """Parts of a rollout; one optimizer step each."""
-    schedule: ScheduleName = "linear"
-    eps: float = 1e-5
+    num_epochs: int = 10
     max_grad_norm: float = 0.5
-    gamma: Annotated[float, SHARE] = 0.99
-    """Discount per step."""
     gae_lambda: Annotated[float, SHARE] = 0.95
     """Weight of longer advantage estimates, 0 to 1."""
     clip_coef: Annotated[float, POSITIVE] = 0.2
@@ -42,10 +32,6 @@ class PPOConfig(OptimizerSettings, RewardSettings, StartSettings, AgentConfig):
     """End the epochs once approx_kl exceeds 1.5 times this; 0: never."""
     normalize_advantage: bool = True
     """Give each minibatch's advantages mean 0 and standard deviation 1."""
-    normalize_obs: bool = False
-    """Scale observations by their running mean and standard deviation."""
-    normalize_returns: bool = False
-    """Scale rewards by the running standard deviation of the discounted return."""
     log_std_init: float = 0.0
     """Log of the initial standard deviation of continuous actions, in units of half the action range."""
     sde_every: Annotated[int, NOT_NEGATIVE] = 0
@@ -64,12 +50,6 @@ class PPOConfig(OptimizerSettings, RewardSettings, StartSettings, AgentConfig):
     """Earlier selves to draw from, the latest."""
     self_play_every: Count = 10
     """Updates between two of them."""
-
-    def learning(self) -> tuple[int, int, float]:
-        updates = self.num_epochs * self.num_minibatches / (self.num_steps * self.num_envs)
-        if self.encoder in MEMORY:
-            return self.num_steps, max(self.num_envs // self.num_minibatches, 1), updates
-        return 1, max(self.num_steps * self.num_envs // self.num_minibatches, 1), updates
 
     def make_kwargs(self, is_atari: bool) -> dict:
         kwargs = super().make_kwargs(is_atari)

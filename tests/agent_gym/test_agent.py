@@ -10,7 +10,7 @@ import torch
 from walk import Walk
 
 import train
-from agent_gym import A2C, DQN, PPO, SAC, SB3, TD3, UserError, evaluate, load
+from agent_gym import A2C, DQN, PPO, PQN, SAC, SB3, TD3, UserError, evaluate, load
 from agent_gym.storage.checkpoint import open_checkpoint
 
 SMALL = {"num_threads": 1, "quiet": True, "eval_episodes": 4, "device": "cpu"}
@@ -34,6 +34,7 @@ SAME = {
         2048,
     ),
     "a2c": (A2C, ["--env", "CartPole-v1", "--total-steps", "400"], {"env": "CartPole-v1"}, 400),
+    "pqn": (PQN, ["--env", "CartPole-v1", "--total-steps", "2048"], {"env": "CartPole-v1"}, 2048),
     "dqn": (
         DQN,
         ["--env", "CartPole-v1", "--total-steps", "400", "--learning-starts", "100"],

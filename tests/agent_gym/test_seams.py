@@ -43,7 +43,7 @@ def test_reinforce_is_short_learns_and_resumes_bit_for_bit(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("flags", [["ppo"], ["dqn", "--learning-starts", "100"], ["a2c"]], ids=lambda f: f[0])
+@pytest.mark.parametrize("flags", [["ppo"], ["dqn", "--learning-starts", "100"], ["a2c"], ["pqn"]], ids=lambda f: f[0])
 def test_a_module_on_features(flags):
     run = [*flags, "--encoder", "mynets:Residual", "--total-steps", "600", "--run-dir", "x", *SMALL]
     assert train.main(run) == 0

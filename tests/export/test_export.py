@@ -50,6 +50,7 @@ CASES = [
     ("ppo", MIXED, BOX, "lstm", {"normalize_obs": True}),
     ("ppo", VECTOR, spaces.MultiDiscrete([3, 2], start=[1, 4]), "rnn", {}),
     ("dqn", IMAGE, spaces.Discrete(3), "cnn", {}),
+    ("pqn", IMAGE, spaces.Discrete(3), "cnn", {}),
     ("sac", VECTOR, BOX, "gru", {}),
     ("td3", VECTOR, BOX, "mlp", {}),
 ]

@@ -20,6 +20,7 @@ KINDS = (
     "PPO, sync",
     "PPO, MuJoCo, sync",
     "PPO, GRU, sync",
+    "PQN, native",
     "DQN, prioritised, native",
     "SAC, native",
     "SAC, sync",
