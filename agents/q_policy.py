@@ -11,16 +11,20 @@ from torch import Tensor
 from agent_gym.agents.critic import QNetwork, make_q_network
 from agent_gym.agents.groups import RoutedQ, group_spaces
 from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.nets.distributions import Noise
 from agent_gym.nets.normalisation import ReturnStats
 
 
 class QPolicy(Policy):
-    """The best of the actions by a network of their values."""
+    """The best of the actions by a network of their values.
+
+    Of the settings it reads `dueling`, `quantiles` and `exploration_final` beside what every policy does.
+    """
 
     network: QNetwork | RoutedQ
 
-    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: Any) -> None:
+    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: AgentConfig) -> None:
         super().__init__(obs_space, action_space, config)
 
         def make(space: spaces.Space) -> QNetwork:
