@@ -66,7 +66,7 @@ class Player:
         """An episode of at most `limit` steps from `seed`."""
         rng, episode = np.random.default_rng(seed), Episode()
         try:
-            obs = first_of(self.env.reset(seed=int(seed)))
+            obs, _ = first_of(self.env.reset(seed=int(seed)))
         except PartError as error:
             raise Broken(str(error)) from error
         except Exception as error:
