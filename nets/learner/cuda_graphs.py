@@ -7,6 +7,7 @@ times, then beside its graph, from the same state: a graph that cannot be made o
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -273,7 +274,9 @@ def _waiting_forbidden(device: torch.device) -> Iterator[None]:
         yield
         return
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode")  # a prototype, says torch
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
