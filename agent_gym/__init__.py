@@ -29,7 +29,7 @@ _HOMES = {
     **dict.fromkeys(("TabularClassifier", "TabularRegressor"), "tabular"),
     "fit": "fitting",
     "autolog": "autologging",
-    "train_seeds": "many.face",
+    **dict.fromkeys(("sweep", "train_seeds"), "many.face"),
     "UserError": "ground.errors",
 }
 __all__ = [*sorted(_HOMES)]

@@ -17,6 +17,7 @@ COMMANDS = {
     "diagnose": ("diagnose", "why a run does not learn: agent-gym diagnose RUN"),
     "runs": ("runs", "a table of the runs in a folder: agent-gym runs [DIR]"),
     "compare": ("compare", "two groups of runs: agent-gym compare RUNS_A RUNS_B --report out.html"),
+    "sweep": ("sweep", "a search over settings: agent-gym sweep ppo --env ID --trials 100 --time 30m"),
     "sentiment": ("pipelines.sentiment", 'of what mood a text is: agent-gym sentiment "TEXT"'),
     "question-answering": ("pipelines.question_answering", "what in a text answers: --question Q --context TEXT"),
     "text-generation": ("pipelines.text_generation", 'how a text goes on: agent-gym text-generation "PROMPT"'),

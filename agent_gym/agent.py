@@ -73,7 +73,7 @@ class Agent:
         """The run directory, once it has learned."""
         self.result: dict | None = None
         """What result.json holds of the latest `learn`."""
-        given = settings.keys() - {"env"}
+        given = self._named = settings.keys() - {"env"}
         check_effects(self.config, given)
         self._notes = origins(self.config, given, label, defaults)
         self._saved: Saved | None = None

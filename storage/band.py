@@ -35,3 +35,15 @@ def write_band(folder: Path, tag: str, steps: np.ndarray, lines: dict[str, np.nd
         events.sync()
     finally:
         events.close()
+
+
+def write_pictures(folder: Path, pictures: dict[str, np.ndarray], step: int) -> None:
+    """Pictures, uint8 [H, W, 3] by title, in place of those that were there. Raises OSError and UserError."""
+    rewind(folder, {})
+    events = EventFile(folder)
+    try:
+        for title, picture in pictures.items():
+            events.add(image(title.replace(" ", "_"), picture, dataformats="HWC"), step=step)
+        events.sync()
+    finally:
+        events.close()

@@ -55,6 +55,8 @@ class Parsed(NamedTuple):
     config: Any
     notes: list[str]
     """Whose the settings are that differ from the defaults."""
+    given: set[str]
+    """Settings that the command line names."""
 
 
 @reported
@@ -74,13 +76,14 @@ def main(argv: list[str]) -> int:
     name, flags = split_name(argv)
     name, flags = name or argv[0], flags if name else argv[1:]
     if set(HELP) & set(flags):
-        print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core")
+        print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core;")
+        print("--preset FILE.yaml takes the settings that agent-gym sweep has found")
     flags, seeds = taken(flags, "seeds")
     parsed = parse(name, flags)
     if seeds is not None:
         return begin_group(parsed, seeds, flags)
     announce(parsed.name, parsed.config)
-    return begin(*parsed)
+    return begin(parsed.name, parsed.config, parsed.notes)
 
 
 def taken(flags: list[str], name: str) -> tuple[list[str], str | None]:
@@ -116,23 +119,31 @@ def parse(name: str, flags: list[str]) -> Parsed:
     """The agent or task with its settings. Raises UserError, and SystemExit for --help."""
     known = (*AGENTS, *TASKS)
     flags = together(flags, "--wrapper")
+    flags, preset_file = taken(flags, "preset")
     prog, label, values = f"{command('train')} {name}", "", {}
-    if kind_of(name) == "task":
-        settings_class = task_config(name)
-    else:
-        settings_class = config_class(name)
+    kind = kind_of(name)
+    settings_class = task_config(name) if kind == "task" else config_class(name)
+    if preset_file is not None:
+        from agent_gym.many.search.problem import read_preset
+
+        of_file = read_preset(Path(preset_file), name, settings_class)
+        if env := of_file.pop("env", ""):
+            flags = flags if flag_value(flags, "env") else ["--env", env, *flags]
+    if kind == "agent":
         if not set(HELP) & set(flags):
             spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
         given = {field: value for field in NAMES if (value := flag_value(flags, field))}
         given |= made_of(flags)
         silent = set(HELP) & set(flags) or {"--quiet", "--summary"} & set(flags)
         label, values = preset(name, settings_class, given, (lambda env_id: None) if silent else looking())
+    if preset_file is not None:
+        label, values = f"{f'{label}, then ' if label else ''}{preset_file}", values | of_file
     defaults = replace(settings_class(), **values)
     if given_env := flag_value(flags, "env"):
         defaults = replace(defaults, env=given_env)
     config, given = read_flags(settings_class, flags, prog=prog, default=defaults, first=known)
     check_effects(config, given)
-    return Parsed(name, config, origins(config, given, label, values))
+    return Parsed(name, config, origins(config, given, label, values), given)
 
 
 def looking() -> Callable[[str], None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from agent_gym.agent import Agent
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import UserError, nearest
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.seeds import parse_seeds
 from agent_gym.many.train_group import finish, new_group, summary, train_group
@@ -62,3 +62,54 @@ def opened(path: Path, agent: Agent, seeds: tuple[int, ...]) -> Group:
 def plain(value: Any) -> Any:
     """As JSON gives it back."""
     return [plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def sweep(
+    agent: Agent,
+    *,
+    space: dict | str | Path = "built-in",
+    trials: int = 100,
+    time: str = "",
+    run_dir: str | Path = "",
+    **how: Any,
+) -> dict[str, Any]:
+    """Search over the settings of an agent that has learned nothing yet; those that it was given are kept.
+
+    `space`: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "num_steps": [32, 64]}, a YAML file of that
+    form, or "built-in"; `time` as in "30m"; `how`: pruner, storage, jobs, seeds_per_trial, fresh_seeds, quiet, as the
+    command's flags. The same call goes on with a search that was stopped.
+
+    Returns "trial", "score", "settings" of the best, "trials", "importances", and "fresh", what the best settings have
+    reached with new seeds. Raises UserError, and KeyboardInterrupt once a search stopped by Ctrl-C is saved.
+    """
+    from agent_gym.commands.sweep import SweepConfig
+    from agent_gym.many.search.problem import Problem
+    from agent_gym.many.search.run import run_sweep
+    from agent_gym.many.search.space import built_in, read_space, space_of
+
+    known = {field.name for field in fields(SweepConfig)}
+    for name in how:
+        if name not in known:
+            raise UserError(f"sweep has no option {name!r}{nearest(name, known)}")
+    if agent._given is not None:
+        raise UserError(
+            f"{agent.config.env} is an object of this program, and trials are processes of their own: register it in a "
+            'a module and give its id, such as PPO("my_module:MyEnv-v0")'
+        )
+    config = replace(agent.config, run_dir=str(run_dir or agent.config.run_dir))
+    given = {name: getattr(config, name) for name in agent._named if name not in ("run_dir", "quiet", "seed")}
+    if isinstance(space, dict):
+        searched = space_of(space, config, "space")
+    else:
+        searched = built_in(agent.name, config) if space == "built-in" else read_space(Path(space), config)
+    if space == "built-in":
+        searched = {name: what for name, what in searched.items() if name not in given}
+    elif both := sorted(given.keys() & searched.keys()):
+        raise UserError(f"{both[0]} is given and searched too: take it out of one of them")
+    code, found = run_sweep(
+        Problem("agent", agent.name, config, searched, given),
+        SweepConfig(trials=trials, time=time, **{"quiet": config.quiet} | how),
+    )
+    if code:
+        raise KeyboardInterrupt
+    return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -55,23 +57,41 @@ def write_report(found: Comparison, path: Path) -> None:
     """Write the page. Raises UserError."""
     from agent_gym.many.pictures import pictures
 
-    body = [f"<h1>{html.escape(found.a.folder.name)} and {html.escape(found.b.folder.name)}</h1>"]
-    for name, group in (("A", found.a), ("B", found.b)):
-        body.append(f"<p><b>{name}</b> {html.escape(group.about())}</p>")
-    lines = [HEAD, *map(cells, found.rows)]
-    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines]
-    body.append(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
-    body += [f"<p>{html.escape(line)}</p>" for line in (found.verdict(), *found.notes())]
-    for title, picture in pictures(found).items():
-        file = BytesIO()
-        Image.fromarray(picture).save(file, "PNG")
-        data = base64.b64encode(file.getvalue()).decode()
-        body.append(f'<h2>{html.escape(title)}</h2><img alt="" src="data:image/png;base64,{data}">')
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>comparison</title><style>{STYLE}</style>'
-        f"</head><body>{''.join(body)}</body></html>\n"
-    )
+    body = [f"<h1>{paragraph(f'{found.a.folder.name} and {found.b.folder.name}')}</h1>"]
+    body += [f"<p><b>{name}</b> {paragraph(group.about())}</p>" for name, group in (("A", found.a), ("B", found.b))]
+    body.append(table([HEAD, *map(cells, found.rows)]))
+    body += [f"<p>{paragraph(line)}</p>" for line in (found.verdict(), *found.notes())]
+    page = document("comparison", [*body, *shown(pictures(found))])
     try:
         write_text(path, page)
     except OSError as error:
         raise unwritable("the report", path, error, "compare again") from error
+
+
+def paragraph(text: str) -> str:
+    return html.escape(text)
+
+
+def table(lines: Iterable[Iterable[str]]) -> str:
+    """Lines of cells."""
+    rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines]
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def shown(pictures: dict[str, np.ndarray]) -> list[str]:
+    """Pictures, uint8 [H, W, 3], under their titles, in the page itself."""
+    parts = []
+    for title, picture in pictures.items():
+        file = BytesIO()
+        Image.fromarray(picture).save(file, "PNG")
+        data = base64.b64encode(file.getvalue()).decode()
+        parts.append(f'<h2>{html.escape(title)}</h2><img alt="" src="data:image/png;base64,{data}">')
+    return parts
+
+
+def document(title: str, body: list[str]) -> str:
+    """A page that needs no other file."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )

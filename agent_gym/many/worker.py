@@ -36,7 +36,8 @@ class Reporter:
             os._exit(FORSAKEN)
 
     def on_evaluation(self, view: Any) -> None:
-        self.tell({"step": view.steps, "score": view.scalars.get("eval/episode_return")})
+        score = view.scalars.get("eval/episode_return", view.scalars.get("val/loss"))
+        self.tell({"step": view.steps, "score": score})
 
     def on_update(self, view: Any) -> None:
         self.tell({"step": view.steps})
