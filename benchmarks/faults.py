@@ -134,9 +134,11 @@ def train(job: Job, out: Path) -> dict[str, Any]:
         try:
             config = full_config(job.who, job.settings | {"run_dir": str(run)})
             if job.who in AGENTS:
-                train_agent(job.who, config, NamedSource(config))
+                ending, _ = train_agent(job.who, config, NamedSource(config))
             else:
-                train_task(job.who, config)
+                ending, _ = train_task(job.who, config)
+            if ending.code:  # a signal: nothing to keep
+                raise SystemExit(ending.code)
             case, missing = diagnosing.case_of(run)
             kept |= {"case": to_plain(case), "missing": missing}
         except UserError as error:
