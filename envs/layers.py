@@ -60,6 +60,8 @@ class Layers:
         """A flag that changes more than the time limit; "" if none does."""
         changing = ("wrapper", "obs_keys", "resize", "grayscale", "reward_weights")
         name = next((name for name in changing if getattr(self, name)), "frame_stack" if self.frame_stack > 1 else "")
+        if not name and self.action_mask != "auto":
+            name = "action_mask"
         return f"--{name.replace('_', '-')}" if name else ""
 
     def around(self, env: gymnasium.Env) -> gymnasium.Env:

@@ -30,14 +30,14 @@ class HindsightReplay(Replay):
         self.final = torch.full_like(self.first, RUNNING)  # and of its last
         self.begun = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
 
-    def add(self, action: Tensor, step: Step, state: Tensor | None = None) -> None:
+    def add(self, action: Tensor, step: Step, state: Tensor | None = None, rows: Tensor | None = None) -> None:
         ahead = self.base + (self.count + 1) % self.length
         self.final.index_fill_(0, ahead, RUNNING)
         self.first.index_copy_(0, ahead, self.begun)
-        super().add(action, step, state)
+        super().add(action, step, state, rows)
 
-    def _mark_start(self, place: Tensor, start: Tensor) -> None:
-        super()._mark_start(place, start)
+    def _mark_start(self, place: Tensor, start: Tensor, base: Tensor | None = None) -> None:
+        super()._mark_start(place, start, base)
         for b in start.nonzero().flatten().tolist():
             self._close(b, int(self.begun[b]), int(place[b]))
             self.begun[b] = place[b]
