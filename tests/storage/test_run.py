@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -316,10 +317,10 @@ def test_another_device_takes_its_own_generators(tmp_path, capsys):
 
 def test_what_changes_rounding_is_told(tmp_path, capsys):
     now = provenance(torch.device("cpu"))
-    assert {"device": "cpu", "threads": str(torch.get_num_threads()), "torch": torch.__version__}.items() <= now.items()
+    assert {"device": "cpu", "threads": str(torch.get_num_threads()), "torch": version("torch")}.items() <= now.items()
     assert differences(now, now) == "" and differences(None, now) == ""
     before = now | {"torch": "2.6.0", "mujoco": "3.1", "unknown": "1", 7: "x"}
-    assert differences(before, now).startswith(f"torch was 2.6.0, now {torch.__version__}, mujoco was 3.1, now ")
+    assert differences(before, now).startswith(f"torch was 2.6.0, now {version('torch')}, mujoco was 3.1, now ")
 
     run = tmp_path / "run"
     assert train.main([*FLAGS, "--total-steps", "512", "--run-dir", str(run), "--quiet"]) == 0

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at,
     assert kept.data.params["learning_rate"] == str(config["learning_rate"])
     assert set(kept.data.params) == set(config) - {"track", "experiment", "run_name", "parent_run", "track_model"}
     assert kept.data.metrics["result/return_mean"] == result["return_mean"]
-    assert kept.data.tags["agent"] == "ppo" and kept.data.tags["version.torch"] == torch.__version__
+    assert kept.data.tags["agent"] == "ppo" and kept.data.tags["version.torch"] == version("torch")
     files = {"config.json", "result.json", "model_summary.txt", "checkpoints/best.pt", "videos/step-4096.mp4"}
     assert files <= artifacts(tracked_at, kept.info.run_id)
     copy = tracked_at.download_artifacts(kept.info.run_id, "checkpoints/best.pt", str(tmp_path))
