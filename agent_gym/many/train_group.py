@@ -96,9 +96,8 @@ def finish(group: Group, quiet: bool) -> dict[str, Any]:
     print_summary(group, found)
     if not quiet:
         print(f"{command('evaluate')} {quoted(group.path)}   score all seeds again")
-        print(
-            f"tensorboard --logdir {logdir(group.path)}   every seed; the median and its quartiles in {group.path.name}"
-        )
+        what = "every seed" if curves is None else f"every seed; the median and its quartiles in {group.path.name}"
+        print(f"tensorboard --logdir {logdir(group.path)}   {what}")
     return found
 
 

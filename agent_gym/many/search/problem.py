@@ -12,6 +12,8 @@ from agent_gym.many.search.space import Space, fitted, plain
 
 ROUNDS = 10  # evaluations of a trial, which are its stages for pruning
 EPISODES = 10  # of each
+MOST_STAGES = 100  # of a task's evaluations
+APART = ("run_dir", "quiet", "verbose", "device", "num_threads")  # what may change while a search goes on
 FRESH = 1000  # how far the seeds of the last training are from those of the search
 
 
@@ -28,7 +30,7 @@ class Problem:
 
     def plain(self) -> dict[str, Any]:
         """What a study has to have in common with this one to go on."""
-        settings = {k: v for k, v in asdict(self.trial_config()).items() if k not in ("run_dir", "quiet", "verbose")}
+        settings = {k: v for k, v in asdict(self.trial_config()).items() if k not in APART}
         return {self.kind: self.name, "space": plain(self.space), "settings": json.loads(json.dumps(settings))}
 
     def trial_config(self) -> Any:
@@ -51,8 +53,10 @@ class Problem:
         return replace(config, **values)
 
     def steps(self) -> int:
-        """The last stage: environment steps, or epochs."""
-        return getattr(self.config, "total_steps", 0) or getattr(self.config, "epochs", 0) or 100
+        """The last stage: environment steps, of tasks evaluations."""
+        if self.kind == "agent":
+            return self.config.total_steps
+        return min(getattr(self.config, "epochs", 0) or MOST_STAGES, MOST_STAGES)
 
     def subject(self) -> str:
         return getattr(self.config, "env", "") or getattr(self.config, "data", "") or self.name

@@ -66,6 +66,11 @@ def unfinished(study: optuna.Study) -> list[Trial]:
     ]
 
 
+def stages(study: optuna.Study, trial: Trial) -> frozenset[int]:
+    """What a trial has reported so far, as places."""
+    return frozenset(study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+
 def ended(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=ENDED)
 

@@ -51,6 +51,8 @@ class Running:
     scores: dict[int, dict[int, float]]
     """By seed and step."""
     workers: list[Worker] = field(default_factory=list)
+    told: frozenset[int] = frozenset()
+    """Stages that the study has been told of by an earlier process."""
     reported: int = -1
     over: bool = False
 
@@ -69,6 +71,13 @@ class Running:
             if np.isfinite(values).all():
                 return step, interquartile_mean(values)
         return None
+
+    def place(self, kind: str) -> int:
+        """The stage that was reported last, as pruners count: environment steps, of tasks evaluations."""
+        if kind == "agent":
+            return self.reported
+        shared = set.intersection(*(set(by_step) for by_step in self.scores.values()))
+        return sum(step <= self.reported for step in shared)
 
 
 class Sweep:
@@ -122,7 +131,8 @@ class Sweep:
             self.say(trial, f"left out: {one_line(error, 100)}")
             self.give_up(one_line(error))
             return
-        running = Running(trial, group, {seed: self.known(group, seed) for seed in group.seeds})
+        known = {seed: self.known(group, seed) for seed in group.seeds}
+        running = Running(trial, group, known, told=studies.stages(self.study, trial))
         self.running.append(running)
         running.workers = [pool.start(group, seed) for seed in group.seeds if group.result(seed) is None]
         if not running.workers:
@@ -136,9 +146,9 @@ class Sweep:
             curve = read_curves(group.folder(seed)).get(self.tag)
         except UserError:  # not one point yet
             return {}
-        return (
-            {} if curve is None else dict(zip(curve.steps.tolist(), (self.sign * curve.values).tolist(), strict=True))
-        )
+        if curve is None:
+            return {}
+        return dict(zip(curve.steps.tolist(), (self.sign * curve.values).tolist(), strict=True))
 
     def hear(self, worker: Worker, event: dict | int, stopping: bool) -> None:
         """A worker has something to say, or has ended."""
@@ -166,7 +176,9 @@ class Sweep:
         """Tell the study of each new stage; end the trial where it says so."""
         while (stage := running.stage()) is not None:
             running.reported, value = stage
-            running.trial.report(value, running.reported)
+            place = running.place(self.problem.kind)
+            if place not in running.told:  # before a kill
+                running.trial.report(value, place)
             if running.trial.should_prune():
                 studies.prune(self.study, running.trial)
                 self.say(running.trial, f"pruned at step {running.reported:,} with {value:.4g}")

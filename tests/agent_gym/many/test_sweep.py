@@ -93,7 +93,7 @@ def test_a_trial_is_scored_by_what_all_seeds_have():
     running.reported = 10
     assert running.stage() == (20, 4.0)
     running.reported = 20
-    assert running.stage() is None
+    assert running.stage() is None and (running.place("agent"), running.place("task")) == (20, 2)
     assert running.value() == 4.0  # of 3, 5 and 3, 5 the middle half
     running.scores[1][30] = float("nan")
     assert running.stage() is None
