@@ -48,6 +48,12 @@ class SAC(Agent):
     name = "sac"
 
 
+class TQC(Agent):
+    """SAC with truncated quantile critics (Kuznetsov et al. 2020)."""
+
+    name = "tqc"
+
+
 class TD3(Agent):
     """Twin delayed DDPG (Fujimoto et al. 2018)."""
 

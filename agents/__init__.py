@@ -30,6 +30,7 @@ AGENTS = {
     "dqn": _own("dqn", "DQN", "DQNConfig"),
     "qrdqn": _own("dqn", "DQN", "QRDQNConfig"),
     "sac": _own("sac", "SAC", "SACConfig"),
+    "tqc": _own("sac", "SAC", "TQCConfig"),
     "td3": _own("td3", "TD3", "TD3Config"),
     "ddpg": _own("td3", "TD3", "DDPGConfig"),
     "bc": _own("offline.bc", "BC", "BCConfig"),

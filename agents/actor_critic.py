@@ -29,12 +29,15 @@ class ActorAndCritic(Policy):
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: OffPolicyConfig) -> None:
         super().__init__(obs_space, action_space, config)
         self.network = Actor(obs_space, config, self.make_head)
-        self.critic = Critic(obs_space, action_space, config, self.num_critics)
+        self.critic = Critic(obs_space, action_space, config, self.num_critics, self.quantiles)
         self.state_dims = (self.network.state_dim, self.critic.state_dim)
         self.state_dim = sum(self.state_dims)
         self.return_stats = ReturnStats()
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.size = 1 if self.discrete else self.network.head.size
+
+    quantiles = 0
+    """Of the return's distribution that each critic learns; 0: its mean alone."""
 
     @property
     @abstractmethod
@@ -74,10 +77,10 @@ class ActorAndCritic(Policy):
 
     @torch.no_grad()
     def values(self, obs: Any, state: Tensor, reset: Tensor, action: Tensor | None) -> Tensor:
-        """The smallest of the critics, in units of reward: [B] of actions [1, B, m], or [B, n] of discrete ones."""
+        """What the critics say together, in units of reward: [B] of actions [1, B, m], or [B, n] of discrete ones."""
         memory = state.split(self.state_dims, dim=1)[1]
         features, _ = self.critic.encoder(one_step(self.obs_norm(obs)), memory, reset.unsqueeze(0))
-        return self.return_stats.in_reward(self.critic(features, action).amin(0)[0])
+        return self.return_stats.in_reward(self.critic.together(self.critic(features, action))[0])
 
 
 class ActorCriticAgent(OffPolicy):

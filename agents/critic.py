@@ -21,10 +21,14 @@ class Critic(nn.Module):
     """`num` critics on one encoder, batched: Q(s, a) of continuous or Q(s, ·) of discrete actions.
 
     Vectors without memory go into the critics' own hidden layers; images and memory pass an encoder that all share.
+    `quantiles`: of the return's distribution, for continuous actions; 0: its mean alone.
     """
 
-    def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: EncoderSettings, num: int) -> None:
+    def __init__(
+        self, obs_space: spaces.Space, action_space: spaces.Space, config: EncoderSettings, num: int, quantiles: int = 0
+    ) -> None:
         super().__init__()
+        self.quantiles = quantiles
         if config.encoder in ("auto", "mlp", "linear") and not has_image(obs_space):
             config = replace(config, encoder="linear", encoder_from="", freeze_encoder=False)
         self.encoder = make_encoder(obs_space, config)
@@ -36,7 +40,7 @@ class Critic(nn.Module):
             actions, outputs = sum(box.shape[0] for box in action_space["boxes"]), self.combinations.count
         else:
             actions = 0 if self.discrete else int(torch.Size(action_space.shape).numel())
-            outputs = int(action_space.n) if self.discrete else 1
+            outputs = int(action_space.n) if self.discrete else max(quantiles, 1)
         self.numbers, self.valued = actions, self.discrete or self.combinations is not None
         self.heads = EnsembleMLP(
             num,
@@ -54,7 +58,18 @@ class Critic(nn.Module):
         """
         inputs = features if action is None or self.discrete else torch.cat((features, action), dim=-1)
         values = self.heads(inputs.flatten(0, 1), first).unflatten(1, features.shape[:2])
+        if self.quantiles:
+            return values.mean(-1)
         return values if self.valued else values.squeeze(-1)
+
+    def atoms(self, features: Tensor, action: Tensor) -> Tensor:
+        """The quantiles of continuous actions [T, B, m] by each critic, [num, T, B, k]."""
+        inputs = torch.cat((features, action), dim=-1)
+        return self.heads(inputs.flatten(0, 1)).unflatten(1, features.shape[:2])
+
+    def together(self, values: Tensor) -> Tensor:
+        """What the critics' values [num, ...] come to: the smallest, or the mean for quantiles."""
+        return values.mean(0) if self.quantiles else values.amin(0)
 
     def of_action(self, features: Tensor, action: Tensor) -> Tensor:
         """[num, T, B], the values of actions [T, B, ...] that were taken."""

@@ -13,22 +13,10 @@ from agent_gym.agents.q_policy import QPolicy
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.losses import quantile_huber
 from agent_gym.nets.target import TargetNetwork
 
 TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
-
-
-def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
-    """Quantile regression of k estimates [..., k] on j samples [..., j] (Dabney et al. 2018, equation 10), [...].
-
-    Summed over the estimates and averaged over the samples, as in sb3-contrib's QR-DQN.
-    """
-    k = quantile.shape[-1]
-    level = (torch.arange(k, device=quantile.device, dtype=quantile.dtype) + 0.5) / k
-    error = target.unsqueeze(-2) - quantile.unsqueeze(-1)  # [..., k, j]
-    huber = torch.where(error.abs() > 1.0, error.abs() - 0.5, 0.5 * error.square())
-    below = (error.detach() < 0).to(quantile.dtype)
-    return ((level.unsqueeze(-1) - below).abs() * huber).sum(-2).mean(-1)
 
 
 class DQN(OffPolicy):

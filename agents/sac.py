@@ -1,6 +1,7 @@
 """Soft actor-critic with automatic temperature (Haarnoja et al. 2018), its discrete form (Christodoulou 2019), and CQL.
 
-Conservative Q-learning (Kumar et al. 2020) is SAC with one more term in the loss of its critics.
+Conservative Q-learning (Kumar et al. 2020) is SAC with one more term in the loss of its critics; TQC (Kuznetsov et al.
+2020) is SAC whose critics learn quantiles, the largest of which are left out of the target.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Categorical, Noise, SquashedGaussian
 from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.losses import quantile_huber
 from agent_gym.nets.mixture import Mixture, MixtureHead
 from agent_gym.nets.target import TargetNetwork
 
@@ -48,7 +50,17 @@ def soft_value(
         value = (probs * (critic(features).amin(0) - alpha * log_probs)).sum(-1)
         return value, (probs * log_probs).sum(-1)
     action, log_prob = policy.rsample_with_log_prob(noise=noise)
-    return critic(features, action).amin(0) - alpha * log_prob, log_prob
+    return critic.together(critic(features, action)) - alpha * log_prob, log_prob
+
+
+def truncated(atoms: Tensor, drop: int) -> Tensor:
+    """Quantiles [num, T, n, k] of all critics in one order, without the num * `drop` largest, [T, n, num * (k - drop)].
+
+    Kuznetsov et al. 2020, equations 10 to 12.
+    """
+    num, k = len(atoms), atoms.shape[-1]
+    together = atoms.movedim(0, -2).flatten(-2)
+    return together.sort(dim=-1).values[..., : num * (k - drop)]
 
 
 def overestimate(q: Tensor, critic: Critic, features: Tensor, batch: dict) -> Tensor:
@@ -68,6 +80,10 @@ class SACPolicy(ActorAndCritic):
     """A stochastic actor and a pair of critics evaluated as one."""
 
     num_critics = 2
+
+    @property
+    def quantiles(self) -> int:
+        return self.config.quantiles
 
     def make_head(self, in_dim: int) -> PolicyHead:
         kinds = {spaces.Discrete: DiscreteHead, spaces.Dict: MixtureHead}
@@ -109,6 +125,8 @@ class SAC(ActorCriticAgent):
             aim += DISCRETE_ENTROPY * math.log(self.critic.combinations.count)
             if config.conservative:
                 raise UserError(f"--conservative is for Boxes and for Discrete, and {env.id} has {env.action_space}")
+        if config.quantiles and not isinstance(env.action_space, spaces.Box):
+            raise UserError(f"--quantiles is for Box actions, and {env.id} has {env.action_space}: leave it out")
         self.target_entropy = config.target_entropy or aim
         self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or config.initial_alpha), device=self.device))
         self.log_alpha.requires_grad_(config.alpha == 0.0)
@@ -126,10 +144,13 @@ class SAC(ActorCriticAgent):
             policy = self.actor.head(next_obs_features(self.actor.encoder, batch, actor_memory))
             policy = policy.masked(batch.get("next_mask"))
             target = self.target.module
-            features = next_obs_features(target.encoder, batch, critic_memory)
-            value, _ = soft_value(policy, target, features, self.log_alpha.exp(), batch.get("next_noise"))
-            target_q = batch["reward"] + batch["discount"] * value
+            next_features = next_obs_features(target.encoder, batch, critic_memory)
         features = obs_features(self.critic.encoder, batch, critic_memory)
+        if self.config.quantiles:
+            return self._quantile_loss(batch, policy, next_features, features)
+        with torch.no_grad():
+            value, _ = soft_value(policy, target, next_features, self.log_alpha.exp(), batch.get("next_noise"))
+            target_q = batch["reward"] + batch["discount"] * value
         q = self.critic.of_action(features, batch["action"])
         q_loss = loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
         stats = {"q_mean": batch_mean(q.detach(), batch, weighted=False).mean(), "td_error": (q - target_q).detach()}
@@ -139,8 +160,29 @@ class SAC(ActorCriticAgent):
             stats["q_excess"] = excess.detach().mean()
         return loss, {"q_loss": q_loss.detach(), **stats}
 
+    def _quantile_loss(
+        self, batch: dict, policy: SquashedGaussian, next_features: Tensor, features: Tensor
+    ) -> tuple[Tensor, Stats]:
+        """Quantile regression on the truncated mixture of the critics' quantiles (Kuznetsov et al. 2020, equation 14).
+
+        A mean over critics, estimates and samples, as in sb3-contrib's TQC.
+        """
+        with torch.no_grad():
+            action, log_prob = policy.rsample_with_log_prob(noise=batch["next_noise"])
+            atoms = truncated(self.target.module.atoms(next_features, action), self.config.drop_atoms)
+            soft = atoms - (self.log_alpha.exp() * log_prob).unsqueeze(-1)
+            target_q = batch["reward"].unsqueeze(-1) + batch["discount"].unsqueeze(-1) * soft
+        q = self.critic.atoms(features, batch["action"])
+        loss = batch_mean(quantile_huber(q, target_q.unsqueeze(0)) / q.shape[-1], batch).mean()
+        q = q.detach().mean(-1)
+        stats = {"q_loss": loss.detach(), "q_mean": batch_mean(q, batch, weighted=False).mean()}
+        return loss, stats | {"td_error": q - target_q.mean(-1)}
+
     def actor_loss(self, batch: dict) -> tuple[Tensor, Stats]:
-        """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18)."""
+        """E[alpha log π - min Q] (equation 9), and the temperature's (Haarnoja et al. 2018b, equation 18).
+
+        For TQC Q is the mean of all quantiles (Kuznetsov et al. 2020, equation 15).
+        """
         actor_memory, critic_memory = self.memories(batch)
         alpha = self.log_alpha.detach().exp()
         policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory)).masked(batch.get("mask"))

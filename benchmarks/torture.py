@@ -57,6 +57,7 @@ KINDS = {
     "DQN, LSTM, native": f"dqn --env AgentGym/CartPoleNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder lstm",
     "QR-DQN, native": f"qrdqn --env CartPole-v1 {OFF_POLICY} --quantiles 5",
     "SAC, native": f"sac --env Pendulum-v1 {OFF_POLICY}",
+    "TQC, native": f"tqc --env Pendulum-v1 {OFF_POLICY}",
     "SAC, sync": f"sac --env Pendulum-v1 {OFF_POLICY} --backend sync",
     "SAC, layer norm, native": f"sac --env Pendulum-v1 {OFF_POLICY} --layer-norm",
     "PPO, transformer, native": f"ppo --env AgentGym/TMaze-v0 {ON_POLICY} {ATTENTION}",

@@ -1,10 +1,13 @@
-"""Supervised losses by name. Each is the mean over all elements (rows for the categorical ones), as in Keras.
+"""Supervised losses by name, and quantile regression.
+
+Each of the former is the mean over all elements (rows for the categorical ones), as in Keras.
 
 The cross-entropies take logits and apply sigmoid or softmax themselves, which stays finite for every logit.
 """
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -41,3 +44,16 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "categorical_crossentropy": categorical_crossentropy,
     "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
 }
+
+
+def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
+    """Quantile regression of k estimates [..., k] on j samples [..., j] (Dabney et al. 2018, equation 10), [...].
+
+    Summed over the estimates and averaged over the samples, as in sb3-contrib's QR-DQN.
+    """
+    k = quantile.shape[-1]
+    level = (torch.arange(k, device=quantile.device, dtype=quantile.dtype) + 0.5) / k
+    error = target.unsqueeze(-2) - quantile.unsqueeze(-1)  # [..., k, j]
+    huber = torch.where(error.abs() > 1.0, error.abs() - 0.5, 0.5 * error.square())
+    below = (error.detach() < 0).to(quantile.dtype)
+    return ((level.unsqueeze(-1) - below).abs() * huber).sum(-2).mean(-1)

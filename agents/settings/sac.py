@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
+from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, STEP_SHARE, Needs, Range
 
 LEARNED = Needs("alpha", (0.0,))
 CAUTIOUS = Needs("conservative", but=(0.0,))
+DISTRIBUTED = Needs("quantiles", but=(0,))
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,26 @@ class SACConfig(OffPolicyConfig):
     """Weight of the penalty on values of actions that the data do not take (CQL, Kumar et al. 2020); 0: none."""
     conservative_actions: Annotated[int, CAUTIOUS, Range(1)] = 10
     """Continuous actions drawn of each kind to estimate that penalty."""
+    quantiles: Annotated[int, NOT_NEGATIVE] = 0
+    """Quantiles of the return's distribution that each critic learns (TQC, Kuznetsov et al. 2020); 0: its mean."""
+    drop_atoms: Annotated[int, DISTRIBUTED, NOT_NEGATIVE] = 2
+    """Largest quantiles of each critic that are left out of the target, against overestimated values."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.quantiles and self.drop_atoms >= self.quantiles:
+            raise UserError(
+                f"--drop-atoms {self.drop_atoms} leaves none of --quantiles {self.quantiles}: expected fewer"
+            )
+        if self.quantiles and self.conservative:
+            raise UserError("--conservative is for critics of means and does not go with --quantiles: leave one out")
+
+
+@dataclass(frozen=True)
+class TQCConfig(SACConfig):
+    """SAC whose critics learn the return's distribution, the largest values of which are left out of the target."""
+
+    quantiles: int = 25
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""SAC with truncated quantile critics against sb3-contrib's TQC, by hand, and on bad input."""
+
+import pytest
+import torch
+from sb3_contrib import TQC as SB3TQC
+from sb3_side import check_same, copy, critic_weights, disturb, our_critic_weights, random_batch, train_once
+from test_sac import actor_weights
+
+from agent_gym.agents.sac import SAC, truncated
+from agent_gym.agents.settings.sac import SACConfig, TQCConfig
+from agent_gym.envs.make import make_env
+from agent_gym.ground.errors import UserError
+
+
+@pytest.mark.parametrize("drop", [0, 2])
+def test_losses_and_updates_are_those_of_sb3_contrib(monkeypatch, drop):
+    sgd = {"net_arch": [32, 32], "optimizer_class": torch.optim.SGD, "n_quantiles": 7, "n_critics": 2}
+    theirs = SB3TQC(
+        *("MlpPolicy", "Pendulum-v1"),
+        learning_rate=0.02,
+        buffer_size=10,
+        top_quantiles_to_drop_per_net=drop,
+        policy_kwargs=sgd,
+        device="cpu",
+        seed=0,
+    )
+    theirs.ent_coef_optimizer = torch.optim.SGD([theirs.log_ent_coef], lr=0.02)
+    small = {"buffer_size": 100, "batch_size": 32, "hidden_sizes": (32, 32), "optimizer": "sgd", "learning_rate": 0.02}
+    ours = SAC(TQCConfig(**small, quantiles=7, drop_atoms=drop), make_env("Pendulum-v1", 1))
+    disturb(theirs.critic_target)
+    theirs.actor.log_std.bias.data.fill_(-1.0)
+    copy(actor_weights(theirs.actor), list(ours.actor.parameters()))
+    copy(critic_weights(theirs.critic), our_critic_weights(ours.critic))
+    copy(critic_weights(theirs.critic_target), our_critic_weights(ours.target.module))
+    for step in range(4):
+        batch = random_batch(64, step, 3)
+        mine = torch.Generator().manual_seed(0)
+        mine.set_state(ours.generator.get_state())
+        draws = list(torch.randn(2, 64, 1, generator=mine))
+        monkeypatch.setattr(torch.distributions.normal, "_standard_normal", lambda *_, d=draws, **__: d.pop(0))
+        logged, stats = train_once(theirs, batch), ours.learn(batch)
+        assert not draws
+        for name, their_name in {"q_loss": "critic_loss", "policy_loss": "actor_loss", "alpha": "ent_coef"}.items():
+            assert stats[name].item() == pytest.approx(logged[f"train/{their_name}"], abs=1e-5, rel=1e-5), name
+        check_same(list(ours.actor.parameters()), actor_weights(theirs.actor))
+        check_same(our_critic_weights(ours.critic), critic_weights(theirs.critic))
+        check_same(our_critic_weights(ours.target.module), critic_weights(theirs.critic_target))
+
+
+def test_the_largest_quantiles_of_all_critics_are_left_out():
+    atoms = torch.tensor([[[[1.0, 9.0, 5.0]]], [[[2.0, 8.0, 7.0]]]])
+    assert truncated(atoms, 1).tolist() == [[[1.0, 2.0, 5.0, 7.0]]]
+    assert truncated(atoms, 0).tolist() == [[[1.0, 2.0, 5.0, 7.0, 8.0, 9.0]]]
+
+
+def test_what_does_not_go_together_is_told():
+    with pytest.raises(UserError, match="--drop-atoms 25 leaves none of --quantiles 25: expected fewer"):
+        TQCConfig(drop_atoms=25)
+    with pytest.raises(UserError, match="--conservative .* does not go with --quantiles"):
+        SACConfig(quantiles=5, conservative=1.0)
+    with pytest.raises(UserError, match="--quantiles is for Box actions, and CartPole-v1 has Discrete"):
+        SAC(TQCConfig(), make_env("CartPole-v1", 1))
