@@ -12,6 +12,8 @@ import optuna
 from agent_gym.many.search.study import importances
 from agent_gym.tasks.plots import pixels
 
+IMPORTANCES = "importances"
+
 
 def draw(study: Any) -> dict[str, np.ndarray]:
     """By title, uint8 [H, W, 3]. Needs two trials that have come to their end."""
@@ -26,13 +28,15 @@ def draw(study: Any) -> dict[str, np.ndarray]:
     }
     if importances(study):
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        kinds["importances"] = lambda study: pictures.plot_param_importances(study, evaluator=evaluator)
+        kinds[IMPORTANCES] = lambda study: pictures.plot_param_importances(study, evaluator=evaluator)
     drawn = {}
     for title, kind in kinds.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that these pictures are experimental
             axes = kind(study)
         figure = np.ravel(axes)[0].figure
+        if title == IMPORTANCES:  # whose long names lie outside
+            figure.set_layout_engine("tight")
         drawn[title] = pixels(figure)
         pyplot.close(figure)
     return drawn

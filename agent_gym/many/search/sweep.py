@@ -16,7 +16,7 @@ from agent_gym.ground.threads import usable_cores
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.pool import Pool, Worker
 from agent_gym.many.search import study as studies
-from agent_gym.many.search.problem import Problem
+from agent_gym.many.search.problem import ROUNDS, Problem
 from agent_gym.many.train_group import new_group
 from agent_gym.storage.events import PREFIX
 from agent_gym.training.score import interquartile_mean
@@ -51,8 +51,8 @@ class Running:
     scores: dict[int, dict[int, float]]
     """By seed and step."""
     workers: list[Worker] = field(default_factory=list)
-    told: frozenset[int] = frozenset()
-    """Stages that the study has been told of by an earlier process."""
+    told: set[int] = field(default_factory=set)
+    """Stages that the study has been told of, by an earlier process too."""
     reported: int = -1
     over: bool = False
 
@@ -72,10 +72,14 @@ class Running:
                 return step, interquartile_mean(values)
         return None
 
-    def place(self, kind: str) -> int:
-        """The stage that was reported last, as pruners count: environment steps, of tasks evaluations."""
-        if kind == "agent":
-            return self.reported
+    def place(self, problem: Problem) -> int:
+        """The latest stage, as pruners count: full tenths of the environment steps, of tasks evaluations.
+
+        Rollouts of other lengths are evaluated a little later, and have to be compared all the same.
+        """
+        if problem.kind == "agent":
+            tenth = max(problem.steps() // ROUNDS, 1)
+            return self.reported // tenth * tenth
         shared = set.intersection(*(set(by_step) for by_step in self.scores.values()))
         return sum(step <= self.reported for step in shared)
 
@@ -132,7 +136,7 @@ class Sweep:
             self.give_up(one_line(error))
             return
         known = {seed: self.known(group, seed) for seed in group.seeds}
-        running = Running(trial, group, known, told=studies.stages(self.study, trial))
+        running = Running(trial, group, known, told=set(studies.stages(self.study, trial)))
         self.running.append(running)
         running.workers = [pool.start(group, seed) for seed in group.seeds if group.result(seed) is None]
         if not running.workers:
@@ -176,9 +180,10 @@ class Sweep:
         """Tell the study of each new stage; end the trial where it says so."""
         while (stage := running.stage()) is not None:
             running.reported, value = stage
-            place = running.place(self.problem.kind)
-            if place not in running.told:  # before a kill
+            place = running.place(self.problem)
+            if place not in running.told:
                 running.trial.report(value, place)
+                running.told.add(place)
             if running.trial.should_prune():
                 studies.prune(self.study, running.trial)
                 self.say(running.trial, f"pruned at step {running.reported:,} with {value:.4g}")

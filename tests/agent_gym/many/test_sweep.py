@@ -93,7 +93,8 @@ def test_a_trial_is_scored_by_what_all_seeds_have():
     running.reported = 10
     assert running.stage() == (20, 4.0)
     running.reported = 20
-    assert running.stage() is None and (running.place("agent"), running.place("task")) == (20, 2)
+    agent, task = (Problem(kind, "x", PPOConfig(total_steps=80), {}, {}) for kind in ("agent", "task"))
+    assert running.stage() is None and (running.place(agent), running.place(task)) == (16, 2)
     assert running.value() == 4.0  # of 3, 5 and 3, 5 the middle half
     running.scores[1][30] = float("nan")
     assert running.stage() is None
