@@ -8,6 +8,7 @@ from agent_gym.envs.native.boards.core import family
 from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
 from agent_gym.envs.native.core import register, register_family
 from agent_gym.envs.native.driving import DRIVING
+from agent_gym.envs.native.minatar.breakout import BREAKOUT
 from agent_gym.envs.native.mountain_car import MOUNTAIN_CAR
 from agent_gym.envs.native.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
 from agent_gym.envs.native.obstacles import OBSTACLES
@@ -29,6 +30,7 @@ for _core in (
     *(CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, PENDULUM),
     *(CARTPOLE_NO_VEL, PENDULUM_NO_VEL, ACROBOT_NO_VEL),
     *(SNAKE, OBSTACLES, DRIVING, RECOMMENDER, TANKS, TMAZE, REPEAT_PREVIOUS, FOLLOW_SUIT, BIT_FLIPPING, TOOLBOX),
+    *(BREAKOUT,),
 ):
     register(_core)
 for _game in (tictactoe, connect_four, othello, go, hex):

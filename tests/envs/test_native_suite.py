@@ -61,7 +61,8 @@ def test_vector_env_is_the_gymnasium_env_many_times(core):
         state, step = vector.state, vector.step(action)
         assert step.reward.dtype == torch.float32 and step.terminated.dtype == torch.bool
         assert step.obs.shape == (3, *core.obs_space.shape)
-        if core.id.removeprefix("AgentGym/") in ("Snake-v0", "Recommender-v0", "RepeatPrevious-v0", "FollowSuit-v0"):
+        chancy = ("Snake-v0", "Recommender-v0", "RepeatPrevious-v0", "FollowSuit-v0", "MinAtar")
+        if core.id.removeprefix("AgentGym/").startswith(chancy):
             continue  # random numbers of three are not those of one
         for index in range(3):
             single = NativeGymEnv(core)
@@ -75,7 +76,7 @@ def test_vector_env_is_the_gymnasium_env_many_times(core):
 
 @pytest.mark.parametrize("core", CORES, ids=by_id)
 def test_observations_stay_in_their_space_and_are_not_written_to_later(core):
-    core = dataclasses.replace(core, max_episode_steps=40)
+    core = dataclasses.replace(core, max_episode_steps=15)
     env, spaces = NativeVectorEnv(core, 64, seed=1), core.obs_space
     steps, copies = [], []
     for action in actions(core, 64, 100, seed=1):
@@ -102,8 +103,11 @@ def test_same_seed_same_experience_and_a_saved_state_goes_on_exactly(core):
         assert all(torch.equal(a, b) for a, b in zip(first[:5], second[:5], strict=True))
         if number >= 20:
             assert all(torch.equal(a, b) for a, b in zip(first[:5], later.step(action)[:5], strict=True))
-    other = NativeVectorEnv(core, 16, seed=4)
-    assert not torch.equal(other.state, NativeVectorEnv(core, 16, seed=5).state)
+    one, other = (NativeVectorEnv(core, 16, seed=seed) for seed in (4, 5))
+    if core.id.startswith("AgentGym/MinAtar"):  # some begin alike: chance comes in later
+        for action in actions(core, 16, 12):
+            one.step(action), other.step(action)
+    assert not torch.equal(one.state, other.state)
 
 
 @pytest.mark.parametrize("core", CORES, ids=by_id)
