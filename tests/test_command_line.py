@@ -38,7 +38,7 @@ class Rude(gymnasium.Env):
 
 
 class OddSpace(gymnasium.Env):
-    observation_space = gymnasium.spaces.Text(5)
+    observation_space = gymnasium.Space((2,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
 
@@ -154,7 +154,7 @@ def test_video_without_a_display(finished, tmp_path, capsys):
         (["ppo", "--env-kwargs", "{continuous"], ["--env-kwargs", "{continuous", "JSON"]),
         (["ppo", "--env-kwargs", "[1]"], ["--env-kwargs", "[1]", "object"]),
         (["ppo", "--env-kwargs", '{"wind": 3}'], ["--env-kwargs", "wind"]),
-        (["ppo", "--env", "Test/OddSpace-v0"], ["Text"]),
+        (["ppo", "--env", "Test/OddSpace-v0"], ["Space", "is not supported", "--wrapper"]),
         (["ppo", "--num-envs", "0"], ["--num-envs", "0"]),
         (["ppo", "--total-steps", "-5"], ["--total-steps", "-5"]),
         (["ppo", "--hidden-sizes", "0"], ["--hidden-sizes", "0"]),
@@ -163,7 +163,7 @@ def test_video_without_a_display(finished, tmp_path, capsys):
         (["ppo", "--learning-rate", "0"], ["--learning-rate", "0"]),
         (["ppo", "--no-such-flag", "1"], ["no-such-flag"]),
         (["ppo", "--num-envs", "many"], ["many"]),
-        (["pqo"], ["pqo", "ppo"]),
+        (["ppoo"], ["ppoo", "did you mean ppo"]),
         (["ppo", "--backend", "native", "--env", "Pendulum-v1", "--env-kwargs", '{"g": 9.0}'], ["native"]),
     ],
 )

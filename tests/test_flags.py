@@ -92,7 +92,7 @@ def test_mistakes_are_one_line(argv, says):
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("pqo", "'pqo' is no agent or task.*did you mean ppo"),
+        ("ppoo", "'ppoo' is no agent or task.*did you mean ppo"),
         ("iriss", "did you mean iris?"),
         ("ppo --env CartPol-v1", "unknown environment 'CartPol-v1'; did you mean CartPole-v1"),
         ("dqn --env AgentGym/Snak-v0", "AgentGym/Snake-v0"),

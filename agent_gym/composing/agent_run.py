@@ -91,7 +91,8 @@ class AgentRun:
         """Train to the end or until stopped. Raises UserError."""
         config, agent, env = self.config, self.agent, self.env
         obs_space, action_space = env.raw_spaces
-        begun = 0 if self.run is None else int(self.run.state["agent"].get("steps", 0))
+        stored = 0 if self.run is None else self.run.state["agent"].get("steps", 0)
+        begun = stored if isinstance(stored, int) else 0  # what is none is refused where the agent takes it
         session = Session(
             name=self.name,
             subject=self.source.id,

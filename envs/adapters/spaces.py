@@ -104,7 +104,8 @@ def canonical_action(space: spaces.Space) -> spaces.Space:
     """`canonical` for actions; those of several parts: see envs.conventions.actions.joined. Raises UserError."""
     if is_nested(space):
         return joined(space)
-    if isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating):
+    whole = isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)
+    if whole or not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
         raise UserError(
             f"the action space {space} is not supported: expected Discrete, MultiDiscrete, MultiBinary, a "
             "floating-point Box or a Dict or Tuple of these; wrap the environment (gymnasium.ActionWrapper) and give "

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent_gym.agents import agent_class, config_class, ppo
+from agent_gym.agents import agent_class, config_class, on_policy
 from agent_gym.envs.make import make_env
 from agent_gym.nets.learner import cuda_graphs
 from agent_gym.nets.learner.cuda_graphs import TRIALS, WARM, Recorded
@@ -139,7 +139,7 @@ def test_agents_are_the_same_with_and_without(stand_in, monkeypatch, capsys, run
     With `travels` as if everything had come from another device.
     """
     monkeypatch.setattr(cuda_graphs, "apart", lambda a, b: travels)
-    monkeypatch.setattr(ppo, "apart", lambda a, b: travels)
+    monkeypatch.setattr(on_policy, "apart", lambda a, b: travels)
     agent, env_id, settings = RUNS[run]
     rounds = 8 if agent == "ppo" else 60
     found = trained(agent, env_id, settings, rounds)

@@ -113,10 +113,10 @@ def test_a_signal_within_a_rollout_stops_at_once_and_loses_nothing(which, at, al
 @pytest.mark.parametrize("which, updates", [(PPO, 3), (DQN, 5)])
 def test_a_signal_within_an_update(which, updates, alone, tmp_path, monkeypatch):
     """A long update is given up, or its updates that are done are kept, and either ends in the same weights."""
-    from agent_gym.agents import ppo
+    from agent_gym.agents import on_policy
     from agent_gym.nets.learner.learner import Learner
 
-    monkeypatch.setattr(ppo, "LONG_UPDATE", -1.0)
+    monkeypatch.setattr(on_policy, "LONG_UPDATE", -1.0)
     real, calls = Learner.update, []
 
     def update(self, *batch):

@@ -47,6 +47,7 @@ BIT_FLIPPING = Core(
     id="AgentGym/BitFlipping-v0",
     obs_space=spaces.Dict({"achieved_goal": _BITS, "desired_goal": _BITS, "observation": _BITS}),
     action_space=spaces.Discrete(BITS),
+    action_names=tuple(f"flip {bit}" for bit in range(BITS)),
     max_episode_steps=BITS,
     initial=initial,
     step=step,

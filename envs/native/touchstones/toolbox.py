@@ -35,6 +35,7 @@ TOOLBOX = Core(
     id="AgentGym/Toolbox-v0",
     obs_space=spaces.Box(-1.0, 1.0, (2 * TOOLS,)),
     action_space=spaces.Tuple((spaces.Discrete(TOOLS), spaces.Tuple([spaces.Box(-1.0, 1.0, (1,))] * TOOLS))),
+    action_names=(*(f"tool {tool}" for tool in range(TOOLS)), *(f"turn {tool}" for tool in range(TOOLS))),
     max_episode_steps=STEPS,
     initial=initial,
     step=step,
