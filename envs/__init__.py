@@ -8,7 +8,11 @@ from agent_gym.envs.native.boards.core import family
 from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
 from agent_gym.envs.native.core import register, register_family
 from agent_gym.envs.native.driving import DRIVING
+from agent_gym.envs.native.minatar.asterix import ASTERIX
 from agent_gym.envs.native.minatar.breakout import BREAKOUT
+from agent_gym.envs.native.minatar.freeway import FREEWAY
+from agent_gym.envs.native.minatar.seaquest import SEAQUEST
+from agent_gym.envs.native.minatar.space_invaders import SPACE_INVADERS
 from agent_gym.envs.native.mountain_car import MOUNTAIN_CAR
 from agent_gym.envs.native.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
 from agent_gym.envs.native.obstacles import OBSTACLES
@@ -30,7 +34,7 @@ for _core in (
     *(CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, PENDULUM),
     *(CARTPOLE_NO_VEL, PENDULUM_NO_VEL, ACROBOT_NO_VEL),
     *(SNAKE, OBSTACLES, DRIVING, RECOMMENDER, TANKS, TMAZE, REPEAT_PREVIOUS, FOLLOW_SUIT, BIT_FLIPPING, TOOLBOX),
-    *(BREAKOUT,),
+    *(ASTERIX, BREAKOUT, FREEWAY, SEAQUEST, SPACE_INVADERS),
 ):
     register(_core)
 for _game in (tictactoe, connect_four, othello, go, hex):

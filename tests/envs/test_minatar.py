@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from agent_gym.envs.native.core import NATIVE
-from agent_gym.envs.native.minatar import breakout
+from agent_gym.envs.native.minatar import asterix, breakout, freeway, seaquest, space_invaders
 
 minatar = pytest.importorskip("minatar", exc_type=ImportError)
 
-COPIES = 8
+COPIES = 6
 
 
 class Draws:
@@ -48,7 +48,10 @@ def advance(game, action, row, places):
             original(game.env, **arguments)
 
         setattr(game.env, method, at_its_place)
-    return game.act(game.minimal_action_set()[action])
+    result = game.act(game.minimal_action_set()[action])
+    for method in places:
+        delattr(game.env, method)
+    return result
 
 
 def follow(module, name, sizes, steps, policy, places=None, mortal=True, look_at=None, prepare=None):
@@ -123,7 +126,85 @@ def test_breakout():
     assert 0 in bricks and bricks.index(0) < len(bricks) - 1 and max(bricks) == 30, "no wall was built anew"
 
 
-GAMES = {"Breakout": "breakout"}
+@pytest.mark.parametrize("mortal", [True, False])
+def test_asterix(mortal):
+    def at_full_speed(state, games):
+        state[asterix.SPAWN_SPEED], state[asterix.MOVE_SPEED], state[asterix.RAMP_INDEX] = 2, 2, 1
+        for game in games:
+            game.env.spawn_speed, game.env.move_speed, game.env.ramp_index = 2, 2, 1
+
+    filled, paid = follow(
+        *(asterix, "asterix", (0, 4), 250, at_random, {"_spawn_entity": 1}, mortal),
+        look_at=lambda env: (sum(entity is not None for entity in env.entities), env.spawn_speed, env.move_speed),
+        prepare=None if mortal else at_full_speed,
+    )
+    assert paid > 3
+    assert mortal or max(filled) >= (8,) and filled[-1][1:] == (1, 1), "not yet at its hardest"
+
+
+def test_freeway():
+    def nearly_over(state, games):
+        state[freeway.TIME] = 100
+        for game in games:
+            game.env.terminate_timer = 100
+
+    def upwards(obs, action, draw):
+        return torch.where(draw < 0.2, action, freeway.UP)
+
+    left, paid = follow(
+        *(freeway, "freeway", (16, 17), 300, upwards, {"_randomize_cars": 1}),
+        look_at=lambda env: env.terminate_timer,
+        prepare=nearly_over,
+    )
+    assert paid > 5 and min(left) == -1
+
+
+@pytest.mark.parametrize("mortal", [True, False])
+def test_space_invaders(mortal):
+    def few_left(state, games):
+        state[: space_invaders.CELLS].view(10, 10, -1)[:3] = 0
+        for game in games:
+            game.env.alien_map[:3] = 0
+
+    waves, paid = follow(
+        *(space_invaders, "space_invaders", (0, 1), 400, at_random, None, mortal),
+        look_at=lambda env: env.ramp_index,
+        prepare=None if mortal else few_left,
+    )
+    assert paid > 100 and (mortal or max(waves) >= 1), "no wave was cleared"
+
+
+@pytest.mark.parametrize("case", ["mortal", "from the start", "at full speed"])
+def test_seaquest(case):
+    """At full speed enemies come in every step, and a full load of divers is brought up at once."""
+
+    def at_full_speed(state, games):
+        state[seaquest.SPAWN_SPEED], state[seaquest.MOVE_SPEED], state[seaquest.RAMP_INDEX] = 1, 2, 19
+        state[seaquest.SPAWN_TIMER], state[seaquest.ABOARD] = 1, 6
+        for game in games:
+            env = game.env
+            env.e_spawn_speed, env.move_speed, env.ramp_index, env.e_spawn_timer, env.diver_count = 1, 2, 19, 1, 6
+
+    seen, paid = follow(
+        *(seaquest, "seaquest", (0, 6), 350, at_random, {"_spawn_enemy": 1, "_spawn_diver": 4}, case == "mortal"),
+        look_at=lambda env: (len(env.e_fish + env.e_subs), len(env.e_bullets), env.ramp_index, -env.diver_count),
+        prepare=at_full_speed if case == "at full speed" else None,
+    )
+    enemies, bullets, ramp, nobody = np.max(seen, axis=0)
+    assert paid > 0 and bullets > 0
+    if case == "from the start":
+        assert ramp > 0
+    if case == "at full speed":
+        assert 15 < enemies < seaquest.ENEMIES and nobody > 0
+
+
+GAMES = {
+    "Breakout": "breakout",
+    "Asterix": "asterix",
+    "Freeway": "freeway",
+    "Seaquest": "seaquest",
+    "SpaceInvaders": "space_invaders",
+}
 
 
 @pytest.mark.parametrize("name", list(GAMES))

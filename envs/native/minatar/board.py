@@ -74,12 +74,11 @@ def game(
             shade = (58, 66, 80) if (row + column) % 2 else (64, 72, 87)
             canvas.box(column, SIZE - 1 - row, column + 1, SIZE - row, shade)
         for channel, cells in enumerate(look(torch.as_tensor(state)[..., None])[..., 0].numpy()):
-            rim = tuple(7 * part // 10 for part in colours[channel])
             for row, column in np.argwhere(cells):
-                for edge, colour in ((0.05, rim), (0.13, colours[channel])):
+                for depth in range(5):  # brighter towards the middle
+                    edge, colour = 0.05 + 0.04 * depth, tuple((6 + depth) * part // 10 for part in colours[channel])
                     bottom = SIZE - 1 - row
-                    corners = column + edge, bottom + edge, column + 1 - edge, bottom + 1 - edge
-                    canvas.box(*corners, colour, 0.25)
+                    canvas.box(column + edge, bottom + edge, column + 1 - edge, bottom + 1 - edge, colour, 0.25)
         return canvas.image()
 
     space = spaces.Box(0, 1, (SIZE, SIZE, len(colours)), bool)
