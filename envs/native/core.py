@@ -271,7 +271,10 @@ class NativeGymEnv(gymnasium.Env):
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}
 
     def __init__(self, core: Core | Callable[..., Core], render_mode: str | None = None, **arguments: Any):
-        core = core if isinstance(core, Core) else core(**arguments)
+        if not isinstance(core, Core):
+            core = core(**arguments)
+        elif arguments:
+            raise TypeError(f"{core.id} takes no arguments, but got {', '.join(arguments)}")
         self.core, self.render_mode = core, render_mode
         if core.mask:
             self.action_masks = lambda: core.mask(self.state)[0].numpy()  # as sb3-contrib asks for them
