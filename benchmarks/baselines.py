@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.vector import VectorEnv
 
 Policy = Callable[[Any, Any, Tensor], tuple[Tensor, Any]]
@@ -180,7 +179,7 @@ def returns(env: VectorEnv, policy: Policy, episodes: int, seed: int = 0) -> np.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("env", nargs="*", default=[env_id for env_id, core in NATIVE.items() if core.game is None])
+    parser.add_argument("env", nargs="*", default=list(SCRIPTED))
     parser.add_argument("--episodes", type=int, default=1000)
     args = parser.parse_args()
     torch.set_num_threads(1)
