@@ -89,12 +89,19 @@ def find_spec(env_id: str) -> EnvSpec:
         return spec
     known = {known.lower(): known for known in sorted(gymnasium.registry)}
     near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
+    near = [one for one in near if _alike(one, name)]
     near = [f"{module}:{one}" if module and _is_of(gymnasium.registry[one], module) else one for one in near]
     if not module and (package := _package_named_in(name)):
         near = [f"{package}:{name}", *near][:3]
     expected = "--env takes a registered Gymnasium id or package.module:Id-v0"
     hint = f"did you mean {' or '.join(near)}?" if near else expected
     raise UserError(f"unknown environment {env_id!r}: {hint}")
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two ids are near without their versions: a "-v0" in common makes strangers look related."""
+    one, other = (re.sub(r"-v\d+$", "", name.lower()) for name in (one, other))
+    return difflib.SequenceMatcher(None, one, other).ratio() >= 0.6
 
 
 def _is_of(spec: EnvSpec, module: str) -> bool:

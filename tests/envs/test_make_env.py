@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import gymnasium
@@ -39,6 +40,8 @@ from agent_gym.ground.errors import UserError
     ],
 )
 def test_bad_request_is_one_clear_line(env_id, kwargs, says):
+    if importlib.util.find_spec("ale_py"):  # as it is where another test made an Atari game: UpNDown-v0 is in then
+        gymnasium.register_envs(importlib.import_module("ale_py"))
     with pytest.raises(UserError, match=says) as caught:
         make_env(env_id, **{"num_envs": 2, **kwargs})
     assert "\n" not in str(caught.value)
