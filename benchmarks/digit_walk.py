@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from agent_gym.tasks.digits import bundled_digits
+from agent_gym.tasks.senses.digits import bundled_digits
 
 GOAL = 5
 

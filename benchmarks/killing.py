@@ -32,8 +32,8 @@ MODULES = (  # imported before the fork, with what torch imports when it is firs
         "agent_gym.agents.dqn",
         "agent_gym.agents.sac",
         "agent_gym.agents.td3",
-        "agent_gym.tasks.table",
-        "agent_gym.tasks.digits",
+        "agent_gym.tasks.tables.table",
+        "agent_gym.tasks.senses.digits",
     ),
     *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
 )

@@ -25,8 +25,8 @@ from sklearn import datasets
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from agent_gym.tasks.settings import TableConfig
-from agent_gym.tasks.table import Table, bundled
+from agent_gym.tasks.tables.settings import TableConfig
+from agent_gym.tasks.tables.table import Table, bundled
 
 
 def rdataset(package: str, name: str) -> pd.DataFrame:

@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from torch.utils.data import DataLoader, TensorDataset
 
-from agent_gym.tasks.digits import Digits
-from agent_gym.tasks.settings import DigitsConfig, TableConfig
-from agent_gym.tasks.table import Table
+from agent_gym.tasks.senses.digits import Digits
+from agent_gym.tasks.senses.settings import DigitsConfig
+from agent_gym.tasks.tables.settings import TableConfig
+from agent_gym.tasks.tables.table import Table
 from agent_gym.tasks.task import Task
 from benchmarks.airline import write_airline
 

@@ -14,6 +14,8 @@ LossName = Literal[
 ]
 KindName = Literal["auto", "regression", "binary", "multiclass"]
 
+MAX_MEMBERS = 1000  # networks of an ensemble
+
 
 @dataclass(frozen=True)
 class TaskConfig(RunSettings, OptimizerSettings, EncoderSettings):

@@ -21,8 +21,7 @@ from agent_gym.nets.encoders.make import Encoder, make_encoder
 from agent_gym.nets.encoders.mlp import Dense, MLPEncoder
 from agent_gym.nets.ensemble import make_ensemble
 from agent_gym.nets.heads import LinearHead
-from agent_gym.tasks.config import TaskConfig
-from agent_gym.tasks.settings import MAX_MEMBERS
+from agent_gym.tasks.config import MAX_MEMBERS, TaskConfig
 
 MAX_INPUTS = 2**26  # numbers in one input
 BOX = 4  # outputs of a detection behind those of the classes

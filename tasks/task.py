@@ -21,7 +21,6 @@ from agent_gym.tasks.config import TaskConfig
 from agent_gym.tasks.objective import chosen_loss, objective
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import HEADLINE, baseline, score, score_table
-from agent_gym.tasks.tables.columns import Columns
 
 EARNED = 5000  # steps from which on a traced graph saves the second or two that tracing takes
 CHUNK = 64  # minibatches gathered at once: one index_select instead of 64
@@ -87,12 +86,17 @@ class Task:
         """The task with the weights of a checkpoint and the data that `config` names. Raises UserError."""
         model = cls.network.restored(weights, config)
         task = cls(config, device)
-        if _fixed(task.model.spec) != _fixed(model.spec):
+        if cls.fixed(task.model.spec) != cls.fixed(model.spec):
             raise UserError(
                 f"the weights were learned from other data than {task.subject} is now: use another checkpoint"
             )
         task.model.load_state_dict(weights)
         return task
+
+    @staticmethod
+    def fixed(spec: Spec) -> Spec:
+        """What a network is made for, without the figures that scale its inputs and outputs."""
+        return replace(spec, shift=0.0, scale=1.0)
 
     def load(self) -> tuple[Spec, Dataset]:
         """The data, on the CPU. Raises UserError."""
@@ -290,10 +294,3 @@ class Task:
         torch.set_rng_state(state["dropout"].cpu())
         if "dropout_cuda" in state and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["dropout_cuda"].cpu(), self.device)
-
-
-def _fixed(spec: Spec) -> Spec:
-    """What a network is made for, without the figures that scale its inputs and outputs."""
-    columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout() if spec.columns else {}
-    series = {name: spec.series.get(name) for name in ("names", "form", "steps")}
-    return replace(spec, shift=0.0, scale=1.0, columns=columns, series=series)

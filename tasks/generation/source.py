@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.tasks.digits import bundled_digits
-from agent_gym.tasks.idx import read_mnist
+from agent_gym.tasks.senses.digits import bundled_digits
+from agent_gym.tasks.senses.idx import read_mnist
 
 MODES = 8  # Gaussians on the ring, of radius 1
 RING_STD = 0.05

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agent_gym.tasks.digits import Digits, bundled_digits, predict
 from agent_gym.tasks.lessons.settings import ConvolutionConfig
 from agent_gym.tasks.plots import gallery_image
+from agent_gym.tasks.senses.digits import Digits, bundled_digits, predict
 
 __all__ = ["Convolution", "predict"]
 

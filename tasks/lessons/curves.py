@@ -12,9 +12,9 @@ import torch
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.lessons.settings import CurvesConfig
 from agent_gym.tasks.plots import curves_image
-from agent_gym.tasks.settings import DiabetesConfig
 from agent_gym.tasks.study import Record, Study, layer_tables
-from agent_gym.tasks.table import Diabetes
+from agent_gym.tasks.tables.settings import DiabetesConfig
+from agent_gym.tasks.tables.table import Diabetes
 
 FEW, JAGGED, OVERFIT, NONE = "too few epochs", "jagged", "overfitting", "none"
 FALLING = 0.1  # of the whole fall: a curve that comes down as much in its last fifth wants to go on

@@ -9,7 +9,7 @@ import pandas as pd
 
 from agent_gym.tasks.lessons.settings import LikelihoodConfig
 from agent_gym.tasks.plots import bars_image, curves_image
-from agent_gym.tasks.table import Table, predict
+from agent_gym.tasks.tables.table import Table, predict
 
 __all__ = ["Likelihood", "predict"]
 

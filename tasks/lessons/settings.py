@@ -9,7 +9,8 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import POSITIVE, SHARE, Count, Range, flag
 from agent_gym.nets.settings import ActivationName, OptimizerName, ScheduleName
 from agent_gym.tasks.config import KindName, StudyConfig
-from agent_gym.tasks.settings import DigitsConfig, TableConfig
+from agent_gym.tasks.senses.settings import DigitsConfig
+from agent_gym.tasks.tables.settings import ScalerName, TableConfig
 
 SHORTEST = 4  # sequence of the adding problem
 
@@ -22,6 +23,42 @@ def require_different(settings: Any, *names: str) -> None:
         values = getattr(settings, name)
         if not values or len(set(values)) < len(values):
             raise UserError(f"{flag(name)} {' '.join(map(str, values))}: expected different ones, at least one")
+
+
+@dataclass(frozen=True)
+class HeightsConfig(TableConfig):
+    """Height from weight of ten people, by one linear unit: height = w0 + w1 weight."""
+
+    target: str = "height"
+    kind: KindName = "regression"
+    w0: float = 100.0
+    """First value of the constant, in cm."""
+    w1: float = 1.0
+    """First value of the slope, in cm per kg."""
+    epochs: int = 2000
+    batch_size: int = 0
+    learning_rate: float = 0.01
+    schedule: ScheduleName = "cosine"
+    optimizer: OptimizerName = "sgd"
+    encoder: str = "linear"
+    val_split: float = 0.0
+    test_split: float = 0.0
+
+
+@dataclass(frozen=True)
+class XorConfig(TableConfig):
+    """The exclusive or of two bits, with a hidden layer and without."""
+
+    target: str = "a xor b"
+    kind: KindName = "binary"
+    scaler: ScalerName = "none"
+    epochs: int = 1000
+    batch_size: int = 0
+    learning_rate: float = 0.03
+    hidden_sizes: tuple[int, ...] = (8,)
+    activation: ActivationName = "tanh"
+    val_split: float = 0.0
+    test_split: float = 0.0
 
 
 @dataclass(frozen=True)

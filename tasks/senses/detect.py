@@ -12,11 +12,11 @@ from torch import Tensor
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import Stats
-from agent_gym.tasks.digits import bundled_digits
-from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.plots import gallery_image
 from agent_gym.tasks.predictor import BOX, Predictor, Spec
+from agent_gym.tasks.senses.digits import bundled_digits
 from agent_gym.tasks.senses.glimpse import Detector, boxes
+from agent_gym.tasks.senses.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.senses.settings import DetectConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task

@@ -5,9 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from agent_gym.ground.settings import POSITIVE, Range
+from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Range
 from agent_gym.nets.settings import MEMORY, EncoderSettings, ScheduleName
 from agent_gym.tasks.config import TaskConfig
+
+
+@dataclass(frozen=True)
+class DigitsConfig(TaskConfig):
+    """Ten digits from 28 x 28 pixels: scikit-learn's, or MNIST from its files in --data DIR."""
+
+    conv_layers: tuple[tuple[int, int, int, int], ...] = ((16, 3, 2, 1), (8, 3, 2, 1))
+    cnn_hidden_sizes: tuple[int, ...] | None = (30, 20)
+    shift: Annotated[int, NOT_NEGATIVE] = 2
+    """Pixels by which a minibatch is moved at random, so that shapes are learned and not places; 0: none."""
+    epochs: int = 40
+    learning_rate: float = 6e-3
+    schedule: ScheduleName = "cosine"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.tasks.tables.frames import file_row
+from agent_gym.tasks.tables.reading.frames import file_row
 
 LARGEST = 1e30  # of numbers: sums and squares stay finite, and so do the float32 that a network takes
 MOST = 0.9  # of the cells have to be numbers for a column of numbers

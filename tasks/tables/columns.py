@@ -15,8 +15,8 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, short
 from agent_gym.tasks.tables.cells import numbers, texts
 from agent_gym.tasks.tables.dates import FORMS, PARTS, SCALED, date_parts, dates
-from agent_gym.tasks.tables.frames import listed
 from agent_gym.tasks.tables.kinds import MAX_WORDS, WORD, Kinds, find_words
+from agent_gym.tasks.tables.reading.frames import listed
 
 MAX_EMBEDDING = 50  # numbers that stand for a category
 

@@ -8,7 +8,7 @@ import pandas as pd
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.tasks.tables.cells import MISSING, MOST, texts_of
-from agent_gym.tasks.tables.frames import file_row
+from agent_gym.tasks.tables.reading.frames import file_row
 
 ISO = "ISO8601"  # 2024-01-31, 2024-01-31T12:30, with or without seconds and zone
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")

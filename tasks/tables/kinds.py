@@ -13,7 +13,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.tasks.tables.cells import number_format, texts
 from agent_gym.tasks.tables.dates import date_form
-from agent_gym.tasks.tables.frames import listed
+from agent_gym.tasks.tables.reading.frames import listed
 
 ONE_HOT = 100  # different texts; more of them are embedded
 MAX_WORDS = 2000

@@ -10,7 +10,7 @@ import pandas as pd
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.tasks.tables.cells import number_format, numbers, texts
-from agent_gym.tasks.tables.frames import file_row, listed
+from agent_gym.tasks.tables.reading.frames import file_row, listed
 
 MAX_INTEGER_CLASSES = 20  # a target of more different numbers than this, or than every fifth row, is a quantity
 MAX_CLASSES = 100

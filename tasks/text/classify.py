@@ -18,9 +18,9 @@ from agent_gym.ground.errors import UserError
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import class_scores
 from agent_gym.tasks.split import split_rows
-from agent_gym.tasks.table import predicted_rows, targets
 from agent_gym.tasks.tables.cells import texts
-from agent_gym.tasks.tables.frames import file_row, listed, read_table
+from agent_gym.tasks.tables.reading.frames import file_row, listed, read_table
+from agent_gym.tasks.tables.table import predicted_rows, targets
 from agent_gym.tasks.tables.target import read_target
 from agent_gym.tasks.task import Dataset, Part, Task
 from agent_gym.tasks.text.inputs import HAS_WORDS, TextInputs, require_words

@@ -5,9 +5,11 @@ import torch
 from agent_gym.agents.ppo import PPO, PPOConfig
 from agent_gym.attention import attention_pictures
 from agent_gym.envs.make import make_env
-from agent_gym.tasks.series import Series
-from agent_gym.tasks.settings import DigitsConfig, IrisConfig, SeriesConfig
-from agent_gym.tasks.table import Iris
+from agent_gym.tasks.senses.settings import DigitsConfig
+from agent_gym.tasks.series.series import Series
+from agent_gym.tasks.series.settings import SeriesConfig
+from agent_gym.tasks.tables.settings import IrisConfig
+from agent_gym.tasks.tables.table import Iris
 
 SMALL = {"encoder": "transformer", "attention_size": 8, "attention_heads": 2, "attention_window": 6}
 

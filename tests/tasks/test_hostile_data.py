@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.learner import NonFiniteError
-from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
-from agent_gym.tasks.series import Series
-from agent_gym.tasks.settings import SeriesConfig, TableConfig
-from agent_gym.tasks.table import Table
+from agent_gym.tasks.senses.idx import IMAGES, LABELS, read_idx
+from agent_gym.tasks.series.series import Series
+from agent_gym.tasks.series.settings import SeriesConfig
 from agent_gym.tasks.tables.cells import numbers
-from agent_gym.tasks.tables.frames import MAX_COLUMNS, read_table
+from agent_gym.tasks.tables.reading.frames import MAX_COLUMNS, read_table
+from agent_gym.tasks.tables.settings import TableConfig
+from agent_gym.tasks.tables.table import Table
 
 REFUSALS = (UserError, NonFiniteError, UserError)
 FUZZ = settings(

@@ -8,10 +8,11 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from agent_gym.tasks.digits import Digits
 from agent_gym.tasks.scores import class_scores, score_table
-from agent_gym.tasks.settings import DiabetesConfig, DigitsConfig, IrisConfig
-from agent_gym.tasks.table import Diabetes, Iris
+from agent_gym.tasks.senses.digits import Digits
+from agent_gym.tasks.senses.settings import DigitsConfig
+from agent_gym.tasks.tables.settings import DiabetesConfig, IrisConfig
+from agent_gym.tasks.tables.table import Diabetes, Iris
 
 IRIS = IrisConfig(epochs=6)
 

@@ -10,8 +10,8 @@ from agent_gym.composing.restore import starting_weights
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.encoders.transfer import load_encoder
 from agent_gym.storage.encoder_file import read_encoder
-from agent_gym.tasks.digits import Digits
-from agent_gym.tasks.settings import DigitsConfig
+from agent_gym.tasks.senses.digits import Digits
+from agent_gym.tasks.senses.settings import DigitsConfig
 
 
 class Pictures(gymnasium.Env):

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from agent_gym.tasks.digits import Digits
 from agent_gym.tasks.lessons.convolution import slant, worked_example
-from agent_gym.tasks.settings import DigitsConfig
+from agent_gym.tasks.senses.digits import Digits
+from agent_gym.tasks.senses.settings import DigitsConfig
 
 
 def numbers(lines, after, count):

@@ -9,8 +9,8 @@ import torch
 import evaluate
 import train
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.digits import bundled_digits
 from agent_gym.tasks.senses.detect import INK, SIDE, Detect, draw, overlap
+from agent_gym.tasks.senses.digits import bundled_digits
 from agent_gym.tasks.senses.glimpse import CROP, MARGIN, boxes, cut
 from agent_gym.tasks.senses.settings import DetectConfig
 

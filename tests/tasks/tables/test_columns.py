@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.settings import TableConfig
-from agent_gym.tasks.table import Table
 from agent_gym.tasks.tables.columns import Columns
 from agent_gym.tasks.tables.kinds import Kinds, find_kinds
+from agent_gym.tasks.tables.settings import TableConfig
+from agent_gym.tasks.tables.table import Table
 from agent_gym.tasks.tables.target import read_target
 
 FRAME = pd.DataFrame(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.tables.frames import file_row, read_table
+from agent_gym.tasks.tables.reading.frames import file_row, read_table
 
 FRAME = pd.DataFrame({"size, cm": [1.5, 2.25, -3.0], "도시": ["서울", "부산; 항구", "한 # 강"], "n": [1, 2, 3]})
 
@@ -164,6 +164,6 @@ def test_parquet(tmp_path):
 def test_a_library_that_is_missing_is_asked_for(tmp_path, monkeypatch, name, package):
     sheet(tmp_path / "data.xlsx", [["x"], [1]])
     FRAME.to_parquet(tmp_path / "data.parquet")
-    monkeypatch.setattr("agent_gym.tasks.tables.binary.find_spec", lambda name: None)
+    monkeypatch.setattr("agent_gym.tasks.tables.reading.binary.find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"need {package}: pip install 'agent-gym\[tables\]'"):
         read_table(tmp_path / name, quiet=True)

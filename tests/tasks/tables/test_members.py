@@ -10,8 +10,8 @@ from torch import nn
 import train
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks import load_task
-from agent_gym.tasks.settings import DiabetesConfig, IrisConfig
-from agent_gym.tasks.table import Diabetes, Iris
+from agent_gym.tasks.tables.settings import DiabetesConfig, IrisConfig
+from agent_gym.tasks.tables.table import Diabetes, Iris
 
 THREE = IrisConfig(epochs=3, members=3)
 

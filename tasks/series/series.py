@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,12 @@ from agent_gym.nets.settings import MEMORY
 from agent_gym.tasks.attention import attention_pictures
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import errors
-from agent_gym.tasks.settings import SeriesConfig
+from agent_gym.tasks.series.settings import SeriesConfig
+from agent_gym.tasks.series.windows import Windows, cut_windows
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.cells import numbers
-from agent_gym.tasks.tables.frames import file_row, listed, read_table
+from agent_gym.tasks.tables.reading.frames import file_row, listed, read_table
 from agent_gym.tasks.task import Dataset, Part, Task
-from agent_gym.tasks.windows import Windows, cut_windows
 
 MAX_NUMBERS = 2**29  # in all windows: 2 GB
 FOR_MEMORY = 1000  # windows to train on, from which on a network with memory is the better one
@@ -62,6 +62,10 @@ class Series(Task):
     """Windows [N, T, C] of C series with, for a network with memory, the next values after each step [N, T, H * C]."""
 
     config: SeriesConfig
+
+    @staticmethod
+    def fixed(spec: Spec) -> Spec:
+        return replace(Task.fixed(spec), series={name: spec.series.get(name) for name in ("names", "form", "steps")})
 
     @property
     def subject(self) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from sklearn.linear_model import LinearRegression
 
+from agent_gym.tasks.lessons.settings import HeightsConfig
 from agent_gym.tasks.predictor import Predictor, Spec
-from agent_gym.tasks.settings import HeightsConfig
-from agent_gym.tasks.table import Table, predict
+from agent_gym.tasks.tables.table import Table, predict
 from agent_gym.tasks.task import Dataset, Part
 
 __all__ = ["Heights", "Xor", "predict"]

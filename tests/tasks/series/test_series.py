@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.series import Series, generate
-from agent_gym.tasks.settings import SeriesConfig
-from agent_gym.tasks.windows import Windows, cut_windows, grows_with_level
+from agent_gym.tasks.series.series import Series, generate
+from agent_gym.tasks.series.settings import SeriesConfig
+from agent_gym.tasks.series.windows import Windows, cut_windows, grows_with_level
 
 SMALL = SeriesConfig(num_series=1500, recurrent_layers=1, recurrent_size=16, epochs=6, learning_rate=0.01)
 

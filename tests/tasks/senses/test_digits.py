@@ -9,9 +9,9 @@ from torch import nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.summary import summary
-from agent_gym.tasks.digits import Digits, bundled_digits
-from agent_gym.tasks.idx import IMAGES, LABELS, read_idx
-from agent_gym.tasks.settings import DigitsConfig
+from agent_gym.tasks.senses.digits import Digits, bundled_digits
+from agent_gym.tasks.senses.idx import IMAGES, LABELS, read_idx
+from agent_gym.tasks.senses.settings import DigitsConfig
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -15,9 +15,9 @@ from rich.progress import wrap_file
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
-from agent_gym.tasks.tables.binary import is_binary, read_binary
-from agent_gym.tasks.tables.dialect import Dialect, find_dialect, without_comments
-from agent_gym.tasks.tables.source import Source, as_utf8, unpacked
+from agent_gym.tasks.tables.reading.binary import is_binary, read_binary
+from agent_gym.tasks.tables.reading.dialect import Dialect, find_dialect, without_comments
+from agent_gym.tasks.tables.reading.source import Source, as_utf8, unpacked
 
 MAX_COLUMNS = 50_000  # each takes a thousand bytes before its first row
 SMALL = 10**7  # cells that any file may have

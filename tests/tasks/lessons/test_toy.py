@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent_gym.tasks.settings import HeightsConfig, XorConfig
-from agent_gym.tasks.toy import HEIGHT, WEIGHT, Heights, Xor
+from agent_gym.tasks.lessons.settings import HeightsConfig, XorConfig
+from agent_gym.tasks.lessons.toy import HEIGHT, WEIGHT, Heights, Xor
 
 W1, W0 = np.polyfit(WEIGHT, HEIGHT, 1)
 

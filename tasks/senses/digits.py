@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.idx import IMAGES, read_idx, read_mnist
 from agent_gym.tasks.predictor import Predictor, Spec
-from agent_gym.tasks.settings import DigitsConfig
+from agent_gym.tasks.senses.idx import IMAGES, read_idx, read_mnist
+from agent_gym.tasks.senses.settings import DigitsConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
 

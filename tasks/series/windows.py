@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from agent_gym.ground.errors import UserError
-from agent_gym.tasks.settings import SeriesConfig
+from agent_gym.tasks.series.settings import SeriesConfig
 
 MAX_LOG = 69.0  # of a forecast: 1e30
 

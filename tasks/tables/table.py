@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,12 @@ from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.objective import DEFAULT_LOSS
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.scores import decide, score
-from agent_gym.tasks.settings import TableConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.tables.columns import Columns
 from agent_gym.tasks.tables.explore import describe, report
-from agent_gym.tasks.tables.frames import file_row, listed, read_table
 from agent_gym.tasks.tables.kinds import Kinds, find_kinds
+from agent_gym.tasks.tables.reading.frames import file_row, listed, read_table
+from agent_gym.tasks.tables.settings import TableConfig
 from agent_gym.tasks.tables.target import Target, known_target, read_target
 from agent_gym.tasks.task import Dataset, Part, Task
 
@@ -34,6 +34,11 @@ class Table(Task):
 
     config: TableConfig
     scale_target = True
+
+    @staticmethod
+    def fixed(spec: Spec) -> Spec:
+        columns = Columns.restored(spec.columns, math.prod(spec.shape)).layout()
+        return replace(Task.fixed(spec), columns=columns)
 
     def frame(self) -> pd.DataFrame:
         """The rows. Raises UserError."""

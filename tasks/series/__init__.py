@@ -1,0 +1,1 @@
+"""Series: what comes next, from windows of what came before."""

@@ -1,0 +1,1 @@
+"""Files of tables to rows: unpacked, decoded, split into cells."""
