@@ -10,7 +10,7 @@ def lines(*tags: str) -> list:
     return ["Multiline", list(tags)]
 
 
-SHARES = "time/(environment|acting|learning|evaluation|logging|checkpoints)"
+SHARES = "time/(environment|acting|learning|evaluation|logging|checkpoints|waiting)"
 SPEED = {"speed": {"steps a second": lines("time/steps_per_second"), "share of the time": lines(SHARES)}}
 AGENT_CHARTS = {
     "agents": {

@@ -11,48 +11,61 @@ PARTS = ("environment", "acting", "learning", "evaluation", "logging", "checkpoi
 
 
 class Stopwatch:
-    """Seconds by part. Acting is what collecting takes beside the environment's own steps."""
+    """Seconds by part, and how many of them this thread had no processor: it waited for workers, a disk, a device, or
+    because other programs had the cores. Acting is what collecting takes beside the environment's own steps."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
-        self._read = dict(self.seconds)
+        self.waited = dict.fromkeys(PARTS, 0.0)
+        self._read = self._now()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count what is done in this context."""
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self.seconds[name] += took
+            self.waited[name] += took - (time.thread_time() - worked)
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted under `name` and taken from that of acting, in which it is called."""
-        seconds, clock = self.seconds, time.perf_counter
+        seconds, waited, clock, work = self.seconds, self.waited, time.perf_counter, time.thread_time
 
         def call(*args: Any) -> Any:
-            began = clock()
+            began, worked = clock(), work()
             try:
                 return function(*args)
             finally:
                 took = clock() - began
+                idle = took - (work() - worked)
                 seconds[name] += took
                 seconds["acting"] -= took
+                waited[name] += idle
+                waited["acting"] -= idle
 
         return call
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What `timed` counts in this context does not count: it is part of an evaluation."""
-        kept = {name: self.seconds[name] for name in ("environment", "acting")}
+        clocks = (self.seconds, self.waited)
+        kept = [{name: clock[name] for name in ("environment", "acting")} for clock in clocks]
         try:
             yield
         finally:
-            self.seconds |= kept
+            for clock, before in zip(clocks, kept, strict=True):
+                clock |= before
 
     def read(self) -> dict[str, float]:
-        """Shares of the time since the last reading, as scalars; nothing where no time has passed."""
-        now = {name: self.seconds[name] - self._read[name] for name in PARTS}
-        self._read = dict(self.seconds)
-        total = sum(now.values())
-        return {f"time/{name}": max(value, 0.0) / total for name, value in now.items()} if total > 0 else {}
+        """Shares of the time since the last reading, as scalars; nothing where no time has passed. The parts add up to
+        1, `time/waiting` lies within them."""
+        before, self._read = self._read, self._now()
+        took = {name: value - before[name] for name, value in self._read.items()}
+        total = sum(took[name] for name in PARTS)
+        return {f"time/{name}": max(value, 0.0) / total for name, value in took.items()} if total > 0 else {}
+
+    def _now(self) -> dict[str, float]:
+        return self.seconds | {"waiting": sum(self.waited.values())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +123,12 @@ class AgentRun:
         )
         ending = run_session(session, self.run, self.device)
         if config.profile != "no" and ending.code == 0:
-            from agent_gym.composing.profiling import profile_of, tell
+            from agent_gym.composing.profiling import measure_agent, profile_of, tell
 
             count = sum(parameter.numel() for parameter in agent.policy.parameters())
             steps = agent.steps - begun
-            tell(profile_of(config, self.stopwatch, steps, count, env.backend), self.name, config, self.source)
+            profile = profile_of(config, self.stopwatch, steps, count, env.backend)
+            tell(profile, config, partial(measure_agent, profile, self.name, config, self.source))
         return ending
 
     def case(self) -> Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -75,8 +76,8 @@ def run_task(
         fields = {"task": name, "metrics": metrics}
         return Conclusion(fields, f"test/{task.headline}", score, task.report(metrics), task.images())
 
-    if config.profile == "try":
-        raise UserError("--profile try measures agents: for a task expected --profile yes")
+    if config.profile == "try" and not isinstance(task, Task):
+        raise UserError(f"--profile try measures agents and tasks of labelled rows: for {name} expected --profile yes")
     usual = asdict(type(config)())
     case = Case("task", name, asdict(config) | {"epochs": getattr(task, "epochs", 0)}, usual, live=True)
     session = Session(
@@ -100,8 +101,9 @@ def run_task(
     )
     ending = run_session(session, run, device)
     if config.profile != "no" and ending.code == 0:
-        from agent_gym.composing.profiling import profile_of
+        from agent_gym.composing.profiling import measure_task, profile_of, tell
 
         count = sum(parameter.numel() for parameter in task.model.parameters())
-        print("\n" + "\n".join(profile_of(config, session.stopwatch, task.steps, count).lines()))
+        profile = profile_of(config, session.stopwatch, task.steps, count)
+        tell(profile, config, partial(measure_task, profile, name, config, getattr(task, "epochs", 0)))
     return ending
