@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent_gym.ground.learning_curve import NONE, Shape
+
 
 @dataclass
 class History:
@@ -18,6 +20,13 @@ class History:
     @property
     def epoch(self) -> list[int]:
         return list(range(len(self.history.get("loss", ()))))
+
+    @property
+    def pattern(self) -> str:
+        """What the validation losses show, by the figures of `ground.learning_curve`: "too few epochs", "jagged",
+        "overfitting", or "none" of them, as where there are fewer than two."""
+        losses = self.history.get("val_loss", ())
+        return Shape.of(losses).pattern() if len(losses) > 1 else NONE
 
     def plot(self, file: str | Path | None = None) -> Any:
         """The curves as a matplotlib figure; with `file`, written to it as a picture."""

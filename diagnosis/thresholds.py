@@ -58,12 +58,9 @@ T: dict[str, float] = {
     # speed
     "time_share": 0.6,  # of a part other than learning
     # tasks
-    "val_rises": 1.25,  # times its lowest value
     "fit_gap": 0.25,  # of skill between training and validation
     "by_heart": 0.4,  # the same gap, where the validation loss need not rise
     "low_skill": 0.15,  # below what a forest of trees reaches
-    "jagged": 0.35,  # mean step of the validation loss over the range that it came down
-    "still_falling": 0.08,  # of the loss that went in the last fifth
     "feature_ratio": 100.0,
     "leak_skill": 0.97,
     "leak_lead": 0.15,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
 from agent_gym.diagnosis.rules.base import rule, state
 from agent_gym.diagnosis.thresholds import T
+from agent_gym.ground.learning_curve import FALLING, RISEN, ROUGH, Shape
 
 CURVES = "Goodfellow et al. 2016, sections 5.2, 7.8 and 11"
 
@@ -19,11 +18,8 @@ def epochs_few(case: Case) -> Finding | None:
     usual = case.usual.get("epochs")
     if loss is None or not epochs or (case.ratio("learning_rate") or 1.0) < 1.0 / T["setting_times"]:
         return None
-    smooth = loss.smooth()
-    fall = smooth[0] - smooth.min()
-    cut = int(0.8 * (len(smooth) - 1))
-    late = (smooth[cut] - smooth[-1]) / max(fall, 1e-12)
-    falling = fall > 0 and late > T["still_falling"] and smooth[-1] <= smooth.min() + 0.02 * fall
+    shape = Shape.of(loss.values)
+    falling = shape.falling > FALLING and shape.risen < RISEN
     few = bool(usual) and usual / epochs >= T["setting_times"]
     if not falling or state(case) == "good" and not few:
         return None
@@ -31,8 +27,8 @@ def epochs_few(case: Case) -> Finding | None:
         "epochs_few",
         "there are too few epochs",
         (
-            f"val/loss fell from {smooth[0]:.4g} to {smooth[-1]:.4g}, {late:.0%} of it in the last fifth of {epochs} "
-            f"epochs (healthy runs: below {T['still_falling']:.0%})",
+            f"val/loss fell from {loss.values[0]:.4g} to {loss.values[-1]:.4g}, {shape.falling:.0%} of it in the last "
+            f"fifth of {epochs} epochs (healthy runs: below {FALLING:.0%})",
         ),
         "the curve has not come to its end",
         {"epochs": max(int(usual or 0), 4 * int(epochs))},
@@ -49,14 +45,12 @@ def jagged(case: Case) -> Finding | None:
     loss = case.curve("val/loss", points=8)
     if loss is None:
         return None
-    half = loss.part(0.3)
-    steps = float(np.abs(np.diff(half)).mean())
-    scale = max(float(np.median(half)), 1e-9)
+    rough = Shape.of(loss.values).rough
     rows = case.data.get("rows", {}).get("val", 0)
     size, usual = case.setting("batch_size"), case.usual.get("batch_size")
     small = bool(size and usual and usual / size >= T["setting_times"])
     high = (case.ratio("learning_rate") or 1.0) >= T["setting_times"]
-    if steps < T["jagged"] * scale or not (small or high or state(case) == "poor"):
+    if rough < ROUGH or not (small or high or state(case) == "poor"):
         return None
     causes, remedy = [], {}
     if small:
@@ -71,8 +65,8 @@ def jagged(case: Case) -> Finding | None:
         "jagged",
         "the validation curve is jagged",
         (
-            f"val/loss changes by {steps:.3g} from one validation to the next at a level of {scale:.3g} (healthy runs: "
-            f"below {T['jagged']:.0%} of it)",
+            f"val/loss is usually {rough:.0%} off the mean of the validations before and after (healthy runs: below "
+            f"{ROUGH:.0%})",
             *causes,
         ),
         "batches that are too small or steps that are too large throw the weights about",
@@ -89,11 +83,11 @@ def overfitting(case: Case) -> Finding | None:
     val, train = case.curve("val/loss", points=6), case.curve("train/loss", points=6)
     if val is None or train is None:
         return None
-    smooth = val.smooth()
+    smooth, shape = val.smooth(), Shape.of(val.values)
     low = int(smooth.argmin())
     skill = case.data.get("skill", {})
     gap = skill.get("train", 0.0) - skill.get("val", 0.0)
-    rises = smooth[-1] > T["val_rises"] * smooth[low] and low < 0.7 * len(smooth) and train.late() < train.early()
+    rises = shape.risen > RISEN and low < 0.7 * len(smooth) and train.late() < train.early()
     by_heart = gap > T["by_heart"] and smooth[-1] > 3.0 * train.late()
     if not by_heart and (not rises or gap < T["fit_gap"] / 2 or smooth[-1] <= 1.2 * train.late()):
         return None

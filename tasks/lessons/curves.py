@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
+from agent_gym.ground.learning_curve import FALLING, FEW, JAGGED, NONE, OVERFIT, RISEN, ROUGH, Shape
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.lessons.settings import CurvesConfig
 from agent_gym.tasks.plots import curves_image
 from agent_gym.tasks.study import Record, Study, layer_tables
 from agent_gym.tasks.tables.settings import DiabetesConfig
 from agent_gym.tasks.tables.table import Diabetes
-
-FEW, JAGGED, OVERFIT, NONE = "too few epochs", "jagged", "overfitting", "none"
-FALLING = 0.1  # of the whole fall: a curve that comes down as much in its last fifth wants to go on
-ROUGH = 0.05  # of the usual loss: epochs as far off the mean of their neighbours jump
-RISEN = 1.3  # times the lowest loss: where a curve that ends there has turned
 
 WIDE = {"epochs": 150, "hidden_sizes": (128, 128)}
 RUNS: dict[str, dict[str, Any]] = {
@@ -33,39 +28,6 @@ RUNS: dict[str, dict[str, Any]] = {
     "fewer units": WIDE | {"hidden_sizes": (4,)},
 }
 """Settings of `diabetes` by the name of the run: each pattern, and behind it what mends it."""
-
-
-class Shape(NamedTuple):
-    """What tells the patterns apart on a curve of validation losses."""
-
-    falling: float
-    """Share of the whole fall that came in the last fifth of the epochs; below 0: it rose."""
-    rough: float
-    """Median distance of an epoch's loss to the mean of its neighbours', over the median loss; the first quarter, where
-    curves are steep, is left out."""
-    risen: float
-    """Mean loss of the last tenth over the lowest."""
-
-    @classmethod
-    def of(cls, losses: Sequence[float]) -> Shape:
-        """Of losses [epochs], at least three."""
-        curve = np.asarray(losses, dtype=np.float64)
-        lowest, fifth, tenth = curve.min(), max(len(curve) // 5, 1), max(len(curve) // 10, 1)
-        off = np.abs(curve[1:-1] - (curve[:-2] + curve[2:]) / 2.0)
-        fall = max(curve[0] - lowest, 1e-12)
-        return cls(
-            float((curve[-1 - fifth] - curve[-1]) / fall),
-            float(np.median(off[len(off) // 4 :]) / np.median(curve)),
-            float(curve[-tenth:].mean() / lowest),
-        )
-
-    def pattern(self) -> str:
-        """The first that fits: jumps hide what else a curve does."""
-        if self.rough > ROUGH:
-            return JAGGED
-        if self.risen > RISEN:
-            return OVERFIT
-        return FEW if self.falling > FALLING else NONE
 
 
 def command(flags: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 from sklearn.utils.estimator_checks import check_estimator
 
-from agent_gym import SGD, Model, TabularClassifier, TabularRegressor, UserError, fit
+from agent_gym import SGD, History, Model, TabularClassifier, TabularRegressor, UserError, fit
 from agent_gym.layers import GRU, LSTM, Conv2D, Dense, Dropout, Embedding, Flatten, MaxPooling2D, SimpleRNN
 
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
@@ -78,6 +78,13 @@ def test_digits_with_a_validation_part(tmp_path):
     probabilities = model.predict(x[:5] / 16)
     assert probabilities.shape == (5, 10) and np.allclose(probabilities.sum(1), 1.0, atol=1e-5)
     assert (tmp_path / "x" / "result.json").exists()
+
+
+def test_a_history_names_what_its_curve_shows():
+    assert History({"val_loss": [2.0, 1.5, 1.0]}).pattern == "too few epochs"
+    assert History({"val_loss": [1.0, 2.0] * 10}).pattern == "jagged"
+    assert History({"val_loss": [2.0, 1.0, *np.linspace(1.0, 3.0, 20)]}).pattern == "overfitting"
+    assert History({"loss": [1.0]}).pattern == History({"val_loss": [1.0] * 9}).pattern == "none"
 
 
 def test_a_module_of_ones_own_puts_out_logits(tmp_path):
