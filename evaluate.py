@@ -2,7 +2,7 @@
 
 import sys
 
-from agent_gym.commands.evaluate import main
+from agent_gym.commands.playing.evaluate import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 import sys
 
-from agent_gym.commands.messages import leave_until_ready
+from agent_gym.commands.line.messages import leave_until_ready
 
 if __name__ == "__main__":
     leave_until_ready()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from agent_gym.commands.messages import leave_until_ready
+from agent_gym.commands.line.messages import leave_until_ready
 
 COMMANDS = {
     "train": ("train", "train an agent or a task: agent-gym train ppo --env CartPole-v1"),
-    "evaluate": ("evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
+    "evaluate": ("playing.evaluate", "score, watch or record a run: agent-gym evaluate runs/x"),
     "export": ("export", "a run as one file for other programs: agent-gym export runs/x policy.onnx"),
-    "record": ("record", "play and keep what was seen: agent-gym record runs/x --dataset pole/expert-v0"),
+    "record": ("playing.record", "play and keep what was seen: agent-gym record runs/x --dataset pole/expert-v0"),
     "list": ("listing", "agents, tasks, environments and presets"),
     "check": ("check", "an environment before training: agent-gym check ENV"),
     "diagnose": ("diagnose", "why a run does not learn: agent-gym diagnose RUN"),

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from agent_gym.agents import config_class
-from agent_gym.commands.opening import announce, origins
+from agent_gym.commands.line.opening import announce, origins
 from agent_gym.composing.presets import preset
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.saved import save as write_saved
@@ -162,7 +162,7 @@ class Agent:
 
     def evaluate(self, episodes: int = 100, *, stochastic: bool = False, seed: int | None = None) -> dict[str, Any]:
         """Play episodes; a dict with the fields of `evaluate.py --json`."""
-        from agent_gym.composing.playing import score
+        from agent_gym.composing.scores.playing import score
         from agent_gym.ground.settings import EVAL_SEED
 
         if episodes < 1:
@@ -180,7 +180,7 @@ class Agent:
 
     def diagnose(self) -> Any:
         """Why it does not learn: the findings of its run directory, as `agent-gym diagnose` prints them."""
-        from agent_gym.composing.diagnosing import diagnosis
+        from agent_gym.composing.looking.diagnosing import diagnosis
 
         if self.run_dir is None:
             raise UserError(f"{self.name} has no run to diagnose: call learn(steps) first, or load a run directory")
@@ -196,7 +196,7 @@ class Agent:
         return Path(file)
 
     def _perform(self, how: dict, **where: Any) -> None:
-        from agent_gym.composing.shows import Performance, perform
+        from agent_gym.composing.seats.shows import Performance, perform
 
         known = {field.name for field in fields(Performance)}
         for name in how:

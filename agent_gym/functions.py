@@ -26,6 +26,6 @@ def check(env: Any, episodes: int = 20) -> Any:
 
     The result has `findings`, `facts`, `proposal` and `plain()`; printed, it reads as `agent-gym check` does.
     """
-    from agent_gym.composing.checking import check_env
+    from agent_gym.composing.looking.checking import check_env
 
     return check_env(env, episodes=episodes)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agent_gym.commands.invocation import logdir
+from agent_gym.commands.line.invocation import logdir
 from agent_gym.export.files import can_write_onnx, write_graph
 from agent_gym.export.predicting import Outputs
 from agent_gym.ground.errors import UserError, nearest

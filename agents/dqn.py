@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.features import both_features, next_obs_features
-from agent_gym.agents.off_policy import OffPolicy, batch_mean
-from agent_gym.agents.q_policy import QPolicy
+from agent_gym.agents.off_policy.agent import OffPolicy, batch_mean
+from agent_gym.agents.off_policy.features import both_features, next_obs_features
+from agent_gym.agents.off_policy.q_policy import QPolicy
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.learner.learner import Learner, Stats

@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from agent_gym.agents.critic import QNetwork
 from agent_gym.agents.networks import ActorCritic
+from agent_gym.agents.off_policy.critic import QNetwork
 from agent_gym.envs.vector import GROUP, part_of
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map

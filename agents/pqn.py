@@ -11,9 +11,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.critic import QNetwork
+from agent_gym.agents.off_policy.critic import QNetwork
+from agent_gym.agents.off_policy.q_policy import QPolicy
 from agent_gym.agents.on_policy import OnPolicy
-from agent_gym.agents.q_policy import QPolicy
 from agent_gym.agents.settings.pqn import PQNConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.learner.learner import Stats

@@ -47,7 +47,7 @@ class Curve:
 def native(job: dict, curve: Curve) -> dict:
     """Train an agent of ours as its users do."""
     from agent_gym.algorithms import class_of
-    from agent_gym.composing.playing import score
+    from agent_gym.composing.scores.playing import score
     from agent_gym.composing.sources import NamedSource
 
     class Watch:

@@ -14,9 +14,9 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import FrameStackObservation
 
 from agent_gym.envs.adapters.arrays import ArrayVectorEnv, discard, spaces_of
-from agent_gym.envs.adapters.bounds import Bounds
+from agent_gym.envs.adapters.boundary.bounds import Bounds
+from agent_gym.envs.adapters.boundary.spaces import canonical_action
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
-from agent_gym.envs.adapters.spaces import canonical_action
 from agent_gym.envs.adapters.workers import WorkerEnv, counting_threads
 from agent_gym.envs.failures import Recovery
 from agent_gym.envs.family import Family, family_of, install

@@ -122,7 +122,7 @@ def test_agents_know_only_the_contract_of_envs(path):
 @pytest.mark.parametrize(**PARAMS)
 def test_diagnosis_knows_of_envs_only_what_their_parts_should_be(path):
     if name_of(path).startswith("diagnosis/"):
-        assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.adapters.checks"}
+        assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.adapters.boundary.checks"}
 
 
 @pytest.mark.parametrize(**PARAMS)
@@ -136,6 +136,33 @@ def test_gradients_and_packages_have_single_homes(path):
     for package, home in HOMES.items():
         found = [n for n in imports(path) if n == package or n.startswith(f"{package}.")]
         assert not found or re.fullmatch(home, name), f"{name} imports {found}"
+
+
+EVERYWHERE = sorted(p for room in ("benchmarks", "examples", "tests") for p in (ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES + SCRIPTS + EVERYWHERE, ids=name_of)
+def test_what_is_imported_of_the_project_is_there(path):
+    """Imports within functions too, which no other test need come by."""
+    for module in imports(path):
+        if module.split(".")[0] in ("agent_gym", "benchmarks"):
+            parts = module.removeprefix("agent_gym.").split(".")
+            place = ROOT.joinpath(*parts)
+            within = (ROOT / "agent_gym").joinpath(*parts)
+            found = (*(p.with_suffix(".py") for p in (place, within)), *(p / "__init__.py" for p in (place, within)))
+            assert any(p.is_file() for p in found), f"{name_of(path)} imports {module}, which is not there"
+
+
+def test_documents_name_files_and_programs_that_are_there():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        text = page.read_text("utf-8")
+        for module in re.findall(r"python -m (benchmarks\.[\w.]*\w)", text):
+            place = ROOT.joinpath(*module.split("."))
+            found = place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+            assert found, f"{page.name}: python -m {module}"
+        for path in re.findall(rf"`((?:{'|'.join(ROOMS)}|benchmarks|examples|tests)/[\w/]+\.py)", text):
+            assert (ROOT / path).is_file(), f"{page.name}: {path}"
 
 
 def test_one_algorithm_never_imports_another():

@@ -12,7 +12,7 @@ from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.presets import table
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.commands.flags import known_flags, number, read_flags
+from agent_gym.commands.line.flags import known_flags, number, read_flags
 from agent_gym.commands.train import parse
 from agent_gym.composing.presets import preset
 from agent_gym.ground.errors import UserError

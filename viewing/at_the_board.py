@@ -26,7 +26,7 @@ Event = tuple[str, Any]
 
 
 class Table(Protocol):
-    """The game, its board and the agent behind it: agent_gym.composing.sitting.Sitting."""
+    """The game, its board and the agent behind it: agent_gym.composing.seats.sitting.Sitting."""
 
     number: int
     side: int

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from agent_gym.commands.flags import read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.commands.train import together
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, check_ranges
 from agent_gym.ground.stdout import reserved_stdout
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     defaults = CheckConfig(env="")
     settings = {name: value for name, value in settings.items() if value != getattr(defaults, name)}
     with reserved_stdout() if args.json else nullcontext():
-        from agent_gym.composing.checking import check_env  # with what plays
+        from agent_gym.composing.looking.checking import check_env  # with what plays
 
         checked = check_env(args.env, episodes=args.episodes, settings=settings)
     print(json.dumps(checked.plain()) if args.json else checked)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from agent_gym.commands.flags import read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.stdout import reserved_stdout
 

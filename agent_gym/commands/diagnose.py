@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from agent_gym.commands.flags import read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.stdout import reserved_stdout
 
 
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 def diagnose(run: Path, as_json: bool, report: str = "", play: bool = True) -> int:
     """Diagnose a run and print it. Returns the exit code. Raises UserError."""
     with reserved_stdout() if as_json else nullcontext():
-        from agent_gym.composing.diagnosing import diagnosis  # with what plays
+        from agent_gym.composing.looking.diagnosing import diagnosis  # with what plays
 
         found = diagnosis(run, play=play)
         if report:

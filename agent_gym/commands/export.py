@@ -10,8 +10,8 @@ from typing import Any, Literal
 import tyro
 from gymnasium import spaces
 
-from agent_gym.commands.invocation import command
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.invocation import command
+from agent_gym.commands.line.messages import reported
 from agent_gym.composing.restore import restore_config
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.sources import NamedSource

@@ -8,8 +8,8 @@ from typing import Any
 
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.presets import table
-from agent_gym.commands.flags import read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.tasks import TASKS
 from agent_gym.tasks import config_class as task_config
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import tyro
 
-from agent_gym.commands.flags import read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.errors import UserError
 
 BOOKKEEPING = ("run_dir", "quiet", "verbose", "summary", "env", "seed", "agent", "task", "num_threads", "device")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from agent_gym.commands.flags import HELP, read_flags
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.flags import HELP, read_flags
+from agent_gym.commands.line.messages import reported
 from agent_gym.commands.train import parse
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from agent_gym.agents import AGENTS, config_class
-from agent_gym.commands.flags import HELP, read_flags, spelled_out
-from agent_gym.commands.invocation import command
-from agent_gym.commands.messages import reported
-from agent_gym.commands.opening import announce, origins
+from agent_gym.commands.line.flags import HELP, read_flags, spelled_out
+from agent_gym.commands.line.invocation import command
+from agent_gym.commands.line.messages import reported
+from agent_gym.commands.line.opening import announce, origins
 from agent_gym.composing.presets import NAMES, preset
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError

@@ -13,15 +13,15 @@ import torch
 
 from agent_gym.agents import agent_class, others_for
 from agent_gym.attention import attention_pictures
-from agent_gym.commands.invocation import after_agent, resume
+from agent_gym.commands.line.invocation import after_agent, resume
 from agent_gym.composing.cost import cost
 from agent_gym.composing.presets import usual_settings
 from agent_gym.composing.restore import starting_weights
-from agent_gym.composing.scoring import Scorer
+from agent_gym.composing.scores.scoring import Scorer
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.environment.actions import describe_actions
 from agent_gym.diagnosis.watch import Watcher
-from agent_gym.envs.adapters.space_data import space_data
+from agent_gym.envs.adapters.boundary.space_data import space_data
 from agent_gym.envs.failures import ErrorLog
 from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
 from agent_gym.ground.budget import parameter_budget
@@ -64,7 +64,7 @@ class AgentRun:
         if config.log_layers:
             self.agent.watch_layers()
         if config.video_every:
-            from agent_gym.composing.shows import require_pictures
+            from agent_gym.composing.seats.shows import require_pictures
 
             require_pictures(source)  # learn now, not in the middle
 
@@ -123,7 +123,7 @@ class AgentRun:
         )
         ending = run_session(session, self.run, self.device)
         if config.profile != "no" and ending.code == 0:
-            from agent_gym.composing.profiling import measure_agent, profile_of, tell
+            from agent_gym.composing.looking.profiling import measure_agent, profile_of, tell
 
             count = sum(parameter.numel() for parameter in agent.policy.parameters())
             steps = agent.steps - begun
@@ -163,7 +163,7 @@ class AgentRun:
 
     def film(self, path: Path, watch: Watch) -> Clip | None:
         """Record an episode; None where its environment failed and that is let be. Raises Interrupted."""
-        from agent_gym.composing.shows import film_episode  # with what draws and writes films
+        from agent_gym.composing.seats.shows import film_episode  # with what draws and writes films
 
         agent, how = self.agent, {"seed": self.config.seed, "report": self.failures, "interrupted": watch.interrupted}
         try:

@@ -11,8 +11,8 @@ import torch
 from agent_gym.composing.registry import check_modules
 from agent_gym.composing.restore import restore_config, restore_policy
 from agent_gym.composing.sources import NamedSource
-from agent_gym.envs.adapters.space_data import make_space, space_data
-from agent_gym.envs.adapters.spaces import ObsLayout, canonical_action
+from agent_gym.envs.adapters.boundary.space_data import make_space, space_data
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical_action
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.checkpoint import load_checkpoint, open_checkpoint, save_checkpoint
 

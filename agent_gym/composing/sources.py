@@ -29,13 +29,13 @@ from agent_gym.ground.errors import UserError, one_line
 
 
 def _run_player(game: Game, name: str) -> Player:
-    from agent_gym.composing.duels import run_player  # which opens runs, and so comes here
+    from agent_gym.composing.seats.duels import run_player  # which opens runs, and so comes here
 
     return run_player(game, Path(name), "cpu")
 
 
 def _run_rival(name: str) -> Rival:
-    from agent_gym.composing.duels import run_rival
+    from agent_gym.composing.seats.duels import run_rival
 
     return run_rival(Path(name))
 

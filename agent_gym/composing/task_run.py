@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from agent_gym.commands.invocation import after_task, resume
+from agent_gym.commands.line.invocation import after_task, resume
 from agent_gym.composing.agent_run import threads
 from agent_gym.composing.cost import task_cost
 from agent_gym.composing.restore import starting_weights
@@ -101,7 +101,7 @@ def run_task(
     )
     ending = run_session(session, run, device)
     if config.profile != "no" and ending.code == 0:
-        from agent_gym.composing.profiling import measure_task, profile_of, tell
+        from agent_gym.composing.looking.profiling import measure_task, profile_of, tell
 
         count = sum(parameter.numel() for parameter in task.model.parameters())
         profile = profile_of(config, session.stopwatch, task.steps, count)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.commands.invocation import command, logdir, quoted, resume
+from agent_gym.commands.line.invocation import command, logdir, quoted, resume
 from agent_gym.commands.runs import measure
 from agent_gym.ground.errors import UserError, unwritable
 from agent_gym.ground.threads import usable_cores

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.stdout import STDERR, STDIN, STDOUT
 from agent_gym.many.group import Group
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 
 from agent_gym.agents.offline.experience import Episode, Experience
-from agent_gym.envs.adapters.spaces import ObsLayout, alike, canonical_action
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, alike, canonical_action
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.datasets import DataSet, RawEpisode, find, read

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agent_gym.composing.registry import check_modules
 from agent_gym.composing.saved import open_saved
-from agent_gym.envs.adapters.spaces import alike
+from agent_gym.envs.adapters.boundary.spaces import alike
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.foreign import find_class

@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.features import obs_features
 from agent_gym.agents.networks import Actor, describe
-from agent_gym.agents.off_policy import OffPolicy, batch_mean
+from agent_gym.agents.off_policy.agent import OffPolicy, batch_mean
+from agent_gym.agents.off_policy.features import obs_features
 from agent_gym.agents.offline.heads import policy_head
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.bc import BCConfig, DAggerConfig

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from agent_gym.envs.adapters.checks import PartError, check_step, first_of
+from agent_gym.envs.adapters.boundary.checks import PartError, check_step, first_of
 from agent_gym.ground.errors import one_line
 
 ENTRIES = 256  # of an observation that are looked at; images have more

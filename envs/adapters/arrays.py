@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.envs.adapters.bounds import Bounds, finite
-from agent_gym.envs.adapters.checks import (
+from agent_gym.envs.adapters.boundary.bounds import Bounds, finite
+from agent_gym.envs.adapters.boundary.checks import (
     NUMBERS,
     PartError,
     check_step,
@@ -26,9 +26,9 @@ from agent_gym.envs.adapters.checks import (
     reset_trouble,
     space_trouble,
 )
-from agent_gym.envs.adapters.recorded import RecordedEnv, env_seeds
+from agent_gym.envs.adapters.boundary.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
+from agent_gym.envs.adapters.episodes.recorded import RecordedEnv, env_seeds
 from agent_gym.envs.adapters.sending import send
-from agent_gym.envs.adapters.spaces import Arrays, ObsLayout, action_decoder, canonical_action, map_obs
 from agent_gym.envs.conventions.actions import Unfold, row_of
 from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.failures import Recovery, Trouble

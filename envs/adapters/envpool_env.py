@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, describe, trouble
-from agent_gym.envs.adapters.spaces import Arrays, canonical, canonical_action
+from agent_gym.envs.adapters.boundary.spaces import Arrays, canonical, canonical_action
 from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble

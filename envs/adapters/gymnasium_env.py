@@ -21,9 +21,9 @@ from agent_gym.envs.adapters.arrays import (
     step_envs,
     trouble,
 )
-from agent_gym.envs.adapters.checks import first_of
-from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
-from agent_gym.envs.adapters.spaces import Arrays
+from agent_gym.envs.adapters.boundary.checks import first_of
+from agent_gym.envs.adapters.boundary.spaces import Arrays
+from agent_gym.envs.adapters.episodes.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.conventions.goals import goal_rule
 from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.conventions.masks import METHOD, layout_of

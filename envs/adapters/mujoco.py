@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from agent_gym.envs.adapters.snapshot import own
+from agent_gym.envs.adapters.episodes.snapshot import own
 from agent_gym.envs.family import Family, register
 
 OF_CONTACTS = (

@@ -31,8 +31,8 @@ from agent_gym.envs.adapters.arrays import (
     step_envs,
     trouble,
 )
-from agent_gym.envs.adapters.snapshot import has_own, put_all_back, take_all
-from agent_gym.envs.adapters.spaces import Arrays, ObsLayout
+from agent_gym.envs.adapters.boundary.spaces import Arrays, ObsLayout
+from agent_gym.envs.adapters.episodes.snapshot import has_own, put_all_back, take_all
 from agent_gym.envs.conventions.actions import row_of
 from agent_gym.envs.conventions.goals import goal_rule
 from agent_gym.envs.conventions.infos import LONGEST, MOST, Scalars, together

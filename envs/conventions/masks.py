@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from agent_gym.envs.adapters.spaces import Arrays, Leaf, ObsLayout
+from agent_gym.envs.adapters.boundary.spaces import Arrays, Leaf, ObsLayout
 from agent_gym.envs.conventions.actions import choices_of
 from agent_gym.ground.errors import UserError
 

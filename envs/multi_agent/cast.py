@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from agent_gym.envs.adapters.spaces import ObsLayout, canonical_action
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical_action
 from agent_gym.envs.vector import GROUP, OWN, STATE, part_of
 from agent_gym.ground.errors import UserError, without_addresses
 

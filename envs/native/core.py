@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.envs.adapters.spaces import canonical_action, map_obs
+from agent_gym.envs.adapters.boundary.spaces import canonical_action, map_obs
 from agent_gym.envs.conventions.actions import fold, is_nested
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.games.game import Game

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.envs.adapters.bounds import Bounds
-from agent_gym.envs.adapters.spaces import ObsLayout, map_obs
+from agent_gym.envs.adapters.boundary.bounds import Bounds
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, map_obs
 from agent_gym.envs.vector import Obs, Step
 
 NOT_FINITE = "it returned NaN or infinity in the observation or the reward"

@@ -8,12 +8,12 @@ import pytest
 import torch
 from positions import follow
 
-from agent_gym.commands.against_person import board_text, play_person
-from agent_gym.commands.evaluate import main as evaluate
+from agent_gym.commands.playing.against_person import board_text, play_person
+from agent_gym.commands.playing.evaluate import main as evaluate
 from agent_gym.commands.train import main as train
-from agent_gym.composing.duels import against_itself, numbers, text
 from agent_gym.composing.saved import open_saved
-from agent_gym.composing.sitting import Sitting
+from agent_gym.composing.seats.duels import against_itself, numbers, text
+from agent_gym.composing.seats.sitting import Sitting
 from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.match import Match
 from agent_gym.envs.make import make_env

@@ -12,7 +12,7 @@ import torch
 
 import train
 from agent_gym import BC, TD3BC, DAgger
-from agent_gym.commands.record import main as record
+from agent_gym.commands.playing.record import main as record
 from agent_gym.storage import tensor_file
 
 SMALL = ["--hidden-sizes", "16", "--batch-size", "16", "--eval-episodes", "2", "--eval-every", "never", "--quiet"]

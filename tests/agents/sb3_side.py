@@ -7,7 +7,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
-from agent_gym.agents.critic import Critic
+from agent_gym.agents.off_policy.critic import Critic
 
 
 def random_batch(size: int, seed: int, obs_dim: int, actions: int | None = None) -> dict:

@@ -13,8 +13,8 @@ from stable_baselines3 import DQN as SB3DQN
 from tiny_envs import Chain, Cue, score, train
 from torch import Tensor, nn
 
-from agent_gym.agents.critic import QNetwork
 from agent_gym.agents.dqn import DQN, quantile_huber
+from agent_gym.agents.off_policy.critic import QNetwork
 from agent_gym.agents.settings.dqn import DQNConfig, QRDQNConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env

@@ -11,7 +11,7 @@ from agent_gym.agents.dqn import DQN
 from agent_gym.agents.ppo import PPO
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.commands.evaluate import main as evaluate
+from agent_gym.commands.playing.evaluate import main as evaluate
 from agent_gym.commands.train import main as train
 from agent_gym.composing.saved import open_saved
 from agent_gym.envs.make import make_env, make_single

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from tiny_envs import Numbered
 
 from agent_gym.agents import agent_class, config_class
-from agent_gym.agents.off_policy import AT_ONCE, batch_mean
+from agent_gym.agents.off_policy.agent import AT_ONCE, batch_mean
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import EnvFailure

@@ -13,7 +13,7 @@ import evaluate
 import train as command
 from agent_gym.agents import agent_class, config_class
 from agent_gym.agents.buffers import free_memory
-from agent_gym.agents.off_policy import OffPolicyConfig
+from agent_gym.agents.off_policy.agent import OffPolicyConfig
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
 

@@ -9,7 +9,7 @@ from streams import VECTOR, Reference, Script, key, make_replay, n_steps, play
 from agent_gym.agents.buffers import free_memory
 from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED, n_step_return
 from agent_gym.agents.buffers.replay import Replay
-from agent_gym.agents.features import both_features, next_obs_features, obs_features
+from agent_gym.agents.off_policy.features import both_features, next_obs_features, obs_features
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import Step
 from agent_gym.ground.errors import UserError

@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 
 from agent_gym.agents import agent_class, config_class
+from agent_gym.envs.adapters.boundary.space_data import make_space, space_data
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
-from agent_gym.envs.adapters.space_data import make_space, space_data
-from agent_gym.envs.adapters.spaces import ObsLayout, canonical
 from agent_gym.envs.conventions.forms import LONGEST, NODES, words
 from agent_gym.nets.encoders.cells import to_nchw
 from agent_gym.nets.encoders.cnn import CNN

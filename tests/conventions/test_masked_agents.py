@@ -10,8 +10,8 @@ from sb3_contrib import MaskablePPO
 
 from agent_gym import DQN as DQNFace
 from agent_gym.agents import agent_class, config_class
-from agent_gym.agents.critic import ranked
 from agent_gym.agents.networks import ActorCritic
+from agent_gym.agents.off_policy.critic import ranked
 from agent_gym.agents.ppo import ppo_loss
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env

@@ -9,8 +9,8 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
 from agent_gym.envs.adapters.arrays import describe
-from agent_gym.envs.adapters.bounds import Bounds
-from agent_gym.envs.adapters.spaces import ObsLayout
+from agent_gym.envs.adapters.boundary.bounds import Bounds
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout
 from agent_gym.envs.failures import MOST, Recovery
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.core import Core, NativeVectorEnv

@@ -8,7 +8,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector.utils import batch_space
 
-from agent_gym.envs.adapters.spaces import ObsLayout, action_decoder, canonical, first_nonfinite
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, action_decoder, canonical, first_nonfinite
 
 SPACES = [
     (Box(-1, 1, (3,), np.float32), Box(-1, 1, (3,), np.float32)),

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from agent_gym.envs.native import driving, obstacles, recommender, repeat_previous, snake, tanks, tmaze
 from agent_gym.envs.native.core import NativeVectorEnv
-from benchmarks.baselines import SCRIPTED, returns
+from benchmarks.learning.baselines import SCRIPTED, returns
 
 CPU = torch.device("cpu")
 

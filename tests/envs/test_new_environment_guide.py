@@ -10,7 +10,7 @@ import pytest
 
 import train
 from agent_gym.envs.make import make_env, make_single
-from benchmarks.baselines import random_policy, returns
+from benchmarks.learning.baselines import random_policy, returns
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "new_environment.md").read_text()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agent_gym.envs.adapters.checks import check_step
+from agent_gym.envs.adapters.boundary.checks import check_step
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env, make_single
 from agent_gym.envs.vector import EnvFailure

@@ -12,8 +12,8 @@ import torch
 from counting import GO_ON, TERMINATE, Count, flat, random_actions
 from gymnasium.spaces import Box, Discrete
 
-from agent_gym.envs.adapters.drain import Drain
 from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
+from agent_gym.envs.adapters.episodes.drain import Drain
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.failures import Recovery

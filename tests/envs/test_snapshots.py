@@ -16,8 +16,8 @@ import torch
 from counting import random_actions
 from gymnasium.spaces import Box, Discrete
 
+from agent_gym.envs.adapters.episodes.snapshot import put_back, take
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
-from agent_gym.envs.adapters.snapshot import put_back, take
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.single import make_single
 from agent_gym.storage import tensor_file

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from agent_gym.envs.adapters.space_data import make_space, space_data
+from agent_gym.envs.adapters.boundary.space_data import make_space, space_data
 from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
 

@@ -16,9 +16,9 @@ from gymnasium import spaces
 from agent_gym.agents import agent_class, config_class
 from agent_gym.commands.export import export_policy, export_run
 from agent_gym.commands.export import main as export
-from agent_gym.composing.exported import main as evaluate_exported
 from agent_gym.composing.saved import Saved
-from agent_gym.envs.adapters.spaces import ObsLayout, canonical, canonical_action
+from agent_gym.composing.scores.exported import main as evaluate_exported
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical, canonical_action
 from agent_gym.export.acting import Acting
 from agent_gym.export.exported import KEY, ExportedPolicy
 from agent_gym.export.files import write_graph
@@ -42,7 +42,7 @@ class NoTorch:
     def find_spec(self, name, *others):
         assert name.partition(".")[0] != "torch"
 sys.meta_path.insert(0, NoTorch())
-from agent_gym.composing.exported import main
+from agent_gym.composing.scores.exported import main
 sys.exit(main(sys.argv[1:]))
 """
 CASES = [

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import evaluate
 import train
 from agent_gym.tasks import TASKS
-from benchmarks.airline import airline
+from benchmarks.learning.airline import airline
 
 
 def printed(capsys, *arguments) -> dict:

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 import train
-from agent_gym.composing import scoring
+from agent_gym.composing.scores import scoring
 from agent_gym.storage import tensor_file
 from benchmarks.killing import contents, differing
 

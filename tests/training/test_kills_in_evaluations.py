@@ -24,9 +24,9 @@ KINDS = {
     "table": "iris --epochs 8 --checkpoint-every 4 --seed 3",
 }
 LOOK = Spot("agent_gym.training.loop:look", 2)
-SCORE = Spot("agent_gym.composing.scoring:play", 4)  # after three in training, of which the last is at its end
+SCORE = Spot("agent_gym.composing.scores.scoring:play", 4)  # after three in training, of which the last is at its end
 FINAL = Spot("agent_gym.training.session:conclude")
-FILM = Spot("agent_gym.composing.shows:film_episode")
+FILM = Spot("agent_gym.composing.seats.shows:film_episode")
 SPOTS = [
     *((kind, LOOK, ["evaluate"]) for kind in KINDS if kind != "film"),
     ("gymnasium", SCORE._replace(time=3), ["evaluate"]),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent_gym.composing.sitting import Sitting
+from agent_gym.composing.seats.sitting import Sitting
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
 from agent_gym.viewing.at_the_board import BoardServer, BoardStage, BoardWindow, play
 from agent_gym.viewing.window import Controls

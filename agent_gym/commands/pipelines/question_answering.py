@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.errors import UserError
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from agent_gym.commands.messages import reported
+from agent_gym.commands.line.messages import reported
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, check_ranges
 

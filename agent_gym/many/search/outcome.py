@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.commands.invocation import command, quoted
+from agent_gym.commands.line.invocation import command, quoted
 from agent_gym.ground.errors import UserError, unwritable
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.search import study as studies

@@ -6,7 +6,7 @@ from positions import CPU, follow, walk
 
 from agent_gym.envs.games.game import DRAWN, FIRST_WON, RESULT, SECOND_WON, outcome, over
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
-from benchmarks.board_rules import PAIRS, compare
+from benchmarks.learning.board_rules import PAIRS, compare
 
 GAMES = {
     "tictactoe": tictactoe.make(),

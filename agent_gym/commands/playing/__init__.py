@@ -1,0 +1,1 @@
+"""Commands that play what was trained: scores, shows, games against a person, recorded experience."""

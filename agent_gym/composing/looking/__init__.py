@@ -1,0 +1,1 @@
+"""Looking into environments and runs: checks, diagnoses, profiles."""

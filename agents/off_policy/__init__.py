@@ -1,0 +1,1 @@
+"""What agents that learn from a replay buffer share."""

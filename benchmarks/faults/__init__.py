@@ -1,0 +1,1 @@
+"""Does the diagnosis name seeded faults?"""

@@ -1,0 +1,1 @@
+"""What is learned, beside others or beside what can be known."""

@@ -1,0 +1,1 @@
+"""How fast, beside others or beside what must be."""

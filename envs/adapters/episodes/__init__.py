@@ -1,0 +1,1 @@
+"""Running episodes brought back after a restart: played again, or from snapshots."""
