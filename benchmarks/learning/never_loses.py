@@ -1,4 +1,4 @@
-"""Play every game of tic-tac-toe that an opponent can choose against a run: python -m benchmarks.learning.never_loses RUN.
+"""Every game of tic-tac-toe an opponent can choose, against a run: python -m benchmarks.learning.never_loses RUN.
 
 Also against one who plays perfectly: each of his moves that loses nothing of the position's value, equally often.
 """
