@@ -1,4 +1,5 @@
-"""Is what an observation shows enough to tell the next one? If the one before helps much, velocities are missing."""
+"""Is what an observation shows enough? Where the one before tells more of the next one, velocities are missing; where
+an earlier one tells the reward, something has to be remembered."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from agent_gym.diagnosis.environment.episodes import Episode
 ROWS = 1500
 ENTRIES = 12
 FEWEST = 200
+LAGS = (1, 2, 3, 4, 6, 8)  # steps ago that are looked at, beside an episode's first observation
 
 
 def history_helps(episodes: list[Episode]) -> dict[str, float] | None:
@@ -60,3 +62,38 @@ def history_helps(episodes: list[Episode]) -> dict[str, float] | None:
         "all_two": float(np.minimum(value, 1.0).min()),
         "persistence": float(np.abs(follows).max()),
     }
+
+
+def rewards_recall(episodes: list[Episode]) -> dict[str, float] | None:
+    """How far back the observation lies that tells most of the rewards ("lag", 0: the episode's first), and the share
+    of the rewards that remains unexplained by one observation and its action ("one"), and with that earlier one too
+    ("two"). None where rewards never differ or there is too little to tell.
+
+    Trees predict r[t] from (o[t], a[t]) and from (o[t], a[t], o[t - lag]); judged on the other half.
+    """
+    found: dict[str, float] | None = None
+    for lag in (*LAGS, 0):
+        rows = [_recalled(episode, lag) for episode in episodes if len(episode) > max(lag, 1)]
+        if not rows:
+            continue
+        now, earlier, reward = (np.concatenate(part)[:ROWS] for part in zip(*rows, strict=True))
+        if len(reward) < FEWEST or not np.isfinite(reward).all() or reward.std() < 1e-9:
+            continue
+        order = np.random.default_rng(0).permutation(len(reward))
+        learn, judge = order[: len(order) // 2], order[len(order) // 2 :]
+        left = []
+        for x in (now, np.hstack((now, earlier))):
+            trees = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=1.0, random_state=0, n_jobs=1)
+            error = reward[judge] - trees.fit(x[learn], reward[learn]).predict(x[judge])
+            left.append(min(float(np.square(error).mean() / max(reward[judge].var(), 1e-12)), 1.0))
+        if found is None or left[0] - left[1] > found["one"] - found["two"]:
+            found = {"lag": lag, "one": left[0], "two": left[1]}
+    return found
+
+
+def _recalled(episode: Episode, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(o[t], a[t]), the observation `lag` steps before (0: the first of all), and r[t], from where there is one."""
+    obs, begin = np.stack(episode.obs[:-1]), max(lag, 1)
+    now = np.hstack((obs, np.stack(episode.action)))[begin:]
+    earlier = obs[: len(obs) - lag] if lag else np.repeat(obs[:1], len(now), 0)
+    return now, earlier, np.asarray(episode.reward, np.float64)[begin:]

@@ -13,7 +13,7 @@ import numpy as np
 from agent_gym.diagnosis.environment import measures, trials
 from agent_gym.diagnosis.environment.actions import describe_actions
 from agent_gym.diagnosis.environment.episodes import Broken, Episode, Player, always, held, random_actions
-from agent_gym.diagnosis.environment.memory import history_helps
+from agent_gym.diagnosis.environment.memory import history_helps, rewards_recall
 
 LONGEST = 2000  # steps of an episode that is given up
 HOLD = 5  # steps for which every second episode holds an action
@@ -88,6 +88,7 @@ def _look(
             found["saturates"] = trials.saturates(player, seed)
     if not found["obs"].get("image") and player.keep is None:
         found["memory"] = history_helps(played)
+        found["recall"] = rewards_recall(played)
     found["baselines"] = {}
     for name, action in trials.constants(space).items():
         if time.perf_counter() - began > seconds:

@@ -325,11 +325,18 @@ def obs_noise(case: Case) -> Finding | None:
     )
 
 
+def hidden(told: dict[str, float] | None) -> bool:
+    """Whether what one observation leaves unexplained is explained by an earlier one."""
+    return bool(told) and told["one"] >= T["memory_one"] and told["two"] <= T["memory_gain"] * told["one"]
+
+
 @rule()
 def memory_missing(case: Case) -> Finding | None:
-    """The observation before helps to tell the next one: velocities are missing (Kaelbling et al. 1998)."""
-    memory = case.env.get("memory")
-    if not memory or memory["one"] < T["memory_one"] or memory["two"] > T["memory_gain"] * memory["one"]:
+    """An earlier observation helps to tell the next one (velocities are missing) or the reward (something has to be
+    remembered; Kaelbling et al. 1998)."""
+    memory, recall = case.env.get("memory"), case.env.get("recall")
+    moves, pays = hidden(memory), hidden(recall)
+    if not moves and not pays:
         return None
     encoder = case.setting("encoder")
     if encoder in ("lstm", "gru", "rnn", "transformer") or (case.setting("frame_stack") or 1) > 1:
@@ -340,16 +347,27 @@ def memory_missing(case: Case) -> Finding | None:
     usual = case.usual.get("encoder")
     if usual in ("lstm", "gru", "rnn", "transformer"):
         remedy = {"encoder": usual}
+    evidence = []
+    if moves:
+        evidence.append(
+            f"entry {memory['entry']}: {memory['one']:.0%} of its changes stay unexplained by one observation and the "
+            f"action, {memory['two']:.0%} by two (where nothing is missing the two are alike)"
+        )
+    if pays:
+        lag = int(recall["lag"])
+        earlier = f"the observation of {lag} step{'s' * (lag > 1)} before" if lag else "the episode's first observation"
+        evidence.append(
+            f"{recall['one']:.0%} of the rewards stay unexplained by one observation and the action, "
+            f"{recall['two']:.0%} with {earlier} too (where nothing is missing the two are alike)"
+        )
+    stack = f"or --frame-stack {max(4, int(recall['lag']) + 1) if pays else 4}"
     return Finding(
         "memory_missing",
-        "one observation does not tell what comes next, two do",
-        (
-            f"entry {memory['entry']}: {memory['one']:.0%} of its changes stay unexplained by one observation and the "
-            f"action, {memory['two']:.0%} by two (where nothing is missing the two are alike)",
-        ),
+        "one observation does not tell what comes next, two do" if moves else "rewards depend on what was seen before",
+        tuple(evidence),
         "velocities or other hidden things are missing, and the best action depends on them",
         remedy,
-        "or --frame-stack 4",
+        "" if pays and not recall["lag"] else stack,
         weight=6.1,
         source="Kaelbling et al. 1998; Hausknecht and Stone 2015",
     )

@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from agent_gym import check
 from agent_gym.diagnosis.environment.probe import probe
+from agent_gym.diagnosis.rules.environment import hidden
 from agent_gym.envs.make import make_single, step_limit
 
 
@@ -155,6 +156,19 @@ def test_missing_velocities_are_seen(env_id, missing):
     found = probe(lambda: make_single(env_id), episodes=8, max_steps=1200, limit=step_limit(env_id, {}))
     memory = found["memory"]
     assert (memory["one"] > 0.3 and memory["two"] < 0.4 * memory["one"]) == missing, memory
+
+
+@pytest.mark.parametrize(
+    "env_id, lag",
+    [("AgentGym/RepeatPrevious-v0", 4), ("CartPole-v1", None), ("Pendulum-v1", None), ("FrozenLake-v1", None)],
+)
+def test_rewards_for_what_was_seen_before_want_memory(env_id, lag):
+    case = check(lambda: make_single(env_id), episodes=12)
+    recall = case.facts["recall"]
+    assert (lag is None) == (not hidden(recall)), recall
+    if lag is not None:
+        assert recall["lag"] == lag
+        assert any(f"{lag} steps before" in line for f in case.findings for line in f.evidence), case.findings
 
 
 def test_rewards_and_lengths_are_those_of_the_environment():
