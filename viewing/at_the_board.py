@@ -187,6 +187,7 @@ def play_in_window(stage: BoardStage, title: str) -> None:
         window.close()
 
 
+PASS = '  <button data-command="pass" title="P">Pass</button>\n'
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>%(title)s</title>
 <style>
@@ -200,8 +201,7 @@ PAGE = """<!doctype html>
 <div>
   <button data-command="new" title="N">New game</button>
   <button data-command="sides" title="S">Change sides</button>
-  <button data-command="pass" title="P">Pass</button>
-  <button data-command="visits" title="V">Visits</button>
+%(pass_button)s  <button data-command="visits" title="V">Visits</button>
 </div>
 <p id="status">&nbsp;</p>
 <script>
@@ -233,7 +233,9 @@ class BoardServer(WebServer):
     def _answer(self, request: Request) -> Response | None:
         match request.method, request.path:
             case "GET", "/":
-                return Response(PAGE % {"title": html.escape(self.title)}, mimetype="text/html")
+                button = "" if self.stage.table.pass_move is None else PASS
+                page = PAGE % {"title": html.escape(self.title), "pass_button": button}
+                return Response(page, mimetype="text/html")
             case "GET", "/state":
                 return self._state()
             case "POST", "/touch":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -162,6 +163,12 @@ def test_a_game_in_the_browser(server):
     ask(server, "POST", "/visits")
     while json.loads(ask(server, "GET", "/state")[1])["moves"]["a1"] != "9":
         pass
+
+
+def test_the_page_has_a_pass_where_the_game_has_one(server):
+    assert b">Pass<" not in ask(server, "GET", "/")[1]
+    with closing(BoardServer(0, "go", sit(go.make(3)))) as other:
+        assert b">Pass<" in ask(other, "GET", "/")[1]
 
 
 def test_what_is_refused(server):
