@@ -8,11 +8,12 @@ import math
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.process import BaseProcess
@@ -28,6 +29,7 @@ from agent_gym.storage import tensor_file
 MODULES = (  # imported before the fork, with what torch imports when it is first used
     *(
         "train",
+        "evaluate",
         "agent_gym.agents.ppo",
         "agent_gym.agents.dqn",
         "agent_gym.agents.sac",
@@ -75,28 +77,56 @@ class Spot(NamedTuple):
         setattr(owner, name, mined)
 
 
-def _train(argv: list[str], folder: str, output: str, spot: Spot | None) -> None:
-    """The body of a training process: `train.py` with these arguments, in `folder`."""
+class Narrow(NamedTuple):
+    """A program that finds so much address space and no more."""
+
+    size: int
+    """Bytes."""
+
+    def lay(self) -> None:
+        """Give this process no more from here on."""
+        resource.setrlimit(resource.RLIMIT_AS, (self.size, self.size))
+
+
+def _run(script: str, argv: list[str], folder: str, output: str, errors: str, lay: Spot | Narrow | None) -> None:
+    """The body of a process: a script with these arguments, in `folder`."""
     os.chdir(folder)
-    with open(output, "a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    main = import_module("train").main
-    if spot is not None:
-        spot.lay()
+    write_to(output, errors)
+    main = import_module(script).main
+    if lay is not None:
+        lay.lay()
     sys.exit(main(argv))
 
 
-def start(argv: list[str], folder: Path, output: Path, spot: Spot | None = None) -> BaseProcess:
-    """`train.py` in a process of its own, forked from one that has imported the libraries and done nothing yet.
+def write_to(output: str, errors: str) -> None:
+    """Have what this process prints added to two files."""
+    for path, descriptor in ((output, 1), (errors, 2)):
+        with open(path, "a") as file:
+            os.dup2(file.fileno(), descriptor)
 
-    It dies at `spot`, if it comes by.
+
+def fork(
+    script: str, argv: list[str], folder: Path, output: Path, errors: Path, lay: Spot | Narrow | None = None
+) -> BaseProcess:
+    """A script's `main` in a process of its own, forked from one that has imported the libraries and done nothing yet.
+
+    What it prints is added to the files `output` and `errors`.
     """
+    return forked(_run, script, argv, str(folder), str(output), str(errors), lay)
+
+
+def forked(target: Callable[..., None], *args: Any) -> BaseProcess:
+    """A function of a module, in a process that is forked so."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(MODULES))
-    process = context.Process(target=_train, args=([*argv, "--quiet"], str(folder), str(output), spot))
+    process = context.Process(target=target, args=args)
     process.start()
     return process
+
+
+def start(argv: list[str], folder: Path, output: Path, spot: Spot | None = None) -> BaseProcess:
+    """`train.py` by `fork`; it dies at `spot`, if it comes by."""
+    return fork("train", [*argv, "--quiet"], folder, output, output, spot)
 
 
 def left_alone(flags: list[str], run: Path) -> None:

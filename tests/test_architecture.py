@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from configparser import ConfigParser
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,15 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names of all modules that the file imports, at any depth."""
-    return imports_in(ast.parse(path.read_text()))
+    return imports_in(parsed(path))
 
 
 def imports_in(tree: ast.AST) -> set[str]:
@@ -91,6 +98,10 @@ MODULES = {module_name(p) for p in FILES}
 PARAMS = {"argnames": "path", "argvalues": FILES + SCRIPTS, "ids": name_of}
 
 
+def files_in(room: str) -> dict:
+    return PARAMS | {"argvalues": [path for path in FILES if name_of(path).startswith(f"{room}/")]}
+
+
 def room_of(module: str) -> str | None:
     """The room of a module of the project; None for others."""
     parts = module.split(".")
@@ -107,27 +118,25 @@ def test_rooms_import_only_what_they_may(path):
     assert not {"train", "evaluate", *ROOMS} - {"agent_gym"} & {name.split(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if name_of(p).startswith("nets/")], ids=name_of)
+@pytest.mark.parametrize(**files_in("nets"))
 def test_nets_import_torch_numpy_and_gymnasium_only(path):
     foreign = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
     assert foreign <= {"torch", "numpy", "gymnasium", "agent_gym"}
 
 
-@pytest.mark.parametrize(**PARAMS)
+@pytest.mark.parametrize(**files_in("agents"))
 def test_agents_know_only_the_contract_of_envs(path):
-    if name_of(path).startswith("agents/"):
-        assert {n for n in imports(path) if room_of(n) == "envs"} <= CONTRACT
+    assert {n for n in imports(path) if room_of(n) == "envs"} <= CONTRACT
 
 
-@pytest.mark.parametrize(**PARAMS)
+@pytest.mark.parametrize(**files_in("diagnosis"))
 def test_diagnosis_knows_of_envs_only_what_their_parts_should_be(path):
-    if name_of(path).startswith("diagnosis/"):
-        assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.adapters.boundary.checks"}
+    assert {n for n in imports(path) if room_of(n) == "envs"} <= {"agent_gym.envs.adapters.boundary.checks"}
 
 
 @pytest.mark.parametrize(**PARAMS)
 def test_gradients_and_packages_have_single_homes(path):
-    name, tree = name_of(path), ast.parse(path.read_text())
+    name, tree = name_of(path), parsed(path)
     if not name.startswith("nets/learner/"):
         calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
         assert not [c for c in calls if c.attr == "backward"], "gradients are taken in nets/learner/ alone"
@@ -178,9 +187,7 @@ def test_no_module_imports_itself_through_others():
     """Imports at the top of modules alone: those within functions come when they are used."""
     graph = {}
     for path in FILES:
-        top = ast.Module(
-            [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], []
-        )
+        top = ast.Module([n for n in parsed(path).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
         graph[module_name(path)] = {n for n in imports_in(top) if n in MODULES}
     done, open_ = set(), []
 

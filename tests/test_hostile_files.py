@@ -1,15 +1,11 @@
-"""Files from strangers at the real command line: exit code 2, one line, no code run, memory bounded."""
+"""Files from strangers in processes of their own: exit code 2, one line, no code run, memory bounded."""
 
 import gzip
 import hashlib
 import io
 import json
-import os
 import pickle
-import resource
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -18,8 +14,8 @@ import torch
 
 import train
 from agent_gym.storage import tensor_file
+from benchmarks import killing
 
-ROOT = Path(__file__).parent.parent
 ROOM = 6 * 2**30  # bytes of address space; torch and its libraries alone take about half
 
 
@@ -61,17 +57,12 @@ class Payload:
 
 def refusal(script: str, *arguments, cwd: Path) -> str:
     """The one line with which a command refuses, within ROOM."""
-    process = subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM)),
-        timeout=900,
-    )
-    lines = process.stderr.strip().splitlines()
-    assert process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: "), process.stderr
+    output, errors = cwd / "output.txt", cwd / "errors.txt"
+    process = killing.fork(script, list(map(str, arguments)), cwd, output, errors, killing.Narrow(ROOM))
+    process.join()
+    lines = errors.read_text().strip().splitlines()
+    errors.unlink()
+    assert process.exitcode == 2 and len(lines) == 1 and lines[0].startswith("error: "), lines
     return lines[0]
 
 
@@ -97,14 +88,14 @@ def with_pickle(good: bytes, pickled: bytes) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("script", ["evaluate.py", "train.py"])
+@pytest.mark.parametrize("script", ["evaluate", "train"])
 def test_a_pickle_that_would_run_code(run, tmp_path, script):
     ran = tmp_path / "ran"
     for name in ("best", "last"):
         path = run / "checkpoints" / f"{name}.pt"
         pickled = pickle.dumps({"config": Payload(ran), "agent": {}}, protocol=2)
         sealed(path, with_pickle(path.read_bytes(), pickled))
-    line = refusal(script, *([run] if script == "evaluate.py" else ["--resume", run]), cwd=tmp_path)
+    line = refusal(script, *([run] if script == "evaluate" else ["--resume", run]), cwd=tmp_path)
     assert "neither a tensor nor plain data" in line
     assert not ran.exists()
 
@@ -112,8 +103,8 @@ def test_a_pickle_that_would_run_code(run, tmp_path, script):
 def test_a_pickle_as_a_whole_file(run, tmp_path):
     for name in ("best", "last"):
         (run / "checkpoints" / f"{name}.pt").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    assert "not a readable checkpoint" in refusal("evaluate.py", run, cwd=tmp_path)
-    assert "not a readable checkpoint" in refusal("train.py", "ppo", "--encoder-from", run, cwd=tmp_path)
+    assert "not a readable checkpoint" in refusal("evaluate", run, cwd=tmp_path)
+    assert "not a readable checkpoint" in refusal("train", "ppo", "--encoder-from", run, cwd=tmp_path)
     assert not (tmp_path / "ran").exists() and not (tmp_path / "runs").exists()
 
 
@@ -124,7 +115,7 @@ def test_a_tensor_that_declares_terabytes(run, tmp_path):
     model = tree["agent"]["model"]
     model[next(iter(model))] = torch.zeros(1).expand(10**12)
     write(path, tree)
-    assert "beyond its numbers" in refusal("evaluate.py", run, cwd=tmp_path)
+    assert "beyond its numbers" in refusal("evaluate", run, cwd=tmp_path)
 
 
 def test_a_network_of_a_terabyte(run, tmp_path):
@@ -132,7 +123,7 @@ def test_a_network_of_a_terabyte(run, tmp_path):
     tree = tensor_file.read(path)
     tree["config"]["hidden_sizes"] = (500_000, 500_000)
     write(path, tree)
-    assert "the configuration makes a network" in refusal("train.py", "--resume", run, cwd=tmp_path)
+    assert "the configuration makes a network" in refusal("train", "--resume", run, cwd=tmp_path)
 
 
 def test_a_run_directory_of_the_checkpoints_choice_is_not_used(run, tmp_path):
@@ -149,9 +140,9 @@ def test_a_run_directory_of_the_checkpoints_choice_is_not_used(run, tmp_path):
 def test_tables_and_digits(tmp_path):
     wide = tmp_path / "wide.csv"
     wide.write_bytes(b",".join(b"%d" % i for i in range(200_000)) + b"\n1\n")
-    assert "200,000 columns" in refusal("train.py", "table", "--data", wide, "--target", "1", cwd=tmp_path)
+    assert "200,000 columns" in refusal("train", "table", "--data", wide, "--target", "1", cwd=tmp_path)
     header = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (2**31, 2**31, 4))
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\xff\xff\xff\xff")
-    assert "100 times its own size" in refusal("train.py", "digits", "--data", tmp_path, cwd=tmp_path)
+    assert "100 times its own size" in refusal("train", "digits", "--data", tmp_path, cwd=tmp_path)
     assert not (tmp_path / "runs").exists()

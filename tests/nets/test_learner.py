@@ -2,8 +2,6 @@
 
 import copy
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -103,36 +101,6 @@ def test_an_optimizers_state_of_other_weights_is_refused(spoil):
         OPTIMIZERS["adam"](weight, OptimizerSettings()).load_state_dict(stored)
     with pytest.raises(TypeError):
         optimizer.load_state_dict({"learning_rate": float("nan"), "state": {}})
-
-
-QUICK = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        assert not name.startswith("torch._dynamo"), name
-sys.meta_path.insert(0, Refuse())
-import train
-for flags in sys.argv[1].split(";"):
-    assert train.main(flags.split()) == 0
-assert "torch._dynamo" not in sys.modules
-"""
-
-
-def test_training_does_without_torch_dynamo(tmp_path):
-    """Its import takes 1.5 to 2.5 seconds, more than a short run learns."""
-    short = "--total-steps 300 --eval-episodes 1 --eval-every 300 --quiet --num-envs 2"
-    replay = f"{short} --learning-starts 100 --batch-size 8 --hidden-sizes 8"
-    runs = [
-        f"ppo --num-steps 32 {short}",
-        f"ppo --encoder lstm --num-steps 32 {short}",
-        f"dqn {replay}",
-        f"sac --env Pendulum-v1 {replay}",
-        f"td3 --env Pendulum-v1 {replay}",
-        "iris --epochs 2 --quiet",
-    ]
-    command = ";".join(f"{run} --run-dir {tmp_path}/{i}" for i, run in enumerate(runs))
-    done = subprocess.run([sys.executable, "-c", QUICK, command], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_replayed_graph_gives_the_same_bits_and_follows_what_is_written_in_place():

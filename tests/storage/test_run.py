@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +44,10 @@ IN_AN_EVALUATION = killing.Spot("agent_gym.training.loop:look", 3)
 CLOCK = {"wall_time": 1.0, "best": 0.0}
 
 
-def start(*flags: object, cwd: Path) -> subprocess.Popen:
-    """A real training process."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, flags), "--quiet"],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(*flags: object, cwd: Path) -> tuple[BaseProcess, Path]:
+    """A training process, and the file that it writes its errors to."""
+    errors = cwd / f"errors-{len(list(cwd.iterdir()))}.txt"
+    return killing.fork("train", [*map(str, flags), "--quiet"], cwd, cwd / "output.txt", errors), errors
 
 
 @contextmanager
@@ -66,9 +61,9 @@ def room(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: BaseProcess, errors: Path) -> None:
     while not path.exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.exitcode is None, errors.read_text()
         time.sleep(0.01)
 
 
@@ -90,15 +85,16 @@ def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_after_a_kill_and_a_torn_checkpoint_the_curve_is_that_of_an_unbroken_run(tmp_path):
     flags = [*FLAGS, "--total-steps", "16384"]
-    alone = start(*flags, "--run-dir", "alone", cwd=tmp_path)
+    assert train.main([*flags, "--run-dir", str(tmp_path / "alone"), "--quiet"]) == 0
     broken = killing.start([*flags, "--run-dir", "broken"], tmp_path, tmp_path / "broken.txt", IN_AN_EVALUATION)
     broken.join()
     assert broken.exitcode == -signal.SIGKILL
     last = tmp_path / "broken/checkpoints/last.pt"
     last.write_bytes(last.read_bytes()[:-1])
-    again = start("--resume", "broken", cwd=tmp_path)
-    error = again.communicate()[1]
-    assert again.returncode == alone.wait() == 0 and error.count("\n") == 1 and "warning" in error
+    again, errors = start("--resume", "broken", cwd=tmp_path)
+    again.join()
+    error = errors.read_text()
+    assert again.exitcode == 0 and error.count("\n") == 1 and "warning" in error
 
     expected, found = curves(tmp_path / "alone"), curves(tmp_path / "broken")
     assert expected == found and len(expected["rollout/episode_return"]) > 30
@@ -106,24 +102,24 @@ def test_after_a_kill_and_a_torn_checkpoint_the_curve_is_that_of_an_unbroken_run
         assert (np.diff([step for step, _ in points]) > 0).all()
     a, b = (tensor_file.read(tmp_path / name / "checkpoints/last.pt")["agent"]["model"] for name in ("alone", "broken"))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    alone.stderr.close()
 
 
 def test_a_second_process_is_refused_and_a_vanished_directory_stops_the_first(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("agent_gym.storage.lock.PATIENCE", 0.1)
     run = tmp_path / "run"
-    process = start(*FLAGS, "--total-steps", 10**8, "--run-dir", run, cwd=tmp_path)
-    wait_for(run / "checkpoints/last.pt", process)
-    wait_for(run / "checkpoints/best.pt", process)
+    process, errors = start(*FLAGS, "--total-steps", 10**8, "--run-dir", run, cwd=tmp_path)
+    wait_for(run / "checkpoints/last.pt", process, errors)
+    wait_for(run / "checkpoints/best.pt", process, errors)
     before = {path.name for path in run.iterdir()}
     for flags in (["--resume", str(run)], [*FLAGS, "--run-dir", str(run)]):
         assert f"{run} is in use by process {process.pid}" in refused(capsys, flags)
-    assert {path.name for path in run.iterdir()} == before and process.poll() is None
+    assert {path.name for path in run.iterdir()} == before and process.exitcode is None
     assert evaluate.main([str(run), "--episodes", "1"]) == 0
 
     os.rename(run, tmp_path / "elsewhere")
-    _, error = process.communicate(timeout=900)
-    assert process.returncode == 2 and error.startswith("error: cannot write") and error.count("\n") == 1
+    process.join()
+    error = errors.read_text()
+    assert process.exitcode == 2 and error.startswith("error: cannot write") and error.count("\n") == 1
     assert "No such file or directory" in error and "folder is gone" in error
     capsys.readouterr()
     assert latest_checkpoint(tmp_path / "elsewhere")[1] == "last" and capsys.readouterr().err == ""
