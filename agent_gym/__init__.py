@@ -20,7 +20,7 @@ if (_beside / "pyproject.toml").exists():  # a checkout: the other rooms lie bes
 
 _HOMES = {
     **dict.fromkeys(("PPO", "A2C", "DQN", "QRDQN", "SAC", "TD3", "DDPG", "AlphaZero", "SB3", "load"), "algorithms"),
-    **dict.fromkeys(("PQN", "TQC"), "algorithms"),
+    **dict.fromkeys(("PQN", "TQC", "CrossQ", "Simba"), "algorithms"),
     **dict.fromkeys(("BC", "DAgger", "IQL", "CQL", "TD3BC"), "algorithms"),
     "Agent": "agent",
     **dict.fromkeys(("check", "evaluate", "make_env"), "functions"),

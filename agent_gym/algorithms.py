@@ -54,6 +54,18 @@ class TQC(Agent):
     name = "tqc"
 
 
+class CrossQ(Agent):
+    """SAC without target networks, by batch renormalisation (Bhatt et al. 2024)."""
+
+    name = "crossq"
+
+
+class Simba(Agent):
+    """SAC with residual networks on normalised features (SimBa, Lee et al. 2025)."""
+
+    name = "simba"
+
+
 class TD3(Agent):
     """Twin delayed DDPG (Fujimoto et al. 2018)."""
 

@@ -31,6 +31,8 @@ AGENTS = {
     "qrdqn": _own("dqn", "DQN", "QRDQNConfig"),
     "sac": _own("sac", "SAC", "SACConfig"),
     "tqc": _own("sac", "SAC", "TQCConfig"),
+    "crossq": _own("sac", "SAC", "CrossQConfig"),
+    "simba": _own("sac", "SAC", "SimbaConfig"),
     "td3": _own("td3", "TD3", "TD3Config"),
     "ddpg": _own("td3", "TD3", "DDPGConfig"),
     "bc": _own("offline.bc", "BC", "BCConfig"),

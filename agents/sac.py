@@ -1,7 +1,8 @@
 """Soft actor-critic with automatic temperature (Haarnoja et al. 2018), its discrete form (Christodoulou 2019), and CQL.
 
 Conservative Q-learning (Kumar et al. 2020) is SAC with one more term in the loss of its critics; TQC (Kuznetsov et al.
-2020) is SAC whose critics learn quantiles, the largest of which are left out of the target.
+2020) is SAC whose critics learn quantiles, the largest of which are left out of the target; CrossQ (Bhatt et al. 2024)
+is SAC without target networks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -18,62 +20,29 @@ from agent_gym.agents.off_policy.actor_critic import ActorAndCritic, ActorCritic
 from agent_gym.agents.off_policy.agent import batch_mean
 from agent_gym.agents.off_policy.critic import Critic
 from agent_gym.agents.off_policy.features import next_obs_features, obs_features
-from agent_gym.agents.settings.sac import SACConfig
+from agent_gym.agents.off_policy.soft_values import (
+    ACTOR,
+    CRITICS,
+    PASSES,
+    TARGETS,
+    how,
+    overestimate,
+    soft_value,
+    truncated,
+)
+from agent_gym.agents.settings.sac import TRUNKS, SACConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Categorical, Noise, SquashedGaussian
+from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.losses import quantile_huber
 from agent_gym.nets.mixture import Mixture, MixtureHead
 from agent_gym.nets.target import TargetNetwork
+from agent_gym.nets.trunks.batch_renorm import BatchStatistics
 
 DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
-
-
-def soft_value(
-    policy: SquashedGaussian | Categorical, critic: Critic, features: Tensor, alpha: Tensor, noise: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """E[min Q(s, a) - alpha log π(a|s)] (equation 3) and E[log π(a|s)], each [T, n].
-
-    Continuous: one action drawn by `noise` [T, n, m]. Discrete: the expectation over all actions.
-    """
-    if isinstance(policy, Mixture):
-        numbers, log_prob = policy.numbers.rsample_with_log_prob(noise=noise)
-        log_probs = policy.joint.log_probs
-        probs = log_probs.exp()
-        value = (probs * (critic(features, numbers).amin(0) - alpha * log_probs)).sum(-1) - alpha * log_prob
-        return value, (probs * log_probs).sum(-1) + log_prob
-    if isinstance(policy, Categorical):
-        log_probs = policy.log_probs
-        probs = log_probs.exp()
-        value = (probs * (critic(features).amin(0) - alpha * log_probs)).sum(-1)
-        return value, (probs * log_probs).sum(-1)
-    action, log_prob = policy.rsample_with_log_prob(noise=noise)
-    return critic.together(critic(features, action)) - alpha * log_prob, log_prob
-
-
-def truncated(atoms: Tensor, drop: int) -> Tensor:
-    """Quantiles [num, T, n, k] of all critics in one order, without the num * `drop` largest, [T, n, num * (k - drop)].
-
-    Kuznetsov et al. 2020, equations 10 to 12.
-    """
-    num, k = len(atoms), atoms.shape[-1]
-    together = atoms.movedim(0, -2).flatten(-2)
-    return together.sort(dim=-1).values[..., : num * (k - drop)]
-
-
-def overestimate(q: Tensor, critic: Critic, features: Tensor, batch: dict) -> Tensor:
-    """log Σ exp Q(s, ·) - Q(s, a) of every critic, [num, T, n] (Kumar et al. 2020, equation 4); q as `of_action` gives.
-
-    Continuous actions: the sum as the paper's appendix F estimates it, from as many actions drawn evenly as from the
-    policy, "drawn" [2N, T, n, m], each over its density, "density" [2N, T, n] (log).
-    """
-    if critic.discrete:
-        return critic(features).logsumexp(-1) - q
-    drawn, density = batch["drawn"], batch["density"]
-    values = critic(features.repeat(len(drawn), 1, 1), drawn.flatten(0, 1)).unflatten(1, drawn.shape[:2])
-    return (values - density).logsumexp(1) - math.log(len(drawn)) - q
 
 
 class SACPolicy(ActorAndCritic):
@@ -81,9 +50,10 @@ class SACPolicy(ActorAndCritic):
 
     num_critics = 2
 
-    @property
-    def quantiles(self) -> int:
-        return self.config.quantiles
+    def make_critics(self) -> Critic:
+        config = self.config
+        options = {"quantiles": config.quantiles, "trunk": TRUNKS[config.critic][1]}
+        return Critic(self.obs_space, self.action_space, config.of_critics(), self.num_critics, **options)
 
     def make_head(self, in_dim: int) -> PolicyHead:
         kinds = {spaces.Discrete: DiscreteHead, spaces.Dict: MixtureHead}
@@ -125,17 +95,32 @@ class SAC(ActorCriticAgent):
             aim += DISCRETE_ENTROPY * math.log(self.critic.combinations.count)
             if config.conservative:
                 raise UserError(f"--conservative is for Boxes and for Discrete, and {env.id} has {env.action_space}")
-        if config.quantiles and not isinstance(env.action_space, spaces.Box):
-            raise UserError(f"--quantiles is for Box actions, and {env.id} has {env.action_space}: leave it out")
+        self._check_critics(env)
         self.target_entropy = config.target_entropy or aim
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha or config.initial_alpha), device=self.device))
+        self.log_alpha = nn.Parameter(torch.zeros((), device=self.device))
         self.log_alpha.requires_grad_(config.alpha == 0.0)
+        self._begin_alpha()
         capture = self.state_dim == 0
-        critic = Learner(self.critic_loss, self.critic.parameters(), config, capture=capture)
+        loss = self.joint_loss if config.critic == "crossq" else self.critic_loss
+        critic = Learner(loss, self.critic.parameters(), config, capture=capture)
         actor = Learner(self.actor_loss, [*self.actor.parameters(), self.log_alpha], config, capture=capture)
         self.learners = {"critic": critic, "actor": actor}
-        self.target = TargetNetwork(self.critic, critic.parameters)
-        self.targets = {"critic": self.target}
+        self.statistics = {"critic": BatchStatistics(self.critic), "actor": BatchStatistics(self.actor)}
+        if config.critic != "crossq":
+            self.target = TargetNetwork(self.critic, critic.parameters)
+            self.targets = {"critic": self.target}
+        self.resets = 0
+
+    def _check_critics(self, env: VectorEnv) -> None:
+        config = self.config
+        if config.quantiles and not isinstance(env.action_space, spaces.Box):
+            raise UserError(f"--quantiles is for Box actions, and {env.id} has {env.action_space}: leave it out")
+        if config.critic == "crossq" and (has_image(env.obs_space) or not isinstance(env.action_space, spaces.Box)):
+            odd = f"images, {env.obs_space}" if has_image(env.obs_space) else str(env.action_space)
+            raise UserError(f"--critic crossq is for vectors and Box actions, and {env.id} has {odd}")
+
+    def _begin_alpha(self) -> None:
+        self.log_alpha.data.fill_(math.log(self.config.alpha or self.config.initial_alpha))
 
     def critic_loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """Half the squared soft Bellman error of every critic (equations 5 and 7). Agrees with Stable-Baselines3's."""
@@ -149,16 +134,43 @@ class SAC(ActorCriticAgent):
         if self.config.quantiles:
             return self._quantile_loss(batch, policy, next_features, features)
         with torch.no_grad():
-            value, _ = soft_value(policy, target, next_features, self.log_alpha.exp(), batch.get("next_noise"))
+            value, _ = soft_value(
+                policy, target, next_features, self.log_alpha.exp(), batch.get("next_noise"), **how(batch, TARGETS)
+            )
             target_q = batch["reward"] + batch["discount"] * value
-        q = self.critic.of_action(features, batch["action"])
-        q_loss = loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
-        stats = {"q_mean": batch_mean(q.detach(), batch, weighted=False).mean(), "td_error": (q - target_q).detach()}
+        q = self.critic.of_action(features, batch["action"], **how(batch, CRITICS))
+        loss, stats = self._regressed(q, target_q, batch)
         if self.config.conservative:
             excess = batch_mean(overestimate(q, self.critic, features, batch), batch, weighted=False)
             loss = loss + self.config.conservative * excess.sum()
             stats["q_excess"] = excess.detach().mean()
-        return loss, {"q_loss": q_loss.detach(), **stats}
+        return loss, stats
+
+    def _regressed(self, q: Tensor, target_q: Tensor, batch: dict) -> tuple[Tensor, Stats]:
+        loss = 0.5 * batch_mean((q - target_q).square(), batch).sum()
+        q = q.detach()
+        stats = {"q_loss": loss.detach(), "q_mean": batch_mean(q, batch, weighted=False).mean()}
+        return loss, stats | {"td_error": q - target_q}
+
+    def joint_loss(self, batch: dict) -> tuple[Tensor, Stats]:
+        """`critic_loss` without targets: one pass values s, a and s', a' (Bhatt et al. 2024).
+
+        Batch renormalisation sees both together; the actor's is by its running statistics here. Agrees with
+        sb3-contrib's CrossQ.
+        """
+        with torch.no_grad():
+            policy = self.actor.head(next_obs_features(self.actor.encoder, batch))
+            next_action, log_prob = policy.rsample_with_log_prob(noise=batch["next_noise"])
+        encoder = self.critic.encoder
+        features = torch.cat((obs_features(encoder, batch), next_obs_features(encoder, batch)), dim=1)
+        with self.statistics["critic"].gathered() as moments:
+            both = self.critic(features, torch.cat((batch["action"], next_action), dim=1))
+        q, next_q = both.chunk(2, dim=-1)
+        with torch.no_grad():
+            value = next_q.amin(0) - self.log_alpha.exp() * log_prob
+            target_q = batch["reward"] + batch["discount"] * value
+        loss, stats = self._regressed(q, target_q, batch)
+        return loss, stats | moments
 
     def _quantile_loss(
         self, batch: dict, policy: SquashedGaussian, next_features: Tensor, features: Tensor
@@ -169,10 +181,12 @@ class SAC(ActorCriticAgent):
         """
         with torch.no_grad():
             action, log_prob = policy.rsample_with_log_prob(noise=batch["next_noise"])
-            atoms = truncated(self.target.module.atoms(next_features, action), self.config.drop_atoms)
+            atoms = truncated(
+                self.target.module.atoms(next_features, action, **how(batch, TARGETS)), self.config.drop_atoms
+            )
             soft = atoms - (self.log_alpha.exp() * log_prob).unsqueeze(-1)
             target_q = batch["reward"].unsqueeze(-1) + batch["discount"].unsqueeze(-1) * soft
-        q = self.critic.atoms(features, batch["action"])
+        q = self.critic.atoms(features, batch["action"], **how(batch, CRITICS))
         loss = batch_mean(quantile_huber(q, target_q.unsqueeze(0)) / q.shape[-1], batch).mean()
         q = q.detach().mean(-1)
         stats = {"q_loss": loss.detach(), "q_mean": batch_mean(q, batch, weighted=False).mean()}
@@ -185,14 +199,16 @@ class SAC(ActorCriticAgent):
         """
         actor_memory, critic_memory = self.memories(batch)
         alpha = self.log_alpha.detach().exp()
-        policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory)).masked(batch.get("mask"))
+        with self.statistics["actor"].gathered() as moments:
+            policy = self.actor.head(obs_features(self.actor.encoder, batch, actor_memory)).masked(batch.get("mask"))
         with torch.no_grad():
             features = obs_features(self.critic.encoder, batch, critic_memory)
-        value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"))
+        value, log_prob = soft_value(policy, self.critic, features, alpha, batch.get("noise"), **how(batch, ACTOR))
         policy_loss = -batch_mean(value, batch, weighted=False)
         mean_log_prob = batch_mean(log_prob.detach(), batch, weighted=False)
         loss = policy_loss - self.log_alpha * (mean_log_prob + self.aim(batch))
-        return loss, {"policy_loss": policy_loss.detach(), "entropy": -mean_log_prob, "alpha": alpha}
+        stats = {"policy_loss": policy_loss.detach(), "entropy": -mean_log_prob, "alpha": alpha}
+        return loss, stats | moments
 
     @torch.no_grad()
     def others(self, batch: dict) -> dict:
@@ -214,21 +230,61 @@ class SAC(ActorCriticAgent):
         mean = batch_mean(allowed.sum(-1).clamp(min=1).log(), batch, weighted=False)
         return DISCRETE_ENTROPY * mean - self.critic.numbers
 
+    @property
+    def rhythm(self) -> int:
+        return int(self.updates % self.config.policy_delay == 0)
+
     def learn(self, batch: dict) -> Stats:
+        batch = batch | self.drawn(batch)
+        stats = self.learn_critic(batch)
+        self.statistics["critic"].absorb(stats)
+        if self.rhythm:
+            stats |= self.learners["actor"].update(batch)
+            self.statistics["actor"].absorb(stats)
+        for target in self.targets.values():
+            target.follow(self.config.tau)
+        return stats
+
+    def drawn(self, batch: dict) -> dict:
+        """What the losses take that is drawn anew for each update."""
+        found: dict = {}
         if not self.discrete:
             shape = (2, *batch["action"].shape[:-1], self.critic.numbers)
             noise = torch.randn(shape, generator=self.generator, device=self.device)
-            batch = batch | {"noise": noise[0], "next_noise": noise[1]}
+            found = {"noise": noise[0], "next_noise": noise[1]}
             if self.config.conservative:
-                batch |= self.others(batch)
-        stats = self.learn_critic(batch)
-        stats |= self.learners["actor"].update(batch)
-        self.target.follow(self.config.tau)
+                found |= self.others(batch)
+        if self.config.critic == "droq":
+            trunk, rows = self.critic.heads.hidden, batch["reward"].numel()
+            found["kept"] = trunk.draw(self.config.critic_dropout, PASSES, rows, self.generator)
+        return found
+
+    def update(self) -> Stats | None:
+        stats = super().update()
+        if stats is not None and self.config.reset_every and self.updates // self.config.reset_every > self.resets:
+            self.resets = self.updates // self.config.reset_every
+            self._start_anew()
         return stats
 
+    def _start_anew(self) -> None:
+        """First weights of their own for all networks; what is known of observations and rewards stays."""
+        before = torch.get_rng_state()
+        seed = np.random.SeedSequence((self.config.seed, self.resets)).generate_state(1)[0]
+        torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would change those of GPUs too
+        fresh = self.make_policy()
+        torch.set_rng_state(before)
+        for mine, other in ((self.actor, fresh.network), (self.critic, fresh.critic)):
+            mine.load_state_dict(other.state_dict())
+        if not self.config.alpha:
+            self._begin_alpha()
+        for learner in self.learners.values():
+            learner.restart()
+        self.start_from_weights()
+
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"log_alpha": self.log_alpha.detach()}
+        return super().state_dict() | {"log_alpha": self.log_alpha.detach(), "resets": self.resets}
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.log_alpha.data.copy_(state["log_alpha"])
+        self.resets = max(int(state.get("resets", 0)), 0)

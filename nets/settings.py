@@ -64,6 +64,7 @@ class EncoderSettings:
 
     encoder_names: ClassVar[tuple[str, ...]] = ENCODERS
     dropout: ClassVar[float] = 0.0  # a setting of tasks alone
+    trunk: ClassVar[str] = ""  # dense layers of another kind, by their name in nets/trunks
     attend_to: ClassVar[str] = "past"  # the transformer: the steps of its window, or the "inputs" of one step
 
     def __post_init__(self) -> None:

@@ -29,20 +29,21 @@ class ActorAndCritic(Policy):
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: OffPolicyConfig) -> None:
         super().__init__(obs_space, action_space, config)
         self.network = Actor(obs_space, config, self.make_head)
-        self.critic = Critic(obs_space, action_space, config, self.num_critics, self.quantiles)
+        self.critic = self.make_critics()
         self.state_dims = (self.network.state_dim, self.critic.state_dim)
         self.state_dim = sum(self.state_dims)
         self.return_stats = ReturnStats()
         self.discrete = isinstance(action_space, spaces.Discrete)
         self.size = 1 if self.discrete else self.network.head.size
 
-    quantiles = 0
-    """Of the return's distribution that each critic learns; 0: its mean alone."""
-
     @property
     @abstractmethod
     def num_critics(self) -> int:
         """How many critics there are."""
+
+    def make_critics(self) -> Critic:
+        """The critics with their first weights."""
+        return Critic(self.obs_space, self.action_space, self.config, self.num_critics)
 
     @abstractmethod
     def make_head(self, in_dim: int) -> PolicyHead:

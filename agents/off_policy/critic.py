@@ -15,17 +15,25 @@ from agent_gym.nets.ensemble import EnsembleMLP
 from agent_gym.nets.mixture import Combinations
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
+from agent_gym.nets.trunks.ensemble import EnsembleTrunk
 
 
 class Critic(nn.Module):
     """`num` critics on one encoder, batched: Q(s, a) of continuous or Q(s, ·) of discrete actions.
 
     Vectors without memory go into the critics' own hidden layers; images and memory pass an encoder that all share.
-    `quantiles`: of the return's distribution, for continuous actions; 0: its mean alone.
+    `quantiles`: of the return's distribution, for continuous actions; 0: its mean alone. `trunk`: dense layers of
+    another kind, by their name in nets/trunks.
     """
 
     def __init__(
-        self, obs_space: spaces.Space, action_space: spaces.Space, config: EncoderSettings, num: int, quantiles: int = 0
+        self,
+        obs_space: spaces.Space,
+        action_space: spaces.Space,
+        config: EncoderSettings,
+        num: int,
+        quantiles: int = 0,
+        trunk: str = "",
     ) -> None:
         super().__init__()
         self.quantiles = quantiles
@@ -42,43 +50,42 @@ class Critic(nn.Module):
             actions = 0 if self.discrete else int(torch.Size(action_space.shape).numel())
             outputs = int(action_space.n) if self.discrete else max(quantiles, 1)
         self.numbers, self.valued = actions, self.discrete or self.combinations is not None
-        self.heads = EnsembleMLP(
-            num,
-            self.encoder.out_dim + actions,
-            config.hidden_sizes,
-            outputs,
-            activation=config.activation,
-            layer_norm=config.layer_norm,
-        )
+        shape = (num, self.encoder.out_dim + actions, config.hidden_sizes, outputs)
+        if trunk:
+            self.heads: nn.Module = EnsembleTrunk(trunk, *shape, config.activation)
+        else:
+            self.heads = EnsembleMLP(*shape, config.activation, config.layer_norm)
 
-    def forward(self, features: Tensor, action: Tensor | None = None, first: int | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, action: Tensor | None = None, first: int | None = None, **how: Tensor
+    ) -> Tensor:
         """Values of features [T, B, F]: [num, T, B] of actions [T, B, m], or [num, T, B, n] of all n discrete ones.
 
-        `first`: only so many of the critics.
+        `first`: only so many of the critics; `how`: what the trunk takes beside its inputs.
         """
         inputs = features if action is None or self.discrete else torch.cat((features, action), dim=-1)
-        values = self.heads(inputs.flatten(0, 1), first).unflatten(1, features.shape[:2])
+        values = self.heads(inputs.flatten(0, 1), first, **how).unflatten(1, features.shape[:2])
         if self.quantiles:
             return values.mean(-1)
         return values if self.valued else values.squeeze(-1)
 
-    def atoms(self, features: Tensor, action: Tensor) -> Tensor:
+    def atoms(self, features: Tensor, action: Tensor, **how: Tensor) -> Tensor:
         """The quantiles of continuous actions [T, B, m] by each critic, [num, T, B, k]."""
         inputs = torch.cat((features, action), dim=-1)
-        return self.heads(inputs.flatten(0, 1)).unflatten(1, features.shape[:2])
+        return self.heads(inputs.flatten(0, 1), **how).unflatten(1, features.shape[:2])
 
     def together(self, values: Tensor) -> Tensor:
         """What the critics' values [num, ...] come to: the smallest, or the mean for quantiles."""
         return values.mean(0) if self.quantiles else values.amin(0)
 
-    def of_action(self, features: Tensor, action: Tensor) -> Tensor:
+    def of_action(self, features: Tensor, action: Tensor, **how: Tensor) -> Tensor:
         """[num, T, B], the values of actions [T, B, ...] that were taken."""
         if self.combinations is not None:
             split = action.shape[-1] - self.numbers
             choices, action = action.split((split, self.numbers), -1)
-            values, action = self(features, action), self.combinations.number(choices)
+            values, action = self(features, action, **how), self.combinations.number(choices)
         else:
-            values = self(features, action)
+            values = self(features, action, **how)
         if not self.valued:
             return values
         return values.gather(-1, action.expand(values.shape[0], *action.shape).unsqueeze(-1)).squeeze(-1)

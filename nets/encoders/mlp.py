@@ -13,6 +13,7 @@ from agent_gym.nets.encoders.base import Encoder, orthogonal_init
 from agent_gym.nets.encoders.pooled import POOLED
 from agent_gym.nets.narrow import linear
 from agent_gym.nets.settings import EncoderSettings
+from agent_gym.nets.trunks import TRUNKS
 
 MOST_ONE_HOT = 1024  # values in one vector; where there are more, a row of a table is looked up
 ROW = 16  # numbers in such a row
@@ -149,9 +150,12 @@ class MLPEncoder(Encoder):
     def __init__(self, inputs: nn.Module, config: EncoderSettings, hidden_sizes: tuple[int, ...]):
         super().__init__()
         self.inputs = inputs
-        self.mlp = MLP(
-            inputs.out_dim, hidden_sizes, config.activation, config.dropout, config.orthogonal, config.layer_norm
-        )
+        if config.trunk and hidden_sizes:
+            self.mlp: nn.Module = TRUNKS[config.trunk](inputs.out_dim, hidden_sizes, config.activation)
+        else:
+            self.mlp = MLP(
+                inputs.out_dim, hidden_sizes, config.activation, config.dropout, config.orthogonal, config.layer_norm
+            )
         self.out_dim = self.mlp.out_dim
 
     def forward(self, obs: Tree, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:

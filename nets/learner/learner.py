@@ -171,6 +171,11 @@ class Learner:
         """The tensors that an update changes in place."""
         return [self.parameters, self.parameters.grad, self._failed, *self.optimizer.state.values()]
 
+    def restart(self) -> None:
+        """Forget the steps so far: the optimizer is again as before the first one."""
+        for name, value in self.optimizer.initial().items() if self.optimizer.state else ():
+            self.optimizer.state[name].copy_(value)
+
     def state_dict(self) -> dict:
         """The optimizer's state; the parameters belong to the modules that own them. Raises NonFiniteError."""
         self.check(now=True)

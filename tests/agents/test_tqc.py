@@ -6,7 +6,8 @@ from sb3_contrib import TQC as SB3TQC
 from sb3_side import check_same, copy, critic_weights, disturb, our_critic_weights, random_batch, train_once
 from test_sac import actor_weights
 
-from agent_gym.agents.sac import SAC, truncated
+from agent_gym.agents.off_policy.soft_values import truncated
+from agent_gym.agents.sac import SAC
 from agent_gym.agents.settings.sac import SACConfig, TQCConfig
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
