@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from agent_gym.agents.groups import RoutedNorm, group_spaces
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.tree import Tree, tree_map
-from agent_gym.nets.distributions import Noise
 from agent_gym.nets.normalisation import ObsNorm
 
 
@@ -58,21 +57,10 @@ class Policy(nn.Module):
         [B]: "action" is the agent's own form of it.
         """
 
-    exportable = True
-    """Whether it has `decide`, by which it can leave as a graph."""
+    exportable = False
+    """Whether it can leave as a graph: it has what export.acting.ExportablePolicy asks."""
     decides_by_mask = False
-    """Whether `decide` takes a mask [B, n]."""
-
-    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """What `act` does with the features [1, B, F] of `network.encoder`: the action [B, ...] for the environment.
-
-        The most likely one, or by `noise` [B, ...] in place of a generator.
-        """
-        raise NotImplementedError
-
-    def noise(self, features: Tensor) -> Noise:
-        """What `decide` takes as noise for features [1, B, F]."""
-        raise NotImplementedError
+    """Whether the `decide` of an exportable policy takes a mask [B, n]."""
 
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
         """What a spectator sees beside the picture, [B, ...]: "value" in units of reward and the policy's own numbers.

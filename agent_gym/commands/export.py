@@ -70,9 +70,12 @@ def export_policy(saved: Saved, source: Any, file: Path, sampled: bool, about: d
     require_format(file)
     policy, (obs_space, action_space) = saved.policy, saved.spaces
     if not policy.exportable:
-        raise UserError(f"a policy of {saved.name} cannot be exported: expected one of this project's own agents")
+        raise UserError(
+            f"a policy of {saved.name} for {source.id} cannot be exported: expected an agent of our own whose network "
+            "alone says what to do, the same one for all who act"
+        )
     if is_nested(action_space):
-        raise UserError(f"actions of several parts, {action_space}, are not exported: expected one space")
+        raise UserError(f"actions of several parts, {action_space}, cannot be exported: expected one space")
     masked = policy.decides_by_mask and isinstance(action_space, spaces.Discrete) and has_masks(source)
     graph = Acting(policy, obs_space, action_space, sampled=sampled, masked=masked)
     env_kwargs = getattr(source, "kwargs", {})

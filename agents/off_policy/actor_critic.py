@@ -25,6 +25,7 @@ class ActorAndCritic(Policy):
 
     network: Actor
     critic: Critic
+    exportable = True
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: OffPolicyConfig) -> None:
         super().__init__(obs_space, action_space, config)

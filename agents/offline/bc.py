@@ -24,6 +24,7 @@ class BCPolicy(Policy):
     """An encoder and any policy head."""
 
     network: Actor
+    exportable = True
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: BCConfig) -> None:
         super().__init__(obs_space, action_space, config)

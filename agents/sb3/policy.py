@@ -33,8 +33,6 @@ class SB3Policy(Policy):
         self.memory_shape = (2, lstm.num_layers, lstm.hidden_size) if lstm else (0,)
         self.state_dim = math.prod(self.memory_shape)
 
-    exportable = False  # its networks are Stable-Baselines3's
-
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None):
         arrays = to_arrays(obs, self.obs_space)
         if self.normalizer is not None:

@@ -1,41 +1,92 @@
-"""Exported policies beside the policies themselves: python -m benchmarks.learning.export_proof [--steps 10000].
+"""Exported files beside what they were exported from: python -m benchmarks.learning.export_proof [--steps 10000] [--only sac].
 
-For each kind: steps in the environment with both acting on the same observations, the largest difference of their
-actions, the return of each played alone, and the microseconds that onnxruntime takes for one action on one thread.
+A policy is played by onnxruntime and by itself side by side, each in an environment of its own with the same seed.
+Shown are the largest difference of an action for the same observation, the difference of the returns, and the
+microseconds that onnxruntime takes for one action on one thread. Models of tasks predict the rows of a table.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import gymnasium
 import numpy as np
+import onnxruntime
+import pandas as pd
 import torch
+from gymnasium import spaces
 
-from agent_gym.agents import agent_class, config_class
-from agent_gym.composing.scores.exported import for_env
+from agent_gym.agents import AGENTS, agent_class, config_class
+from agent_gym.composing.scores.exported import for_env, mask_of
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical_action
 from agent_gym.envs.make import make_single
 from agent_gym.export.acting import Acting
-from agent_gym.export.exported import ExportedPolicy
+from agent_gym.export.exported import KEY, ExportedPolicy
 from agent_gym.export.files import write_graph
+from agent_gym.ground.tree import tree_map
 
-VECTOR = [
-    (agent, env, encoder)
-    for agent, env in (("ppo", "CartPole-v1"), ("ppo", "Pendulum-v1"), ("dqn", "CartPole-v1"), ("sac", "Pendulum-v1"))
-    for encoder in ("mlp", "lstm", "gru", "rnn")
-]
-CASES = [*VECTOR, ("a2c", "CartPole-v1", "mlp"), ("qrdqn", "CartPole-v1", "mlp"), ("td3", "Pendulum-v1", "mlp")]
-CASES += [("ddpg", "Pendulum-v1", "lstm"), ("ppo", "AgentGym/Snake-v0", "cnn"), ("dqn", "AgentGym/Snake-v0", "cnn")]
+POLE, SWING, SNAKE, SUITS = "CartPole-v1", "Pendulum-v1", "AgentGym/Snake-v0", "AgentGym/FollowSuit-v0"
+KINDS = (  # one agent of each kind of policy and of actions, with every encoder
+    ("ppo", POLE),
+    ("ppo", SWING),
+    ("dqn", POLE),
+    ("sac", SWING),
+    ("td3", SWING),
+    ("bc", SWING),
+    ("iql", SWING),
+)
+OTHERS = (  # the rest, with two
+    *(("a2c", POLE), ("qrdqn", POLE), ("pqn", POLE), ("sac", POLE), ("bc", POLE), ("iql", POLE), ("cql", POLE)),
+    *(("dagger", SWING), ("tqc", SWING), ("ddpg", SWING), ("cql", SWING), ("td3bc", SWING)),
+)
+UNNEEDED = {"data": "none", "teacher": "none"}  # what agents learn from, and no policy asks for
+ENCODERS = ("mlp", "lstm", "gru", "rnn", "transformer")
+WATCHED = 500  # observations that statistics are made of
+TIMED = 2000
+
+
+class Parts(gymnasium.ObservationWrapper):
+    """CartPole with an observation of four kinds: a small picture, numbers, a choice and bits."""
+
+    def __init__(self) -> None:
+        super().__init__(make_single(POLE))
+        nested = spaces.Tuple((spaces.Discrete(2, start=3), spaces.MultiBinary(2)))
+        picture, numbers = spaces.Box(0, 255, (12, 12, 3), np.uint8), spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.observation_space = spaces.Dict({"picture": picture, "speeds": numbers, "signs": nested})
+
+    def observation(self, obs: np.ndarray) -> dict:
+        picture = np.zeros((12, 12, 3), np.uint8)
+        picture[:, int(np.clip(6 + 2.5 * obs[0], 0, 11))] = 255
+        picture[int(np.clip(6 + 20 * obs[2], 0, 11)), :, 1] = 128
+        signs = int(obs[0] > 0) + 3, (obs[1::2] > 0).astype(np.int8)
+        return {"picture": picture, "speeds": obs[1::2].astype(np.float64), "signs": signs}
+
+
+def cases() -> list[tuple[str, str, str]]:
+    """Agent, environment and encoder of every kind."""
+    found = [(agent, env, encoder) for agent, env in KINDS for encoder in ENCODERS]
+    found += [(agent, env, encoder) for agent, env in OTHERS for encoder in ("mlp", "lstm")]
+    found += [(agent, SNAKE, "cnn") for agent in ("ppo", "dqn", "sac", "bc", "iql")] + [("ppo", SNAKE, "lstm")]
+    found += [(agent, "Parts", encoder) for agent in ("ppo", "dqn", "sac") for encoder in ("auto", "lstm")]
+    return found + [(agent, SUITS, encoder) for agent in ("ppo", "dqn") for encoder in ("mlp", "gru")]
+
+
+def make(env_id: str) -> gymnasium.Env:
+    return Parts() if env_id == "Parts" else make_single(env_id)
 
 
 def make_policy(agent: str, env: gymnasium.Env, encoder: str):
-    """A policy of random weights, three times as large as usual so that its actions differ."""
+    """A policy of random weights, three times as large as usual so that its actions differ, and its layout."""
     torch.manual_seed(1)
-    config = config_class(agent)(encoder=encoder, **({"normalize_obs": True} if agent in ("ppo", "a2c") else {}))
+    config_type = config_class(agent)
+    settings = {name: UNNEEDED[name] for name in getattr(config_type, "required", ())}
+    config = config_type(encoder=encoder, hidden_sizes=(64, 64), normalize_obs=True, **settings)
     layout = ObsLayout(env.observation_space)
     policy = agent_class(agent).policy_class(layout.space, canonical_action(env.action_space), config)
     for parameter in policy.parameters():
@@ -43,41 +94,74 @@ def make_policy(agent: str, env: gymnasium.Env, encoder: str):
     return policy.eval(), layout
 
 
-def side_by_side(agent: str, env_id: str, encoder: str, steps: int) -> tuple[float, float, float]:
-    """The largest difference of an action, the difference of the returns, microseconds an action."""
-    env = make_single(env_id)
+def tensors(layout: ObsLayout, obs: object):
+    arrays = layout.empty(1)
+    layout.put(arrays, 0, obs)
+    return layout.tensors(arrays)
+
+
+def watch(policy, layout: ObsLayout, env: gymnasium.Env) -> None:
+    """Statistics of what random actions lead to."""
+    seen, over = [], True
+    env.action_space.seed(0)
+    for _ in range(WATCHED):
+        obs, *_, over = (env.reset(seed=len(seen))[0], False) if over else play(env, env.action_space.sample())
+        seen.append(tensors(layout, obs))
+    policy.obs_norm.start(seen[0])
+    policy.obs_norm.update(tree_map(lambda *parts: torch.cat(parts), *seen))
+
+
+def play(env: gymnasium.Env, action: object) -> tuple[object, float, bool]:
+    obs, reward, terminated, truncated, _ = env.step(for_env(np.asarray(action), env.action_space))
+    return obs, float(reward), terminated or truncated
+
+
+def side_by_side(agent: str, env_id: str, encoder: str, steps: int) -> tuple[float, float, float, float]:
+    """The largest difference of an action, both sums of rewards, microseconds an action."""
+    env, other = make(env_id), make(env_id)
     policy, layout = make_policy(agent, env, encoder)
+    watch(policy, layout, make(env_id))
+    masked = policy.decides_by_mask and env.has_wrapper_attr("action_masks")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.onnx"
-        write_graph(Acting(policy, env.observation_space, env.action_space), file, {})
+        write_graph(Acting(policy, env.observation_space, env.action_space, masked=masked), file, {})
         exported = ExportedPolicy(file)
-    worst, returns = 0.0, []
-    for ours in (True, False):  # who acts
-        obs, _ = env.reset(seed=1)
-        state, memory, starts, total = policy.initial_state(1), None, True, 0.0
-        for _ in range(steps):
-            arrays = layout.empty(1)
-            layout.put(arrays, 0, obs)
-            expected, state, _ = policy.act(layout.tensors(arrays), state, torch.tensor([starts]))
-            action, memory = exported.predict(obs, memory, starts)
-            expected = expected[0].numpy() + getattr(env.action_space, "start", 0)
-            worst = max(worst, float(np.abs(action.astype(float) - expected).max()))
-            chosen = for_env(np.asarray(expected if ours else action), env.action_space)
-            obs, reward, terminated, truncated, _ = env.step(chosen)
-            total, starts = total + float(reward), terminated or truncated
-            if starts:
-                obs, _ = env.reset()
-        returns.append(total)
+    start, worst, totals = getattr(env.action_space, "start", 0), 0.0, np.zeros(2)
+    (obs, _), (obs_there, _) = env.reset(seed=1), other.reset(seed=1)
+    state, memory, memory_there, starts, starts_there = policy.initial_state(1), None, None, True, True
+    for _ in range(steps):
+        mask = mask_of(exported, env)
+        given = None if mask is None else torch.as_tensor(mask).bool().reshape(1, -1)
+        expected, state, _ = policy.act(tensors(layout, obs), state, torch.tensor([starts]), given)
+        action, memory = exported.predict(obs, memory, starts, mask=mask)
+        action_there, memory_there = exported.predict(
+            obs_there, memory_there, starts_there, mask=mask_of(exported, other)
+        )
+        expected = expected[0].numpy() + start
+        worst = max(worst, float(np.abs(action.astype(float) - expected).max()))
+        (obs, reward, starts), (obs_there, reward_there, starts_there) = (
+            play(env, expected),
+            play(other, action_there),
+        )
+        totals += reward, reward_there
+        if starts:
+            obs, _ = env.reset()
+        if starts_there:
+            obs_there, _ = other.reset()
+    env.close()
+    return worst, *totals, microseconds(exported)
+
+
+def microseconds(exported: ExportedPolicy) -> float:
     feeds = {i.name: np.zeros([1, *i.shape[1:]], _dtype(i.type)) for i in exported.file.session.get_inputs()}
     for _ in range(200):
         exported.run(None, feeds)
     times = []
-    for _ in range(2000):
+    for _ in range(TIMED):
         started = time.perf_counter()
         exported.run(None, feeds)
         times.append(time.perf_counter() - started)
-    env.close()
-    return worst, abs(returns[0] - returns[1]), float(np.median(times)) * 1e6
+    return float(np.median(times)) * 1e6
 
 
 def _dtype(name: str) -> type:
@@ -85,15 +169,61 @@ def _dtype(name: str) -> type:
     return names[name.removeprefix("tensor(").rstrip(")")]
 
 
+def made_table(rows: int) -> pd.DataFrame:
+    """Numbers with gaps, categories, and a target of each kind."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(50, 20, rows), "age": rng.integers(1, 90, rows)})
+    frame["colour"] = rng.choice(["red", "green", "blue"], rows)
+    frame["good"] = np.where((frame["size"] > 50) ^ (frame["colour"] == "red"), "yes", "no")
+    frame["price"] = 3.0 * frame["size"] - frame["age"] + 40.0 * (frame["colour"] == "blue")
+    frame.loc[::10, "size"] = np.nan
+    return frame
+
+
+def of_a_table(target: str, rows: int) -> tuple[float, float]:
+    """The share of classes that are the same (of numbers: 1), the largest difference of a probability or a number."""
+    frame = made_table(rows).drop(columns={"good": "price", "price": "good"}[target])
+    with tempfile.TemporaryDirectory() as folder:
+        data, run, out, file = (Path(folder) / name for name in ("t.csv", "run", "out.csv", "model.onnx"))
+        frame.to_csv(data, index=False)
+        flags = ["--epochs", 3, "--quiet", "--num-threads", 1, "--run-dir", run]
+        command("train", "table", "--data", data, "--target", target, *flags)
+        command("export", run, file)
+        command("evaluate", run, "--data", data, "--predict", out)
+        session, expected = onnxruntime.InferenceSession(str(file)), pd.read_csv(out)
+    about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+    feeds = {"numbers": frame[about["numbers"]].to_numpy(np.float32)}
+    feeds["codes"] = frame[list(about["codes"])].apply(lambda c: c.map(about["codes"][c.name].index)).to_numpy(np.int64)
+    found = session.run(None, feeds)
+    if target == "price":
+        return 1.0, float(np.abs(found[0][:, 0] - expected["predicted price"]).max() / frame["price"].std())
+    same = np.mean([about["classes"][c] for c in found[0]] == expected["predicted good"])
+    return float(same), float(np.abs(found[1][:, 1] - expected["probability of yes"]).max())
+
+
+def command(*arguments: object) -> None:
+    line = [sys.executable, "-m", "agent_gym", *map(str, arguments)]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10_000)
-    steps = parser.parse_args().steps
+    parser.add_argument("--only", nargs="+", choices=sorted(AGENTS), help="these agents alone")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'agent':<7} {'environment':<18} {'encoder':<8} {'action differs':>14} {'return differs':>14} {'µs':>6}")
-    for agent, env_id, encoder in CASES:
-        worst, score, micros = side_by_side(agent, env_id, encoder, steps)
-        print(f"{agent:<7} {env_id:<18} {encoder:<8} {worst:>14.1e} {score:>14.1e} {micros:>6.0f}", flush=True)
+    print(
+        f"{'agent':<7} {'environment':<22} {'encoder':<12} {'action differs':>14} {'policy':>10} {'onnx':>10} {'µs':>6}"
+    )
+    for agent, env_id, encoder in cases():
+        if not options.only or agent in options.only:
+            worst, ours, theirs, micros = side_by_side(agent, env_id, encoder, options.steps)
+            line = f"{agent:<7} {env_id:<22} {encoder:<12} {worst:>14.1e} {ours:>10.2f} {theirs:>10.2f} {micros:>6.0f}"
+            print(line, flush=True)
+    if not options.only:
+        for target in ("good", "price"):
+            same, worst = of_a_table(target, options.steps)
+            print(f"table   {target:<22} classes equal {same:.4f}, largest difference {worst:.1e}", flush=True)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,14 @@ CASES = [
     ("ppo", MIXED, BOX, "lstm", {"normalize_obs": True}),
     ("ppo", VECTOR, spaces.MultiDiscrete([3, 2], start=[1, 4]), "rnn", {}),
     ("dqn", IMAGE, spaces.Discrete(3), "cnn", {}),
-    ("pqn", IMAGE, spaces.Discrete(3), "cnn", {}),
     ("sac", VECTOR, BOX, "gru", {}),
+    (
+        "bc",
+        VECTOR,
+        BOX,
+        "transformer",
+        {"attention_layers": 1, "attention_size": 8, "attention_window": 4, "data": "none"},
+    ),
     ("td3", VECTOR, BOX, "mlp", {}),
 ]
 
@@ -95,7 +101,7 @@ def test_an_exported_policy_acts_as_the_policy(case, tmp_path):
         assert action_space.contains(action.astype(action_space.dtype))
         chosen.append(action)
     assert np.unique(np.stack(chosen), axis=0).shape[0] > 1 and exported.about["memory"] == (
-        0 if encoder in ("mlp", "cnn") else {"lstm": 16}.get(encoder, 8)
+        0 if encoder in ("mlp", "cnn") else {"lstm": 16, "transformer": 2 * 3 * 8 + 1}.get(encoder, 8)
     )
 
 
@@ -196,6 +202,8 @@ def test_what_cannot_be_is_refused_in_one_line(run, tmp_path, capsys, monkeypatc
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "pip install 'agent-gym[export]'" in refused(capsys, export, run, tmp_path / "policy.onnx")
     assert not list(tmp_path.glob("**/policy*"))
-    policy = type("Foreign", (), {"exportable": False})()
-    with pytest.raises(UserError, match="sb3 cannot be exported"):
-        export_policy(Saved("sb3", None, policy, (VECTOR, BOX), 0), None, tmp_path / "policy.pt2", False, {})
+    source = type("Source", (), {"id": "Env-v0"})
+    for exportable, action_space, words in ((False, BOX, "sb3 for Env-v0 cannot be"), (True, MIXED, "several parts")):
+        policy = type("Foreign", (), {"exportable": exportable})()
+        with pytest.raises(UserError, match=words):
+            export_policy(Saved("sb3", None, policy, (VECTOR, action_space), 0), source, tmp_path / "p.pt2", False, {})

@@ -75,7 +75,7 @@ class TokenEncoder(Encoder):
     ) -> tuple[Tensor, Tensor]:
         """`seen` is given the attention weights [T * B, heads, 1 + n, 1 + n] of each layer, the summary's first."""
         x = self.tokens(obs)
-        x = torch.cat((self.summary.expand(len(x), 1, -1), x), dim=1)
+        x = torch.cat((self.summary.expand(x.shape[0], 1, -1), x), dim=1)
         for layer in self.layers:
             x, _, _ = layer(x, seen=seen)
         return self.norm(x[:, 0]).view(*reset.shape, self.out_dim), state

@@ -92,5 +92,5 @@ class TransformerEncoder(Encoder):
         x, kept = self.attention(x, self.attention.bias(episode, key_episode), past, seen)
         keep = (key_episode[:, key_episode.shape[1] - self.past :] == episode[:, -1:]).to(x.dtype)  # [B, window - 1]
         latest = torch.stack([part[:, part.shape[1] - self.past :] for layer in kept for part in layer], dim=1)
-        latest = latest * keep.view(len(keep), 1, -1, 1)
+        latest = latest * keep.unsqueeze(1).unsqueeze(-1)
         return x.transpose(0, 1), torch.cat((latest.flatten(1), keep.sum(1, keepdim=True)), dim=1)
