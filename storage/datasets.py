@@ -26,6 +26,7 @@ PREFIX = "minari:"
 META = "metadata.json"
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 LARGEST_META = 50_000_000  # bytes
+LOT = 2000  # steps that are written at once
 
 
 class RawEpisode(NamedTuple):
@@ -149,10 +150,13 @@ def set_id(name: str) -> str:
     return name
 
 
-def write(name: str, env: gymnasium.Env, episodes: Iterable[RawEpisode], about: dict[str, Any]) -> Path:
-    """Write a new set under its id, its folder appearing when all is written; pictures as they are, bit for bit.
+def write(
+    name: str, env: gymnasium.Env, episodes: Iterable[RawEpisode], about: dict[str, Any], *, replace: bool = False
+) -> Path:
+    """Write a set under its id, its folder appearing when all is written; pictures as they are, bit for bit.
 
-    `about`: arguments of minari.create_dataset_from_buffers. Raises UserError.
+    `about`: arguments of minari.create_dataset_from_buffers; `replace`: in place of the set that is there. Raises
+    UserError.
     """
     require_minari("recording")
     home = root()
@@ -165,6 +169,8 @@ def write(name: str, env: gymnasium.Env, episodes: Iterable[RawEpisode], about: 
             namespace = Path(folder, name).parent / "namespace_metadata.json"
             if namespace.exists() and not (target.parent / namespace.name).exists():
                 os.replace(namespace, target.parent / namespace.name)
+            if replace and target.exists():
+                os.replace(target, Path(folder, "before"))
             if target.exists():
                 raise UserError(f"--dataset {name}: {target} has appeared meanwhile: choose another name or version")
             os.replace(Path(folder, name), target)
@@ -192,8 +198,7 @@ def _fill(name: str, env: gymnasium.Env, episodes: Iterable[RawEpisode], about: 
     from minari.data_collector import EpisodeBuffer
 
     data = None
-    for number, one in enumerate(episodes):
-        buffer = [EpisodeBuffer(id=number, **one._asdict())]
+    for buffer in _lots(EpisodeBuffer(id=number, **one._asdict()) for number, one in enumerate(episodes)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Minari asks for author and code
             if data is None:
@@ -201,4 +206,17 @@ def _fill(name: str, env: gymnasium.Env, episodes: Iterable[RawEpisode], about: 
             else:
                 data.update_dataset_from_buffer(buffer)
     if data is None:
-        raise UserError(f"--dataset {name}: no episode came to its end, so there is nothing to write")
+        raise UserError(f"the data set {name} would be empty: no step was taken, so there is nothing to write")
+
+
+def _lots(buffers: Iterable[Any]) -> Iterator[list[Any]]:
+    """Several at once, since each writing opens the file anew."""
+    lot, steps = [], 0
+    for buffer in buffers:
+        lot.append(buffer)
+        steps += len(buffer.rewards)
+        if steps >= LOT:
+            yield lot
+            lot, steps = [], 0
+    if lot:
+        yield lot

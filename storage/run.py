@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -31,7 +32,7 @@ from agent_gym.storage.tensor_file import DamagedFile
 BOOKKEEPING = {  # no hyperparameters: left out of TensorBoard's table, which shows few columns at once
     *("run_dir", "quiet", "verbose", "summary", "device", "num_threads", "backend", "eval_episodes", "eval_every"),
     *("checkpoint_every", "video_every", "on_env_error", "track", "experiment", "run_name", "parent_run"),
-    *("track_model", "profile"),
+    *("track_model", "profile", "record"),
 }
 
 
@@ -80,6 +81,8 @@ class Run:
         """The checkpoint to go on from."""
         self.extra: dict = {}
         """What every checkpoint holds beside the trainee: the spaces that a policy acts in."""
+        self.position: Callable[[], dict] = dict
+        """What last.pt holds besides, when it is written."""
         self.made_with: dict[str, str] = {}
         """See storage/provenance.py; saved with last.pt."""
         self.fallen_back = False
@@ -215,7 +218,13 @@ class Run:
 
     def save_last(self, state: dict, history: History | None = None) -> None:
         """Write last.pt, from which a run goes on; the one before becomes previous.pt."""
-        extra = {"config": self.config, **self.extra, "made_with": self.made_with, "events": self.events.sync()}
+        extra = {
+            "config": self.config,
+            **self.extra,
+            **self.position(),
+            "made_with": self.made_with,
+            "events": self.events.sync(),
+        }
         listed = [] if history is None else self.segments.append(history)
         last, previous = (self.path / FOLDER / f"{name}.pt" for name in ("last", "previous"))
         save_checkpoint(last, {**extra, "segments": listed, **state}, keep=previous)

@@ -105,6 +105,8 @@ class Session:
     """Where the time goes; the environments tell it of theirs."""
     extra: dict = field(default_factory=dict)
     """Plain data and tensors that every checkpoint holds beside the trainee."""
+    position: Callable[[], dict] = dict
+    """Plain data and tensors that the latest checkpoint holds besides, when it is written."""
     recoverable: tuple[type[Exception], ...] = ()
     """Failures of the outside world that leave the trainee's state good: it is saved before they go on."""
 
@@ -210,7 +212,7 @@ def much_worse(last: float, best: float) -> bool:
 def train_and_score(session: Session, run: Run, position: Position, device: torch.device) -> Ending:
     """Train the trainee as it is, then evaluate, save and print."""
     trainee, config, path, clock = session.trainee, session.config, run.path, position.clock
-    run.extra = session.extra
+    run.extra, run.position = session.extra, session.position
     if not config["quiet"]:
         print_opening(config, [*session.notes, *trainee.notes, f"run directory {path}"], verbose=config["verbose"])
 

@@ -40,6 +40,7 @@ from agent_gym.training.session import Conclusion, Ending, Session, run_session
 from agent_gym.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from agent_gym.offline.recording import Recording
     from agent_gym.viewing.clip import Clip
 
 
@@ -60,6 +61,7 @@ class AgentRun:
         with starting_weights(config.encoder_from), budget:
             self.agent = agent_class(name)(config, self.env, self.device)
         equip(self.agent, config, fresh=run is None)
+        self.recording = self.recorded() if config.record else None
         self.scorer = Scorer(name, config, source, self.agent, self.failures)
         if config.log_layers:
             self.agent.watch_layers()
@@ -67,6 +69,13 @@ class AgentRun:
             from agent_gym.composing.seats.shows import require_pictures
 
             require_pictures(source)  # learn now, not in the middle
+
+    def recorded(self) -> Recording:
+        """Keeps what the training sees."""
+        from agent_gym.offline.recording import Recording
+
+        path, state = (None, {}) if self.run is None else (self.run.path, self.run.state)
+        return Recording(self.config.record, self.agent, self.env, path, state)
 
     def placed(self) -> tuple[VectorEnv, Choice]:
         """The environments, on the device that is asked for or costs less. Raises UserError."""
@@ -114,7 +123,8 @@ class AgentRun:
             checkpoint_every=config.checkpoint_every,
             notes=(*notes, f"auto: {self.choices()}", saving(env)),
             busy=lambda seconds: slow_step((env, *self.scorer.envs.values()), seconds),
-            log_failures=self.failures.open,
+            log_failures=self.open_at,
+            position=dict if self.recording is None else self.recording.state,
             layers=self.layers,
             callbacks=Callbacks((Watcher(self.case()), *callbacks)),
             stopwatch=self.stopwatch,
@@ -122,6 +132,8 @@ class AgentRun:
             recoverable=(EnvFailure,),
         )
         ending = run_session(session, self.run, self.device)
+        if self.recording is not None and ending.code == 0:
+            self.recording.write(self.source)
         if config.profile != "no" and ending.code == 0:
             from agent_gym.composing.looking.profiling import measure_agent, profile_of, tell
 
@@ -130,6 +142,12 @@ class AgentRun:
             profile = profile_of(config, self.stopwatch, steps, count, env.backend)
             tell(profile, config, partial(measure_agent, profile, self.name, config, self.source))
         return ending
+
+    def open_at(self, log: Path) -> None:
+        """Told where failures are written down, in the run directory."""
+        self.failures.open(log)
+        if self.recording is not None:
+            self.recording.lies_in(log.parent)
 
     def case(self) -> Case:
         """What is known of the run before it begins, for whoever watches it."""

@@ -154,6 +154,8 @@ def new_group(kind: str, name: str, config: Any, seeds: tuple[int, ...], path: P
     """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError."""
     from agent_gym.storage.run import default_run_dir
 
+    if getattr(config, "record", ""):
+        raise UserError("--record writes one data set of one run, and this is a group of them: leave it out")
     subject = getattr(config, "env", "") or getattr(config, "data", "") or name
     folder = config.run_dir or default_run_dir(subject, f"{name}-{len(seeds)}-seeds", seeds[0])
     threads = {"num_threads": config.num_threads or 1}

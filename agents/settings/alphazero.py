@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, SHARE, Count, Range
 from agent_gym.nets.settings import OptimizerSettings, ScheduleName
 
@@ -62,6 +63,13 @@ class AlphaZeroConfig(OptimizerSettings, AgentConfig):
     """Fixed opponents of the evaluation: random, greedy, mcts-N."""
     match_selves: Annotated[int, NOT_NEGATIVE] = 3
     """Earlier selves, those of the latest evaluations, that it plays too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.record:
+            raise UserError(
+                "--record keeps the steps of environments, and alphazero plays by the rules alone: leave it out"
+            )
 
     def learning(self) -> tuple[int, int, float]:
         return 1, self.batch_size, self.passes / self.batch_size

@@ -118,6 +118,8 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
     eval_max_steps: Annotated[int, NOT_NEGATIVE] = 0
     """Steps after which an episode of an evaluation is cut and counted; 0: 10 times the longest in training, at least
     10,000; never where the environment has a limit of its own."""
+    record: str = ""
+    """Data set to keep what training sees in, namespace/name-v0; it is written when the run has come to its end."""
     video_every: Annotated[int, NOT_NEGATIVE] = 0
     """Environment steps between recorded evaluation episodes, in videos/ and TensorBoard; 0: none."""
     atari: AtariFlags = AtariFlags()

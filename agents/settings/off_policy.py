@@ -74,6 +74,8 @@ class OffPolicyConfig(OptimizerSettings, RewardSettings, StartSettings, AgentCon
                     f"--{name.replace('_', '-')} {getattr(self, name)} does not fit into --buffer-size "
                     f"{self.buffer_size}: expected at most as many"
                 )
+        if self.data and self.record:
+            raise UserError("--record keeps what is played, and with --data nothing is: leave one of them out")
         recorded = "--data" if self.data else "--demonstrations" if self.demonstrations else ""
         odd = "--her" if self.her != "no" else "--reward-scale" if self.reward_scale != 1.0 else "--clip-reward"
         if recorded and (self.her != "no" or self.reward_scale != 1.0 or self.clip_reward):
