@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.commands.invocation import command, quoted
-from agent_gym.envs.adapters.spaces import ObsLayout
+from agent_gym.commands.line.invocation import command, quoted
+from agent_gym.envs.adapters.boundary.spaces import ObsLayout
 from agent_gym.envs.conventions.actions import is_nested
 from agent_gym.envs.vector import Obs, Step, VectorEnv
 from agent_gym.ground.errors import UserError

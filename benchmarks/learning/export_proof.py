@@ -1,4 +1,4 @@
-"""Exported files beside what they were exported from: python -m benchmarks.learning.export_proof [--steps 10000] [--only sac].
+"""Exported files beside what they were exported from: python -m benchmarks.learning.export_proof [--only sac ppo].
 
 A policy is played by onnxruntime and by itself side by side, each in an environment of its own with the same seed.
 Shown are the largest difference of an action for the same observation, the difference of the returns, and the
