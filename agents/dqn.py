@@ -1,9 +1,9 @@
-"""Deep Q-learning (Mnih et al. 2015) with double targets, a dueling head, n-step returns, priorities and quantiles."""
+"""Deep Q-learning (Mnih et al. 2015) with double targets, a dueling head, n-step returns, priorities, noisy weights and
+distributions of the return."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from gymnasium import spaces
 from torch import Tensor
 
@@ -13,10 +13,15 @@ from agent_gym.agents.off_policy.q_policy import QPolicy
 from agent_gym.agents.settings.dqn import DQNConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.losses import quantile_huber
 from agent_gym.nets.target import TargetNetwork
 
-TD_LOSSES = {"huber": F.smooth_l1_loss, "mse": F.mse_loss}
+ONLINE, CHOICE, TARGET = range(3)  # the passes through networks in an update
+PASSES = 3
+
+
+def how(batch: dict, part: int) -> dict[str, Tensor]:
+    """What a network takes in one pass beside features, if anything is drawn for it."""
+    return {name: batch[name][part] for name in ("noise", "level") if name in batch}
 
 
 class DQN(OffPolicy):
@@ -42,22 +47,17 @@ class DQN(OffPolicy):
 
     def loss(self, batch: dict) -> tuple[Tensor, Stats]:
         """Loss of the temporal-difference error. Agrees with Stable-Baselines3's DQN and sb3-contrib's QR-DQN."""
-        online, target = self.network, self.target.module
+        online, target, returns = self.network, self.target.module, self.network.returns
         features, next_features = both_features(online.encoder, batch)
         with torch.no_grad():
-            next_values = target.values(next_obs_features(target.encoder, batch))
-            means = online.mean(next_features) if self.config.double else self._mean(next_values)
-            next_q = online.joined(online.of(next_values, online.best(means, batch.get("next_mask"))))
-            reward, discount = batch["reward"], batch["discount"]
-            if self.config.quantiles:
-                reward, discount = reward.unsqueeze(-1), discount.unsqueeze(-1)
-            target_q = online.spread(reward + discount * next_q)
-        q = online.of(online.values(features), batch["action"])
-        if self.config.quantiles:
-            loss = quantile_huber(q, target_q.expand_as(q))
-            q, target_q = q.mean(-1), target_q.mean(-1)
-        else:
-            loss = TD_LOSSES[self.config.td_loss](q, target_q.expand_as(q), reduction="none")
+            next_values = target.values(next_obs_features(target.encoder, batch), **how(batch, TARGET))
+            means = returns.mean(next_values)
+            if self.config.double:
+                means = returns.mean(online.values(next_features, **how(batch, CHOICE)))
+            following = online.joined(online.of(next_values, online.best(means, batch.get("next_mask"))))
+            given = map(online.spread, (following, batch["reward"], batch["discount"]))
+        chosen = online.of(online.values(features, **how(batch, ONLINE)), batch["action"])
+        loss, q, target_q = returns.loss(chosen, *given, how(batch, ONLINE).get("level"))
         loss = batch_mean(online.joined(loss), batch)
         stats = {"q_loss": loss.detach(), "q_mean": batch_mean(online.joined(q.detach()), batch, weighted=False)}
         if self.config.conservative:  # log Σ exp Q(s, ·) - Q(s, a) (Kumar et al. 2020, equation 4)
@@ -67,14 +67,21 @@ class DQN(OffPolicy):
             stats["q_excess"] = excess.detach()
         return loss, stats | {"td_error": online.error((q - target_q).detach())}
 
-    def _mean(self, values: Tensor) -> Tensor:
-        return values.mean(-1) if self.config.quantiles else values
-
     def learn(self, batch: dict) -> Stats:
-        stats = self.learners["q"].update(batch)
+        stats = self.learners["q"].update(batch | self.drawn(batch))
         if not self.config.prioritized:
             del stats["td_error"]
         return stats
+
+    def drawn(self, batch: dict) -> dict:
+        """What the loss takes that is drawn anew for each update and each of its passes."""
+        found: dict = {}
+        random = {"generator": self.generator, "device": self.device}
+        if self.config.noisy:
+            found["noise"] = torch.randn(PASSES, self.network.head.noise_size, **random)
+        if self.config.implicit:
+            found["level"] = torch.rand(PASSES, *batch["reward"].shape, self.config.quantiles, **random)
+        return found
 
     def collect(self) -> dict[str, float] | None:
         before = self.steps // self.config.target_every

@@ -110,7 +110,7 @@ class RoutedQ(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         """What does not depend on the group is asked of the first: how actions are chosen, drawn and valued."""
-        shared = ("best", "allowed", "random", "of", "joined", "spread", "error", "choices", "quantiles")
+        shared = ("best", "allowed", "random", "of", "joined", "spread", "error", "choices", "returns", "drawn")
         return getattr(self.parts[0], name) if name in shared else super().__getattr__(name)
 
     def _chosen(self, features: Tensor, ask: Callable[[QNetwork, Tensor], Tensor]) -> Tensor:
@@ -127,7 +127,7 @@ class RoutedQ(nn.Module):
     def mean(self, features: Tensor) -> Tensor:
         return self._chosen(features, QNetwork.mean)
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, obs: Any, state: Tensor, reset: Tensor, noise: None = None) -> tuple[Tensor, Tensor]:
         features, state = self.encoder(obs, state, reset)
         return self.mean(features), state
 

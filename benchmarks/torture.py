@@ -56,6 +56,8 @@ KINDS = {
     "DQN, stacked frames, sync": f"dqn --env ALE/Pong-v5 {OFF_POLICY} {SCREEN} --total-steps 800",
     "DQN, LSTM, native": f"dqn --env AgentGym/CartPoleNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder lstm",
     "QR-DQN, native": f"qrdqn --env CartPole-v1 {OFF_POLICY} --quantiles 5",
+    "DQN, noisy chances, native": f"dqn --env CartPole-v1 {OFF_POLICY} --noisy --atoms 11 --prioritized",
+    "IQN, native": f"dqn --env CartPole-v1 {OFF_POLICY} --quantiles 5 --implicit",
     "SAC, native": f"sac --env Pendulum-v1 {OFF_POLICY}",
     "TQC, native": f"tqc --env Pendulum-v1 {OFF_POLICY}",
     "CrossQ, native": f"crossq --env Pendulum-v1 {OFF_POLICY}",

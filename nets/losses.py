@@ -46,13 +46,15 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def quantile_huber(quantile: Tensor, target: Tensor) -> Tensor:
+def quantile_huber(quantile: Tensor, target: Tensor, level: Tensor | None = None) -> Tensor:
     """Quantile regression of k estimates [..., k] on j samples [..., j] (Dabney et al. 2018, equation 10), [...].
 
-    Summed over the estimates and averaged over the samples, as in sb3-contrib's QR-DQN.
+    `level` [..., k] of the estimates; None: (i + ½) / k. Summed over the estimates and averaged over the samples, as in
+    sb3-contrib's QR-DQN.
     """
     k = quantile.shape[-1]
-    level = (torch.arange(k, device=quantile.device, dtype=quantile.dtype) + 0.5) / k
+    if level is None:
+        level = (torch.arange(k, device=quantile.device, dtype=quantile.dtype) + 0.5) / k
     error = target.unsqueeze(-2) - quantile.unsqueeze(-1)  # [..., k, j]
     huber = torch.where(error.abs() > 1.0, error.abs() - 0.5, 0.5 * error.square())
     below = (error.detach() < 0).to(quantile.dtype)

@@ -13,7 +13,18 @@ from agent_gym.storage.files import read_object
 
 WORLD = ("env", "env_kwargs", "wrapper", "frame_stack", "max_episode_steps")
 OWN = ("encoder_from", "freeze_encoder")
-SHAPE = (*(f.name for f in fields(EncoderSettings) if f.name not in OWN), "dueling", "quantiles", "critics")
+VALUES = (
+    "dueling",
+    "quantiles",
+    "implicit",
+    "atoms",
+    "value_range",
+    "noisy",
+    "critics",
+    "critic",
+    "critic_hidden_sizes",
+)
+SHAPE = (*(f.name for f in fields(EncoderSettings) if f.name not in OWN), *VALUES)
 
 
 def brought_along(settings_class: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +15,11 @@ from agent_gym.nets.distributions import RULED_OUT
 from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.ensemble import EnsembleMLP
 from agent_gym.nets.mixture import Combinations
+from agent_gym.nets.noisy import NoisyLinear
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.nets.trunks.ensemble import EnsembleTrunk
+from agent_gym.nets.values.means import Means
 
 
 class Critic(nn.Module):
@@ -92,9 +96,10 @@ class Critic(nn.Module):
 
 
 class QNetwork(nn.Module):
-    """Values of discrete actions, dueling on demand (Wang et al. 2016), as means or as quantiles (Dabney et al. 2018).
+    """Values of discrete actions, dueling on demand (Wang et al. 2016).
 
-    `forward(obs [T, B, ...], state [B, S], reset [T, B])` returns Q [T, B, n] and the next state.
+    `returns` says what their numbers are: means, or a distribution by k numbers. With `noisy` the last layer has noise
+    on its weights. `forward(obs [T, B, ...], state [B, S], reset [T, B])` returns Q [T, B, n] and the next state.
     """
 
     choices = 1
@@ -106,40 +111,50 @@ class QNetwork(nn.Module):
         action_space: spaces.Discrete | spaces.MultiDiscrete,
         config: EncoderSettings,
         dueling: bool,
-        quantiles: int,
+        make_returns: Callable[[int], Means],
+        noisy: bool = False,
     ) -> None:
+        """`make_returns` is given the size of the features."""
         super().__init__()
         self.encoder = make_encoder(obs_space, config)
         self.state_dim = self.encoder.state_dim
-        self.actions, self.quantiles, self.dueling = self.count(action_space), quantiles, dueling
+        self.returns = make_returns(self.encoder.out_dim)
+        self.actions, self.dueling, self.noisy = self.count(action_space), dueling, noisy
         # A dueling head has one output more: the value of the state stands in front of the advantages.
-        self.head = nn.Linear(self.encoder.out_dim, (self.actions + dueling) * max(quantiles, 1))
+        size = (self.encoder.out_dim, (self.actions + dueling) * self.returns.numbers)
+        self.head = NoisyLinear(*size) if noisy else nn.Linear(*size)
 
     def count(self, action_space: spaces.Space) -> int:
         """Values of one state."""
         return int(action_space.n)
 
-    def values(self, features: Tensor) -> Tensor:
-        """Q of features [T, B, F]: [T, B, n], or its quantiles [T, B, n, k]."""
-        out = precisely(self.head, features)
-        if self.quantiles:
-            out = out.unflatten(-1, (-1, self.quantiles))
-            return self._duel(out, -2) if self.dueling else out
-        return self._duel(out, -1) if self.dueling else out
+    def values(self, features: Tensor, noise: Tensor | None = None, level: Tensor | None = None) -> Tensor:
+        """Values of features [T, B, F], [T, B, n] or [T, B, n, k].
+
+        `noise` on the weights; `level` [T, B, k] of the quantiles, where it is an input.
+        """
+        head = self.head if noise is None else partial(self.head, noise=noise)
+        out = self.returns.formed(precisely(head, self.returns.lifted(features, level)))
+        return self._duel(out, -2 if self.returns.many else -1) if self.dueling else out
 
     def _duel(self, out: Tensor, dim: int) -> Tensor:
         """Value plus advantage less its mean (equation 9), the value standing first along `dim`."""
         value, advantage = out.split((1, out.shape[dim] - 1), dim)
         return value + advantage - advantage.mean(dim, keepdim=True)
 
-    def mean(self, features: Tensor) -> Tensor:
+    def mean(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
         """Q of features [T, B, F], [T, B, n]."""
-        values = self.values(features)
-        return values.mean(-1) if self.quantiles else values
+        return self.returns.mean(self.values(features, noise))
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+    def drawn(self, generator: torch.Generator | None) -> Tensor | None:
+        """Noise for the weights; None where they have none."""
+        if not self.noisy:
+            return None
+        return torch.randn(self.head.noise_size, generator=generator, device=self.head.weight.device)
+
+    def forward(self, obs: Any, state: Tensor, reset: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         features, state = self.encoder(obs, state, reset)
-        return self.mean(features), state
+        return self.mean(features, noise), state
 
     def best(self, q: Tensor, mask: Tensor | None) -> Tensor:
         """The best allowed action for Q [..., n]; mask [..., n]."""
@@ -156,9 +171,9 @@ class QNetwork(nn.Module):
         return ranked(drawn[0], mask)
 
     def of(self, values: Tensor, action: Tensor) -> Tensor:
-        """Values [..., n] or their quantiles [..., n, k] of actions [...]."""
+        """Values [..., n] or [..., n, k] of actions [...]."""
         action = action.unsqueeze(-1)
-        if not self.quantiles:
+        if not self.returns.many:
             return values.gather(-1, action).squeeze(-1)
         return values.gather(-2, action.unsqueeze(-1).expand(*action.shape, values.shape[-1])).squeeze(-2)
 
@@ -189,15 +204,15 @@ class BranchingQNetwork(QNetwork):
         self.register_buffer("columns", there.flatten().nonzero().flatten(), persistent=False)
         return there.numel()
 
-    def values(self, features: Tensor) -> Tensor:
-        values = super().values(features)
+    def values(self, features: Tensor, noise: Tensor | None = None, level: Tensor | None = None) -> Tensor:
+        values = super().values(features, noise, level)
         return values if self.dueling else values.unflatten(2, (self.choices, self.largest))
 
     def _duel(self, out: Tensor, dim: int) -> Tensor:
         """Value plus advantage less its mean within each choice (equation 1)."""
         value, advantage = out.split((1, out.shape[dim] - 1), dim)
         advantage = advantage.unflatten(2, (self.choices, self.largest))
-        there = self.there.unsqueeze(-1) if self.quantiles else self.there
+        there = self.there.unsqueeze(-1) if self.returns.many else self.there
         total = (advantage * there).sum(3, keepdim=True) / there.sum(1, keepdim=True)
         return value.unsqueeze(2) + advantage - total
 

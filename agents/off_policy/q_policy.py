@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,14 +13,17 @@ from agent_gym.agents.groups import RoutedQ, group_spaces
 from agent_gym.agents.off_policy.critic import QNetwork, make_q_network
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Noise
 from agent_gym.nets.normalisation import ReturnStats
+from agent_gym.nets.values import make_values
 
 
 class QPolicy(Policy):
     """The best of the actions by a network of their values.
 
-    Of the settings it reads `dueling`, `quantiles` and `exploration_final` beside what every policy does.
+    Of the settings it reads those of values (`agents.settings.values`) and `epsilon(1.0)`, the chance of a random
+    action in the end, beside what every policy does.
     """
 
     network: QNetwork | RoutedQ
@@ -28,25 +32,34 @@ class QPolicy(Policy):
         super().__init__(obs_space, action_space, config)
 
         def make(space: spaces.Space) -> QNetwork:
-            return make_q_network(space, action_space, config, config.dueling, config.quantiles)
+            return make_q_network(
+                space, action_space, config, config.dueling, partial(make_values, config), config.noisy
+            )
 
         self.exportable = self.alone = not group_spaces(obs_space)
         """Whether one network is for all."""
+        if not self.alone and (config.noisy or config.implicit):
+            raise UserError(f"--{'noisy' if config.noisy else 'implicit'} is for one kind of agents: leave it out")
+        if not isinstance(action_space, spaces.Discrete) and (config.implicit or config.atoms):
+            raise UserError(
+                f"--{'implicit' if config.implicit else 'atoms'} is for Discrete actions, not for {action_space}: "
+                "leave it out"
+            )
         self.network = make(obs_space) if self.alone else RoutedQ(obs_space, make)
         self.state_dim = self.network.state_dim
         self.return_stats = ReturnStats()
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, obs: Any, state: Tensor, reset: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Q [B, n], of several choices [B, m, n], and the next state of one step."""
-        q, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0))
+        q, state = self.network(one_step(self.obs_norm(obs)), state, reset.unsqueeze(0), noise)
         return q[0], state
 
     @torch.no_grad()
     def act(self, obs: Any, state: Tensor, reset: Tensor, mask=None, *, explore=False, generator=None, epsilon=None):
         """`epsilon` [] or a number: the chance of a random action where `explore`; None: that of the training's end."""
-        q, state = self(obs, state, reset)
+        q, state = self(obs, state, reset, self.network.drawn(generator) if explore else None)
         action = self.network.best(q, mask)
-        chance = self.config.exploration_final if epsilon is None else epsilon
+        chance = self.config.epsilon(1.0) if epsilon is None else epsilon
         if explore and (isinstance(chance, Tensor) or chance):
             shape = (1 + self.network.choices, len(action))
             action = self._sometimes(chance, torch.rand(shape, generator=generator, device=action.device), mask, action)
@@ -62,7 +75,7 @@ class QPolicy(Policy):
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         action = self.network.best(self.network.mean(features)[0], mask)
         if noise is not None:
-            action = self._sometimes(self.config.exploration_final, noise.transpose(0, 1), mask, action)
+            action = self._sometimes(self.config.epsilon(1.0), noise.transpose(0, 1), mask, action)
         return action
 
     def noise(self, features: Tensor) -> Noise:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent_gym.ground.settings import SHARE
+from agent_gym.ground.settings import SHARE, Needs
+
+DICED = Needs("noisy", (False,))
 
 
 @dataclass(frozen=True)
 class ExplorationSettings:
     """How often an action is random, over the run."""
 
-    exploration_fraction: Annotated[float, SHARE] = 0.2
+    exploration_fraction: Annotated[float, DICED, SHARE] = 0.2
     """Share of the run in which random actions fall from exploration_initial to exploration_final."""
-    exploration_initial: Annotated[float, SHARE] = 1.0
+    exploration_initial: Annotated[float, DICED, SHARE] = 1.0
     """Chance of a random action at the start."""
-    exploration_final: Annotated[float, SHARE] = 0.05
+    exploration_final: Annotated[float, DICED, SHARE] = 0.05
     """Chance of a random action in the end."""
 
     @property

@@ -28,4 +28,9 @@ class PQNConfig(ExplorationSettings, OnPolicyConfig):
     dueling: bool = False
     """Separate outputs for the state's value and the actions' advantages (Wang et al. 2016)."""
 
-    quantiles: ClassVar[int] = 0  # its values are means
+    # Its values are means, learned by their squared error.
+    quantiles: ClassVar[int] = 0
+    atoms: ClassVar[int] = 0
+    implicit: ClassVar[bool] = False
+    noisy: ClassVar[bool] = False
+    td_loss: ClassVar[str] = "mse"

@@ -1,6 +1,5 @@
 """DQN and QR-DQN against Stable-Baselines3's own training step, small cases by hand, and that they learn."""
 
-import dataclasses
 import math
 from dataclasses import fields
 
@@ -13,12 +12,15 @@ from stable_baselines3 import DQN as SB3DQN
 from tiny_envs import Chain, Cue, score, train
 from torch import Tensor, nn
 
-from agent_gym.agents.dqn import DQN, quantile_huber
+from agent_gym.agents.dqn import DQN
 from agent_gym.agents.off_policy.critic import QNetwork
 from agent_gym.agents.settings.dqn import DQNConfig, QRDQNConfig
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
+from agent_gym.nets.losses import quantile_huber
 from agent_gym.nets.settings import EncoderSettings
+from agent_gym.nets.values.means import Means
+from agent_gym.nets.values.quantiles import Quantiles
 
 PLAIN = {"double": False, "dueling": False, "n_step": 1, "buffer_size": 100, "hidden_sizes": (32, 32)}
 
@@ -68,10 +70,10 @@ def test_loss_and_updates_are_those_of_stable_baselines3(quantiles, max_grad_nor
         check_same(list(ours.network.parameters()), weights(net))
 
 
-def q_network(rows: list[list[float]]) -> QNetwork:
+def q_network(rows: list[list[float]], td_loss: str = "huber") -> QNetwork:
     """Q(s, a) = rows[s][a] for one-hot states, without hidden layers."""
-    space = spaces.Discrete(len(rows))
-    network = QNetwork(space, spaces.Discrete(len(rows[0])), EncoderSettings(encoder="linear"), False, 0)
+    space, form = spaces.Discrete(len(rows)), lambda _: Means(td_loss)
+    network = QNetwork(space, spaces.Discrete(len(rows[0])), EncoderSettings(encoder="linear"), False, form)
     network.head.weight.data.copy_(torch.tensor(rows).t())
     network.head.bias.data.zero_()
     return network
@@ -90,9 +92,9 @@ def test_double_targets_by_hand(double, next_q):
     assert stats["td_error"].tolist() == [errors]
     assert loss.item() == pytest.approx(sum(abs(e) - 0.5 if abs(e) > 1 else 0.5 * e * e for e in errors) / 2)
     assert stats["q_mean"].item() == (2.0 + 6.0) / 2
-    agent.config = dataclasses.replace(agent.config, td_loss="mse")
+    agent.network.returns.td_loss = "mse"
     assert agent.loss(batch)[0].item() == pytest.approx(sum(e * e for e in errors) / 2)
-    agent.config = dataclasses.replace(agent.config, td_loss="huber")
+    agent.network.returns.td_loss = "huber"
     # Importance weights scale each transition's share.
     weighted, _ = agent.loss(batch | {"weight": torch.tensor([[1.0, 0.0]])})
     e = errors[0]
@@ -103,13 +105,17 @@ def test_double_targets_by_hand(double, next_q):
 
 
 def test_dueling_by_hand():
-    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(3), EncoderSettings(encoder="linear"), True, 0)
+    network = QNetwork(
+        spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(3), EncoderSettings(encoder="linear"), True, lambda _: Means()
+    )
     network.head.weight.data.zero_()
     network.head.bias.data.copy_(torch.tensor([10.0, 1.0, 2.0, 6.0]))  # the value, then three advantages of mean 3
     q, _ = network(torch.zeros(1, 2, 1), torch.zeros(2, 0), torch.zeros(1, 2, dtype=torch.bool))
     assert q.tolist() == [[[8.0, 9.0, 13.0]] * 2]
     # Of quantiles each has a value and advantages of its own.
-    network = QNetwork(spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(2), EncoderSettings(encoder="linear"), True, 2)
+    network = QNetwork(
+        spaces.Box(-1.0, 1.0, (1,)), spaces.Discrete(2), EncoderSettings(encoder="linear"), True, lambda _: Quantiles(2)
+    )
     network.head.weight.data.zero_()
     network.head.bias.data.copy_(torch.tensor([10.0, 20.0, 1.0, 2.0, 3.0, 6.0]))
     values = network.values(torch.zeros(1, 1, 1))[0, 0]

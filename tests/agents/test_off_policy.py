@@ -176,6 +176,8 @@ CAPTURED = {
     "dqn": ("dqn", "CartPole-v1", {"prioritized": True}),
     "plain dqn": ("dqn", "CartPole-v1", {"double": False, "dueling": False, "normalize_obs": True}),
     "qrdqn": ("qrdqn", "CartPole-v1", {"quantiles": 5}),
+    "noisy c51": ("dqn", "CartPole-v1", {"noisy": True, "atoms": 5, "prioritized": True}),
+    "iqn": ("dqn", "CartPole-v1", {"quantiles": 3, "implicit": True}),
     "sac": ("sac", "Pendulum-v1", {}),
     "tqc": ("tqc", "Pendulum-v1", {"quantiles": 5, "prioritized": True}),
     "crossq": ("crossq", "Pendulum-v1", {"policy_delay": 1}),
@@ -271,6 +273,8 @@ def test_prioritized_agents_update_what_they_draw(name, env_id, encoder):
 RESUMED = {
     "dqn": ("dqn", "CartPole-v1", {"prioritized": True, "n_step": 3}),
     "qrdqn": ("qrdqn", "Acrobot-v1", {"quantiles": 5, "buffer_size": 60}),
+    "noisy c51": ("dqn", "CartPole-v1", {"noisy": True, "atoms": 5, "prioritized": True}),
+    "noisy iqn": ("dqn", "CartPole-v1", {"encoder": "lstm", **SHORT, "noisy": True, "quantiles": 3, "implicit": True}),
     "memory": ("dqn", "CartPole-v1", {"encoder": "lstm", **SHORT, "normalize_obs": True}),
     "sac": ("sac", "Pendulum-v1", {}),
     "tqc": ("tqc", "Pendulum-v1", {"quantiles": 5, "encoder": "gru", "sequence_length": 6}),
