@@ -113,10 +113,6 @@ class Agent(ABC):
         """Numbers of memory for each environment."""
         return self.policy.state_dim
 
-    def take(self, role: str, experience: Any) -> None:
-        """A data set (agents.offline.experience) for setting `role`: "data" or "demonstrations". Before training."""
-        raise NotImplementedError(f"{type(self).__name__} learns from no {role}")
-
     def start_from_weights(self) -> None:  # noqa: B027  most have no copies of their weights
         """After the policy's first weights have been replaced by others: bring copies of them along."""
 

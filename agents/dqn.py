@@ -7,7 +7,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agent_gym.agents.off_policy.agent import OffPolicy, batch_mean
+from agent_gym.agents.off_policy.acting import Acting
+from agent_gym.agents.off_policy.batches import batch_mean
 from agent_gym.agents.off_policy.features import both_features, next_obs_features
 from agent_gym.agents.off_policy.q_policy import QPolicy
 from agent_gym.agents.settings.dqn import DQNConfig
@@ -24,7 +25,7 @@ def how(batch: dict, part: int) -> dict[str, Tensor]:
     return {name: batch[name][part] for name in ("noise", "level") if name in batch}
 
 
-class DQN(OffPolicy):
+class DQN(Acting):
     """A network of action values and its target."""
 
     policy_class = QPolicy

@@ -36,7 +36,7 @@ class OnPolicy(Agent):
     trace: float
     """λ: the weight of longer returns, 0 to 1."""
     acted: tuple[str, ...]
-    """What `_explore_at` leaves in its extras beside the action, "value" first, unless `evaluates_later`."""
+    """What `_explore_at` leaves in its extras beside the action, "value" first, unless `evaluated` does."""
 
     def __init__(self, config: OnPolicyConfig, env: VectorEnv, device: torch.device | str) -> None:
         super().__init__(config, env, device)
@@ -48,7 +48,7 @@ class OnPolicy(Agent):
         capture = self.policy.alone and (self.state_dim == 0 or self.on_gpu)
         self.learner = Learner(self.loss, self.network.parameters(), config, capture=capture)
         self.apart = self.on_gpu and apart(env.device, self.device)  # the environments are elsewhere
-        self.evaluates_later = self._evaluates_later()
+        self.evaluated = self._evaluation()
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.filled = 0  # steps of it; more than 0 between calls after an interruption alone
         self.noise: Tensor | None = None  # what is held for some steps
@@ -67,13 +67,9 @@ class OnPolicy(Agent):
         """The environment's action, the next memory, and "action" as the agent has it with as much as cannot be had
         later (`acted`)."""
 
-    def _evaluates_later(self) -> bool:
-        """Whether `acted` waits for one pass over the whole rollout."""
-        return False
-
-    def _evaluated(self, batch: dict) -> dict[str, Tensor]:
-        """`acted` [T, B] for a whole rollout, without memory."""
-        raise NotImplementedError
+    def _evaluation(self) -> Callable[[dict], dict[str, Tensor]] | None:
+        """What gives `acted` [T, B] in one pass over a whole rollout, without memory; None: acting gives it."""
+        return None
 
     def _hold(self, t: int) -> None:
         """Before step t of a rollout: draw `noise` where it is time to."""
@@ -153,7 +149,7 @@ class OnPolicy(Agent):
     def _final(self, step: Step, state: Tensor) -> dict[str, Any]:
         """The value of the true successor, read where it was truncated, or what it can be had from later."""
         there = self.on_gpu and not self.apart  # asking a GPU which ones were truncated would stall it
-        if there and self.evaluates_later:
+        if there and self.evaluated:
             return {"final_obs": step.final_obs}
         if step.final_obs is not step.obs and (there or step.truncated.any()):
             never = self.here(torch.zeros_like(self.reset))
@@ -254,7 +250,7 @@ class OnPolicy(Agent):
         batch = {"obs": self.obs_norm(rollout["obs"]), "reset": rollout["reset"], "action": rollout["action"]}
         if "mask" in rollout:
             batch["mask"] = rollout["mask"]
-        batch |= self._evaluated(batch) if self.evaluates_later else {name: rollout[name] for name in self.acted}
+        batch |= self.evaluated(batch) if self.evaluated else {name: rollout[name] for name in self.acted}
         valid = rollout.get("valid")
         valid = None if valid is None or valid.all() else valid
         if "final_obs" in rollout:
@@ -289,8 +285,8 @@ class OnPolicy(Agent):
             self.noise = None if noise is None else self.here(noise)
             there = self.on_gpu and not self.apart
             if ("final_obs" in rows, self.acted[0] in rows) != (
-                there and self.evaluates_later,
-                not self.evaluates_later,
+                there and self.evaluated is not None,
+                self.evaluated is None,
             ):
                 return  # begun on another kind of device
             rows = {name: self.here(part) if there or name in EXTRAS else part for name, part in rows.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -161,17 +162,18 @@ class PPO(OnPolicy):
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """A drawn action, with as much in the extras as cannot be had later."""
         here = (obs, state, reset, mask)
-        if self.evaluates_later:
+        if self.evaluated:
             return self.policy.act(*here, explore=True, generator=self.generator, noise=noise)
         action, state, extras = self.policy.act_and_value(*here, self.generator, noise)
         extras["value"] = extras.pop("learned_value")  # rewards are scaled before they become advantages
         return action, state, extras
 
-    def _evaluates_later(self) -> bool:
+    def _evaluation(self) -> Callable[[dict], dict[str, Tensor]] | None:
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
-        return self.state_dim == 0 and (self.apart or not has_image(self.env.obs_space))
+        waits = self.state_dim == 0 and (self.apart or not has_image(self.env.obs_space))
+        return self._values_and_log_probs if waits else None
 
-    def _evaluated(self, batch: dict) -> dict[str, Tensor]:
+    def _values_and_log_probs(self, batch: dict) -> dict[str, Tensor]:
         distribution, value, _ = self.network(batch["obs"], self.first_state, batch["reset"], batch.get("mask"))
         return {"value": value, "log_prob": distribution.log_prob(batch["action"])}
 

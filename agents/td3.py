@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.off_policy.actor_critic import ActorAndCritic, ActorCriticAgent
-from agent_gym.agents.off_policy.agent import batch_mean
+from agent_gym.agents.off_policy.batches import batch_mean
 from agent_gym.agents.off_policy.features import next_obs_features, obs_features
 from agent_gym.agents.settings.td3 import TD3Config
 from agent_gym.envs.vector import VectorEnv

@@ -92,7 +92,7 @@ class AgentRun:
             return cost(self.name, config, env, device)
 
         unit = "step with its share of learning"
-        choice = choose_device(config.device, None if self.name == "sb3" else measured, former=former, unit=unit)
+        choice = choose_device(config.device, measured if config.learning() else None, former=former, unit=unit)
         if moves and env.device.type != choice.device.type:
             env.move(choice.device)
         return env, choice

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from agent_gym.agents.offline.experience import Episode, Experience
+from agent_gym.agents.offline.experience import Episode, Experience, TakesExperience
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout, alike, canonical_action
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
@@ -21,6 +21,8 @@ def take_sets(agent: Any, config: Any, env: VectorEnv) -> None:
     """Give an agent the data sets that its settings name. Raises UserError."""
     for role in ("data", "demonstrations"):
         if name := getattr(config, role, ""):
+            if not isinstance(agent, TakesExperience):
+                raise UserError(f"{type(agent).__name__.lower()} learns from no data sets: leave out --{role} {name}")
             agent.take(role, read_experience(name, env))
 
 

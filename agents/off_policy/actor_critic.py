@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.agents.networks import Actor
-from agent_gym.agents.off_policy.agent import OffPolicy
+from agent_gym.agents.off_policy.acting import Acting
 from agent_gym.agents.off_policy.critic import Critic, ranked
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
@@ -85,7 +85,7 @@ class ActorAndCritic(Policy):
         return self.return_stats.in_reward(self.critic.together(self.critic(features, action))[0])
 
 
-class ActorCriticAgent(OffPolicy):
+class ActorCriticAgent(Acting):
     """An agent whose policy is an actor with critics; a subclass gives the losses."""
 
     policy: ActorAndCritic

@@ -9,7 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.networks import Actor, describe
-from agent_gym.agents.off_policy.agent import OffPolicy, batch_mean
+from agent_gym.agents.off_policy.acting import Acting
+from agent_gym.agents.off_policy.agent import OffPolicy
+from agent_gym.agents.off_policy.batches import batch_mean
 from agent_gym.agents.off_policy.features import obs_features
 from agent_gym.agents.offline.heads import policy_head
 from agent_gym.agents.policy import Policy, one_step
@@ -96,11 +98,6 @@ class BC(OffPolicy):
     def from_env(self, action: Tensor) -> Tensor:
         return self.network.head.from_env(action)
 
-    def explore(self) -> tuple[Tensor, Tensor, Tensor]:
-        raise NotImplementedError("behaviour cloning does not act while it learns")
-
-    random_action = explore
-
 
 class Teacher(Protocol):
     """Who says what to do."""
@@ -112,7 +109,7 @@ class Teacher(Protocol):
         """Its actions for obs [B, ...] as the environment takes them; reset [B], where an episode starts."""
 
 
-class DAgger(BC):
+class DAgger(Acting, BC):
     """Acts itself, after a first round of the teacher's, and stores what the teacher would have done."""
 
     teacher: Teacher

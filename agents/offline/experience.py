@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import torch
@@ -38,6 +38,17 @@ class Experience(NamedTuple):
     episodes: list[Episode]
     digest: str
     """Of all its numbers: a resumed run learns from the same set."""
+
+
+@runtime_checkable
+class TakesExperience(Protocol):
+    """An agent that can learn from data sets."""
+
+    def take(self, role: str, experience: Experience) -> None:
+        """A data set for setting `role`, "data" or "demonstrations", before training.
+
+        Raises UserError where it has no room in memory.
+        """
 
 
 def replay_of(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from agent_gym.agents.networks import describe
 from agent_gym.agents.off_policy.actor_critic import ActorAndCritic, ActorCriticAgent
-from agent_gym.agents.off_policy.agent import batch_mean
+from agent_gym.agents.off_policy.batches import batch_mean
 from agent_gym.agents.off_policy.features import next_obs_features, obs_features
 from agent_gym.agents.offline.heads import policy_head
 from agent_gym.agents.settings.iql import IQLConfig

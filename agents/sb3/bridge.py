@@ -123,13 +123,19 @@ class BridgeMethods:
     def get_attr(self, attr_name: str, indices: Any = None) -> list:
         if attr_name == "render_mode":
             return [None] * self.env.num_envs
-        return [single.get_wrapper_attr(attr_name) for single in single_envs(self.env, attr_name)]
+        return [single.get_wrapper_attr(attr_name) for single in self._chosen(attr_name, indices)]
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list:
-        return [single.get_wrapper_attr(method_name)(*args, **kwargs) for single in single_envs(self.env, method_name)]
+        return [single.get_wrapper_attr(method_name)(*args, **kwargs) for single in self._chosen(method_name, indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError(f"{attr_name} of {self.env.id} cannot be set from here")
+        for single in self._chosen(attr_name, indices):
+            single.set_wrapper_attr(attr_name, value)
+
+    def _chosen(self, attribute: str, indices: Any) -> list[gymnasium.Env]:
+        """Environments by number or numbers; None: all."""
+        envs = single_envs(self.env, attribute)
+        return envs if indices is None else [envs[i] for i in np.atleast_1d(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         return [False] * self.env.num_envs

@@ -148,9 +148,12 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
         """CPU threads for torch; `images`: whether the agent sees any."""
         return self.num_threads or threads_for(IMAGES if images else self.work())
 
-    def learning(self) -> tuple[int, int, float]:
-        """Steps and rows of a batch [steps, rows], and how many are learned from for each environment step."""
-        raise NotImplementedError
+    def learning(self) -> tuple[int, int, float] | None:
+        """Steps and rows of a batch [steps, rows], and how many are learned from for each environment step.
+
+        `--device auto` measures by it what an agent costs; None: that is not known.
+        """
+        return None
 
     def work(self) -> int:
         """Multiplications of the widest layer on one batch, if threads can share them well; otherwise 0."""

@@ -315,7 +315,7 @@ def agreement(device: torch.device) -> None:
             while made.steps < made.config.learning_starts:
                 made.collect()
                 made.update()
-            slot, drawn = made._batch(0.5)
+            slot, drawn = made.batches.one(made.replay, made.config.batch_size, 0.5)
             made._normalize(drawn)
             noise = torch.randn(2, *drawn["action"].shape)
             batch = (drawn | {"noise": noise[0], "next_noise": noise[1]},)

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from tiny_envs import Numbered
 
 from agent_gym.agents import agent_class, config_class
-from agent_gym.agents.off_policy.agent import AT_ONCE, batch_mean
+from agent_gym.agents.off_policy.batches import AT_ONCE, batch_mean, priorities
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import EnvFailure
@@ -225,19 +225,13 @@ def test_means_count_valid_steps_by_weight():
 
 
 def test_priorities_are_errors_to_the_power_alpha():
-    agent = make_agent("dqn", prioritized=True, priority_alpha=0.5, num_envs=2)
-    agent.begin()
-    for _ in range(5):
-        agent.collect()
-    slot = torch.tensor([3, 7])
-    agent._prioritize(slot, {"reward": torch.zeros(1, 2)}, torch.tensor([[-4.0, 0.25]]))
-    assert agent.replay.tree.leaves[slot].tolist() == pytest.approx([2.0, 0.5], rel=1e-5)
+    found = priorities(torch.tensor([[-4.0, 0.25]]), {"reward": torch.zeros(1, 2)}, 0.5)
+    assert found.tolist() == pytest.approx([2.0, 0.5], rel=1e-5)
     # Of a sequence: nine tenths of the largest error and a tenth of the mean, both of steps with an action.
     error = torch.tensor([[1.0, -3.0], [50.0, 1.0], [-2.0, 2.0]])
     valid = torch.tensor([[True, True], [False, True], [True, True]])
-    agent._prioritize(slot, {"valid": valid}, error)
     expected = [(0.9 * 2 + 0.1 * 1.5) ** 0.5, (0.9 * 3 + 0.1 * 2) ** 0.5]
-    assert agent.replay.tree.leaves[slot].tolist() == pytest.approx(expected, rel=1e-5)
+    assert priorities(error, {"valid": valid}, 0.5).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

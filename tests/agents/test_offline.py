@@ -192,7 +192,8 @@ def test_demonstrations_are_their_share_of_every_batch():
     for _ in range(30):
         assert agent.collect() is not None
         agent.collected = 0
-    for _, batch in agent._batches(12):
+    drawn = agent.batches.draw(agent.replay, agent.sets["demonstrations"], 12, 1.0)
+    for _, batch in drawn:
         assert (batch["obs"][0, :, 0] == 7.0).tolist() == [False] * 6 + [True] * 2
 
 

@@ -154,6 +154,20 @@ def test_bridge_steps_like_dummy_vec_env():
     assert torch.equal(returns, lengths) and lengths.max() == 12
 
 
+def test_bridge_reads_sets_and_calls_what_single_environments_have():
+    bridge = Bridge(SyncEnv([gymnasium.make("CartPole-v1") for _ in range(3)]), 0)
+    venv = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")] * 3)
+    for each in (bridge, venv):
+        each.set_attr("gravity", 3.0)
+        each.set_attr("gravity", 5.0, indices=[0, 2])
+    for indices in (None, 1, [2, 0]):
+        assert bridge.get_attr("gravity", indices) == venv.get_attr("gravity", indices)
+        has = [each.env_method("has_wrapper_attr", "gravity", indices=indices) for each in (bridge, venv)]
+        assert has[0] == has[1]
+    with pytest.raises(AttributeError, match="absent"):
+        bridge.set_attr("absent", 1)
+
+
 SPACES = {
     "vector": spaces.Box(-1.0, 1.0, (3,)),
     "image": spaces.Box(0, 255, (40, 40, 3), np.uint8),

@@ -156,7 +156,7 @@ def test_the_gpu_and_the_cpu_agree_on_a_batch(run):
         made.collect()
         batches = [(made._targets(), made.first_state)]
     else:
-        slot, batch = made._batch(0.5)
+        slot, batch = made.batches.one(made.replay, made.config.batch_size, 0.5)
         made._normalize(batch)
         noise = torch.randn(batch["action"].shape) if batch["action"].is_floating_point() else batch["reward"]
         batches = [(batch | {"noise": noise, "next_noise": noise},)]
