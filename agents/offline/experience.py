@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from agent_gym.agents.buffers.n_step import BARE, START, TERMINATED, TRUNCATED
-from agent_gym.agents.buffers.replay import SPARE, Replay
+from agent_gym.agents.buffers.replay import Replay
+from agent_gym.agents.buffers.streams import SPARE
 from agent_gym.ground.tree import tree_map
 
 
