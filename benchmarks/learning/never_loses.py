@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.composing.saved import open_saved
+from agent_gym.composing.seats.duels import policy_player, rules_of
 from agent_gym.envs.games.game import TURN, Game, outcome, over
 from agent_gym.envs.games.players import Player
 
@@ -87,11 +88,13 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    policy = open_saved(args.run).policy
+    saved = open_saved(args.run)
+    game = rules_of(saved, "never_loses")
+    player = policy_player(saved.policy, game, str(args.run))
     for side, name in enumerate(("first", "second")):
-        wins, draws, losses = exhaust(policy.game, policy.player(), side)
+        wins, draws, losses = exhaust(game, player, side)
         print(f"as the {name} player: {wins} won, {draws} drawn, {losses} lost of {wins + draws + losses} games")
-        won, drawn, lost = against_perfect(policy.game, policy.player(), side)
+        won, drawn, lost = against_perfect(game, player, side)
         print(f"  against perfect play: {won:.1%} won, {drawn:.1%} drawn, {lost:.1%} lost")
 
 

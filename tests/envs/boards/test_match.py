@@ -9,6 +9,7 @@ from agent_gym.envs.games.game import TURN
 from agent_gym.envs.games.match import Match, elo_difference, play_match, rate
 from agent_gym.envs.games.players import make_player
 from agent_gym.envs.native.boards import connect_four, tictactoe
+from benchmarks.learning import never_loses
 
 
 def test_elo_by_hand():
@@ -61,3 +62,21 @@ def test_the_better_player_scores_more_with_either_colour():
         game, make_player(game, "mcts-40"), make_player(game, "random"), 30, torch.Generator().manual_seed(0)
     )
     assert match.as_first > 0.8 and match.as_second > 0.6
+
+
+def test_perfect_play_of_tic_tac_toe():
+    """4,520 positions that are not over (5,478 in all), a draw from the start; whoever plays well never loses."""
+    game = tictactoe.make()
+    values = never_loses.solve(game)
+    assert len(values) == 4520 and values[tuple(game.initial(1, torch.device("cpu"))[:, 0].tolist())] == 0.0
+
+    def perfect(state, generator):
+        return never_loses.moves_values(game, state, values).argmax(1)
+
+    def first(state, generator):
+        return game.mask(state).float().argmax(1)
+
+    for side in (0, 1):
+        assert never_loses.against_perfect(game, perfect, side) == pytest.approx((0.0, 1.0, 0.0))
+        assert never_loses.against_perfect(game, first, side) == pytest.approx((0.0, 0.0, 1.0))
+        assert never_loses.exhaust(game, perfect, side)[2] == 0
