@@ -129,7 +129,7 @@ def test_presets_and_defaults_are_never_called_idle(name):
     settings = task_config(name) if name in TASKS else config_class(name)
     assert {"--seed", "--quiet", "--run-dir"} <= known_flags(settings).keys()
     check_effects(settings(), ())
-    for values in table(name).get("env", {}).values():
+    for values in [*table(name).get("env", {}).values(), *table(name).get("published", {}).values()]:
         check_effects(settings(**values), values.keys())
 
 

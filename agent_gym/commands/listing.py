@@ -52,9 +52,13 @@ def catalogue() -> dict[str, dict[str, Any]]:
         "tasks": {name: _first_line(task_config(name)) for name in TASKS},
         "environments": dict.fromkeys(NATIVE, "native tensor environment"),
         "presets": {
-            name: {env: table(name).get("score", {}).get(env) for env in table(name)["env"]}
+            name: {
+                env: table(name).get("score", {}).get(env)
+                for kind in ("env", "published")
+                for env in table(name).get(kind, ())
+            }
             for name in AGENTS
-            if table(name).get("env")
+            if table(name).keys() & {"env", "published"}
         },
     }
 

@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parent
 
 @cache
 def table(agent: str) -> dict[str, Any]:
-    """The presets of an agent: "env" by id, and perhaps some of "atari", "continuous", "discrete" and "codes"."""
+    """The presets of an agent: "env" by id, "published" by id, which others have chosen and nobody has tried here, and
+    perhaps some of "atari", "continuous", "discrete" and "codes"."""
     path = FOLDER / f"{agent}.toml"
     return _tuples(tomllib.loads(path.read_text("utf-8"))) if agent.isidentifier() and path.exists() else {}
 
@@ -40,10 +41,13 @@ def find(agent: str, env_id: str, spaces_of: Callable[[], Spaces], cells: str = 
     known, name = table(agent), env_id.rpartition(":")[2]
     if name in known.get("env", {}):
         return f"preset for {name}", known["env"][name]
+    if name in known.get("published", {}):
+        return f"published settings for {name}, not tuned here", known["published"][name]
     if name.startswith("ALE/") and "atari" in known:
         return "preset for Atari", known["atari"]
     label, settings = _by_kind(known, spaces_of, cells)
-    others = [other for other in known.get("env", {}) if _unversioned(other) == _unversioned(name)]
+    ids = [*known.get("env", {}), *known.get("published", {})]
+    others = [other for other in ids if _unversioned(other) == _unversioned(name)]
     return label + (f" ({' and '.join(others)} has a preset)" if others else ""), settings
 
 

@@ -58,3 +58,23 @@ def test_a_preset_of_another_version_is_named_and_not_taken():
     assert settings == table("ppo")["continuous"]
     assert find("ppo", "HalfCheetah-v5", lambda: None)[0] == "preset for HalfCheetah-v5"
     assert "has a preset" not in find("ppo", "HalfCheetah2-v5", lambda: (VECTOR, VECTOR))[0]
+
+
+MUJOCO = ("Ant", "HalfCheetah", "Hopper", "Humanoid", "HumanoidStandup", "InvertedDoublePendulum", "InvertedPendulum")
+MUJOCO += ("Pusher", "Reacher", "Swimmer", "Walker2d")
+BOX2D = ("LunarLanderContinuous-v3", "BipedalWalker-v3", "BipedalWalkerHardcore-v3", "CarRacing-v3")
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac", "td3", "ddpg"])
+def test_every_environment_of_mujoco_and_box2d_has_settings(name):
+    known = table(name)
+    for env_id in [*(f"{body}-v5" for body in MUJOCO), *BOX2D]:
+        kind = "env" if env_id in known.get("env", {}) else "published"
+        label, settings = find(name, env_id, lambda: None)
+        says = f"preset for {env_id}" if kind == "env" else f"published settings for {env_id}, not tuned here"
+        assert label == says and settings == known[kind][env_id]
+        config = config_class(name)(env=env_id, **settings)
+        if name == "ppo":
+            assert config.num_envs * config.num_steps % config.num_minibatches == 0
+    assert not known.get("env", {}).keys() & known["published"].keys()
+    assert "Ant-v5 has a preset" in find(name, "Ant-v4", lambda: (VECTOR, VECTOR))[0]
