@@ -185,7 +185,7 @@ class OnPolicy(Agent):
     def update(self) -> Stats | None:
         began = time.perf_counter()
         undo = self._undo() if self.update_seconds > LONG_UPDATE else None
-        self.learner.set_progress(self.progress)
+        self.prepare()
         batch = self._targets()
         stats: list[Stats] = []
         for _ in range(self.config.num_epochs):
@@ -206,10 +206,18 @@ class OnPolicy(Agent):
         self.filled, self.update_seconds = 0, time.perf_counter() - began
         return means
 
+    def prepare(self) -> None:
+        """Before the updates on a rollout: what depends on how far the run is."""
+        self.learner.set_progress(self.progress)
+
+    def prepared(self, minibatch: dict) -> dict:
+        """What the loss is given of a minibatch."""
+        return minibatch
+
     def _epoch(self, batch: dict, stats: list[Stats]) -> bool:
         """One pass over the rollout, whose stats are added to `stats`; False: no further one."""
         for minibatch, state in minibatches(batch, self.first_state, self.config.num_minibatches, self.generator):
-            stats.append(self.learner.update(minibatch, state))
+            stats.append(self.learner.update(self.prepared(minibatch), state))
         return True
 
     def _summary(self, stats: list[Stats]) -> Stats:

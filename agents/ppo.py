@@ -99,6 +99,14 @@ class PPOPolicy(Policy):
         action = (draw(distribution, generator, noise) if explore else distribution.mode()).squeeze(0)
         return self.network.head.to_env(action), state, {"action": action}
 
+    def act_by(self, obs: Any, noise: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Without memory: the actions that `act` would explore with, had it drawn `noise` [B, ...] (see `noise`); for
+        the environment, and as the agent has them."""
+        reset = torch.zeros(1, len(noise), dtype=torch.bool)
+        distribution = self.network.act(one_step(self.obs_norm(obs)), reset, None if mask is None else mask[None])
+        action = distribution.sample_from(noise[None]).squeeze(0)
+        return self.network.head.to_env(action), action
+
     decides_by_mask = True
 
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -181,18 +189,21 @@ class PPO(OnPolicy):
         if self.held_noise and t % self.config.sde_every == 0:
             self.noise = self.network.head.noise(self.env.num_envs, self.generator)
 
-    def update(self) -> Stats | None:
+    def prepare(self) -> None:
+        super().prepare()
         config = self.config
         self.clip_coef.fill_(config.clip_coef * (1.0 - self.progress if config.clip_schedule == "linear" else 1.0))
-        return super().update()
+
+    def prepared(self, minibatch: dict) -> dict:
+        if not self.config.normalize_advantage:
+            return minibatch
+        here = (minibatch.get("valid"), group_of(minibatch["obs"]))
+        return minibatch | {"advantage": standardize(minibatch["advantage"], *here)}
 
     def _epoch(self, batch: dict, stats: list[Stats]) -> bool:
         config = self.config
         for minibatch, state in minibatches(batch, self.first_state, config.num_minibatches, self.generator):
-            if config.normalize_advantage:
-                here = (minibatch.get("valid"), group_of(minibatch["obs"]))
-                minibatch["advantage"] = standardize(minibatch["advantage"], *here)
-            stats.append(self.learner.update(minibatch, state))
+            stats.append(self.learner.update(self.prepared(minibatch), state))
             if config.target_kl > 0 and self._too_far(stats[-1]["log_ratio"]):
                 return False
         return True

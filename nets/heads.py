@@ -20,6 +20,7 @@ from agent_gym.nets.distributions import (
     StateDependentGaussian,
 )
 from agent_gym.nets.encoders.base import orthogonal_init
+from agent_gym.nets.narrow import Linear
 from agent_gym.nets.precision import precisely
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
@@ -55,7 +56,7 @@ class DiscreteHead(PolicyHead):
 
     def __init__(self, space: spaces.Discrete, in_dim: int):
         super().__init__()
-        self.linear = orthogonal_init(nn.Linear(in_dim, int(space.n)), POLICY_GAIN)
+        self.linear = orthogonal_init(Linear(in_dim, int(space.n)), POLICY_GAIN)
 
     def forward(self, features: Tensor) -> Categorical:
         return Categorical(precisely(self.linear, features))
@@ -69,7 +70,7 @@ class MultiDiscreteHead(PolicyHead):
         sizes = torch.from_numpy(space.nvec.ravel().astype(np.int64))
         self.shape = space.shape
         self.choices = (len(sizes), int(sizes.max()))
-        self.linear = orthogonal_init(nn.Linear(in_dim, self.choices[0] * self.choices[1]), POLICY_GAIN)
+        self.linear = orthogonal_init(Linear(in_dim, self.choices[0] * self.choices[1]), POLICY_GAIN)
         padding = torch.arange(self.choices[1]) >= sizes[:, None]
         self.register_buffer("padding", padding, persistent=False)
         self.register_buffer("columns", (~padding).flatten().nonzero().flatten(), persistent=False)
@@ -88,7 +89,7 @@ class MultiBinaryHead(PolicyHead):
     def __init__(self, space: spaces.MultiBinary, in_dim: int):
         super().__init__()
         self.shape = space.shape
-        self.linear = orthogonal_init(nn.Linear(in_dim, int(np.prod(space.shape))), POLICY_GAIN)
+        self.linear = orthogonal_init(Linear(in_dim, int(np.prod(space.shape))), POLICY_GAIN)
 
     def forward(self, features: Tensor) -> Bernoulli:
         return Bernoulli(precisely(self.linear, features))
@@ -169,7 +170,7 @@ class GaussianHead(BoxHead):
 
     def __init__(self, space: spaces.Box, in_dim: int, log_std_init: float = 0.0):
         super().__init__(space)
-        self.linear = orthogonal_init(nn.Linear(in_dim, self.size), POLICY_GAIN)
+        self.linear = orthogonal_init(Linear(in_dim, self.size), POLICY_GAIN)
         self.log_std = nn.Parameter(torch.full((self.size,), float(log_std_init)))
 
     def forward(self, features: Tensor) -> DiagGaussian:
@@ -181,7 +182,7 @@ class StateDependentHead(BoxHead):
 
     def __init__(self, space: spaces.Box, in_dim: int, log_std_init: float = 0.0):
         super().__init__(space)
-        self.linear = orthogonal_init(nn.Linear(in_dim, self.size), POLICY_GAIN)
+        self.linear = orthogonal_init(Linear(in_dim, self.size), POLICY_GAIN)
         self.log_std = nn.Parameter(torch.full((in_dim, self.size), float(log_std_init)))
 
     def forward(self, features: Tensor) -> StateDependentGaussian:
@@ -203,7 +204,7 @@ class SquashedGaussianHead(BoxHead):
 
     def __init__(self, space: spaces.Box, in_dim: int):
         super().__init__(space)
-        self.linear = nn.Linear(in_dim, 2 * self.size)
+        self.linear = Linear(in_dim, 2 * self.size)
 
     def forward(self, features: Tensor) -> SquashedGaussian:
         mean, log_std = precisely(self.linear, features).chunk(2, dim=-1)
@@ -217,7 +218,7 @@ class DeterministicHead(BoxHead):
 
     def __init__(self, space: spaces.Box, in_dim: int):
         super().__init__(space)
-        self.linear = nn.Linear(in_dim, self.size)
+        self.linear = Linear(in_dim, self.size)
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.tanh(precisely(self.linear, features))
@@ -295,13 +296,13 @@ class ValueHead(nn.Module):
 
     def __init__(self, in_dim: int):
         super().__init__()
-        self.linear = orthogonal_init(nn.Linear(in_dim, 1), 1.0)
+        self.linear = orthogonal_init(Linear(in_dim, 1), 1.0)
 
     def forward(self, features: Tensor) -> Tensor:
         return precisely(self.linear, features).squeeze(-1)
 
 
-class LinearHead(nn.Linear):
+class LinearHead(Linear):
     """features [T, B, in_dim] -> [T, B, out_dim]: class logits, predictions, Q-values; PyTorch's default weights."""
 
     def forward(self, features: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class RunningNorm(Statistics):
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) / sqrt(var + eps), clipped to ±clip; float32."""
-        return ((x - self.shift) * self.scale).clamp_(-self.clip, self.clip)
+        return ((x - self.shift) * self.scale).clamp(-self.clip, self.clip)
 
 
 class VectorNorm(RunningNorm):
@@ -216,6 +216,18 @@ class ReturnStats(RunningNorm):
         return value / self.scale + self.offset.to(value.dtype)
 
 
+@torch.no_grad()
+def discounted_returns(reward: Tensor, done: Tensor, carried: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """The discounted return so far at each step, of reward [T, B] and done [T, B], and `carried` [B] on to the next:
+    gamma times the return so far, 0 after an episode's end."""
+    returns = torch.empty_like(reward)
+    decay = (~done).to(reward.dtype).mul_(gamma)
+    for step_reward, step_decay, step_return in zip(reward, decay, returns, strict=True):
+        torch.add(step_reward, carried, out=step_return)
+        carried = step_return * step_decay
+    return returns, carried
+
+
 class ReturnScale(Statistics):
     """Rewards over the running deviation of the discounted return (Engstrom 2020), and without a constant part.
 
@@ -258,12 +270,11 @@ class ReturnScale(Statistics):
     @torch.no_grad()
     def update(self, reward: Tensor, done: Tensor) -> None:
         """Take in reward [T, B] and done [T, B] (terminated or truncated) of the steps since the last call."""
-        returns = torch.empty_like(reward)
-        decay = (~done).to(reward.dtype).mul_(self.gamma)
-        carried = self.discounted
-        for step_reward, step_decay, step_return in zip(reward, decay, returns, strict=True):
-            torch.add(step_reward, carried, out=step_return)
-            carried = step_return * step_decay
+        self.take(reward, done, *discounted_returns(reward, done, self.discounted, self.gamma))
+
+    @torch.no_grad()
+    def take(self, reward: Tensor, done: Tensor, returns: Tensor, carried: Tensor) -> None:
+        """`update` where what `discounted_returns` gives is known."""
         self.discounted.copy_(carried)
         self.stats.update(returns)
         self.rewards.update(reward)

@@ -57,13 +57,22 @@ def write(path: Path, tree: dict) -> None:
     with open(path, "wb") as file:
         sink = _Sink(file)
         try:
-            torch.save(tree, sink)
+            torch.save(_compact(tree), sink)
         except RuntimeError as error:  # what torch makes of an error in `sink`
             raise sink.error or error from None
         file.seek(-2, os.SEEK_END)
         file.write(TRAILER.to_bytes(2, "little") + MAGIC + sink.sha256.digest())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _compact(tree: Any) -> Any:
+    """The same tree with copies of tensors that are a part of something larger: torch.save writes all of that."""
+    if isinstance(tree, Tensor):
+        return tree.clone() if tree.untyped_storage().nbytes() > tree.nbytes else tree
+    if isinstance(tree, dict):
+        return {name: _compact(part) for name, part in tree.items()}
+    return type(tree)(map(_compact, tree)) if type(tree) in (list, tuple) else tree
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict:

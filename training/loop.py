@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -94,6 +94,22 @@ class Moment(NamedTuple):
     watch: Watch
 
 
+class Pause:
+    """Whether it is time for another checkpoint. Runs that share one are answered alike at the same step."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.saved, self.answer = seconds, -math.inf, (-1, True)
+
+    def over(self, step: int) -> bool:
+        if self.answer[0] != step:
+            self.answer = step, time.perf_counter() - self.saved >= self.seconds
+        return self.answer[1]
+
+    def begin(self) -> None:
+        """A checkpoint has been written."""
+        self.saved = time.perf_counter()
+
+
 Look = Callable[[Moment], "tuple[float, dict[str, float]] | None"]
 
 
@@ -114,23 +130,23 @@ def train(
     callbacks: Callbacks,
     *,
     every: Intervals,
-    pause: float,
+    pause: Pause,
     clock: dict,
     meter: Meter,
     owed: list[str],
     stopwatch: Stopwatch,
-) -> None:
-    """Train until `agent.total_steps` or until `stop`; save first, look then.
+) -> Iterator[None]:
+    """Train until `agent.total_steps` or until `stop`; save first, look then. Between rounds others may have a turn.
 
     `evaluate` returns a score (higher is better, it picks best.pt) and scalars under full tags, or None where it was
     left out; `record` films the agent. Both may be given up in the middle: a checkpoint says in `owed` what is still
     to be done at its step, and a resumed run begins with that.
-    `pause`: seconds without another last.pt after one; environments settle and curves have a point regardless.
+    `pause`: when there may be another last.pt; environments settle and curves have a point regardless.
     `clock` carries seconds of training and of evaluation, the best and the last score with their steps, what
     evaluations have played, and the step at which it was last asked what is due, across a resume; `meter` the scalars
-    that are not logged yet. `stopwatch` learns where the time goes.
+    that are not logged yet. `stopwatch` tells the time and learns where it goes.
     """
-    saved, changed = -math.inf, bool(owed)  # when; is there anything that it does not hold?
+    changed = bool(owed)  # is there anything that the latest checkpoint does not hold?
     due = {name: Every(interval, clock["asked"]) for name, interval in every._asdict().items()}
 
     def save() -> None:
@@ -139,10 +155,11 @@ def train(
         callbacks.at("on_checkpoint")
 
     def _save() -> None:
-        nonlocal saved, changed
+        nonlocal changed
         state = {"agent": agent.state_dict(), "clock": clock, "meter": meter.state_dict(), "owed": list(owed)}
         run.save_last(state, agent.history)
-        saved, changed = time.perf_counter(), False
+        pause.begin()
+        changed = False
 
     while True:
         while owed and not stop:
@@ -158,9 +175,10 @@ def train(
             except Interrupted:
                 break
             owed, changed = owed[1:], True
+        yield
         if agent.steps >= agent.total_steps or stop:
             break
-        started = time.perf_counter()
+        started = stopwatch.now()
         changed = True
         with stopwatch.part("acting"):
             scalars = agent.collect()
@@ -171,8 +189,8 @@ def train(
         if callbacks.take("stop"):
             agent.total_steps = agent.steps
         finished = agent.steps >= agent.total_steps
-        clock["wall_time"] += time.perf_counter() - started
-        meter.seconds += time.perf_counter() - started
+        clock["wall_time"] += stopwatch.now() - started
+        meter.seconds += stopwatch.now() - started
         if stats is None:
             break
         meter.add(scalars, stats)
@@ -188,12 +206,12 @@ def train(
                 run.log(scalars, agent.steps)
                 progress.show(agent.steps, scalars)
                 callbacks.at("on_update", scalars)
-        started = time.perf_counter()
+        started = stopwatch.now()
         if checkpoint:
             agent.settle()
-        if finished or ((checkpoint or owed) and started - saved >= pause):
+        if finished or ((checkpoint or owed) and pause.over(agent.steps)):
             save()
-        clock["wall_time"] += time.perf_counter() - started
+        clock["wall_time"] += stopwatch.now() - started
     if clock["best"] == -math.inf and agent.steps >= agent.total_steps and not owed:
         clock["best_step"], changed = agent.steps, True
         run.save_best(best_state(agent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,7 @@ from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
 from agent_gym.training.evaluation import Watch
-from agent_gym.training.loop import Intervals, Look, Meter, Moment, Trainee, new_clock, train
+from agent_gym.training.loop import Intervals, Look, Meter, Moment, Pause, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
 from agent_gym.training.signals import StopSignal
 from agent_gym.training.stopwatch import Stopwatch
@@ -109,6 +109,8 @@ class Session:
     """Plain data and tensors that the latest checkpoint holds besides, when it is written."""
     recoverable: tuple[type[Exception], ...] = ()
     """Failures of the outside world that leave the trainee's state good: it is saved before they go on."""
+    pause: Pause | None = None
+    """When there may be another checkpoint, where runs that train together share it."""
 
 
 class Ending(NamedTuple):
@@ -123,29 +125,43 @@ AUTOLOG: dict[str, Any] = {}
 """The tracker's settings for runs that name none; see agent_gym.autolog."""
 
 
+Rounds = Generator[None, None, Ending]
+"""A session that stops before each round of training and goes on when asked for the next; it gives its ending."""
+
+
 def run_session(session: Session, run: Run | None, device: torch.device) -> Ending:
     """Train (on from where `run` is, if given), evaluate, save, print."""
+    rounds = begin_session(session, run, device)
+    while True:
+        try:
+            next(rounds)
+        except StopIteration as end:
+            return end.value
+
+
+def begin_session(session: Session, run: Run | None, device: torch.device) -> Rounds:
+    """The same round by round, for runs that train together."""
     if session.config["track"] == "none":
         session = replace(session, config=session.config | AUTOLOG)
     config = session.config
     require_tracker(config["track"])
     if run is not None:
         session.log_failures(run.path / ERROR_LOG)
-        return tracked(session, run, go_on(session, run, device), device)
+        return (yield from tracked(session, run, go_on(session, run, device), device))
     path = Path(config["run_dir"] or default_run_dir(session.group, session.name, config["seed"]))
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
     with closing(Run.create(path, config, session.charts)) as run:
         run.made_with = provenance(device)
-        return tracked(session, run, Position(new_clock(), Meter(0), []), device)
+        return (yield from tracked(session, run, Position(new_clock(), Meter(0), []), device))
 
 
-def tracked(session: Session, run: Run, position: Position, device: torch.device) -> Ending:
+def tracked(session: Session, run: Run, position: Position, device: torch.device) -> Rounds:
     """`train_and_score`, followed by the tracker that --track names."""
     if session.config["track"] != "none":
         run.write_text("model_summary.txt", session.layers() + "\n")
     with Tracking(run.path, session.config) as tracking:
-        ending = train_and_score(session, run, position, device)
+        ending = yield from train_and_score(session, run, position, device)
         if session.export and tracking.process is not None and session.config["track_model"] and not ending.code:
             export_model(session.export, run.path / MODEL_FILE)
         tracking.ending = "stopped" if ending.code else "finished"
@@ -209,7 +225,7 @@ def much_worse(last: float, best: float) -> bool:
     return math.isfinite(best) and best - last > 0.25 * max(abs(best), abs(last))
 
 
-def train_and_score(session: Session, run: Run, position: Position, device: torch.device) -> Ending:
+def train_and_score(session: Session, run: Run, position: Position, device: torch.device) -> Rounds:
     """Train the trainee as it is, then evaluate, save and print."""
     trainee, config, path, clock = session.trainee, session.config, run.path, position.clock
     run.extra, run.position = session.extra, session.position
@@ -228,7 +244,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
         trainee.interrupted = stop.asked
         try:
             session.callbacks.begin(trainee, run, clock, progress.say)
-            train(
+            yield from train(
                 trainee,
                 run,
                 evaluate,
@@ -237,7 +253,7 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
                 stop,
                 session.callbacks,
                 every=intervals(session),
-                pause=0.0 if session.checkpoint_every else PAUSE,
+                pause=session.pause or Pause(0.0 if session.checkpoint_every else PAUSE),
                 clock=clock,
                 meter=position.meter,
                 owed=position.owed,

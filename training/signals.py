@@ -40,18 +40,27 @@ class StopSignal:
     """Truthy once SIGINT or SIGTERM arrived. `exit_code` is 130 or 143, as a shell expects.
 
     A thread answers signals within a second even while the main thread is inside a library's own code, where Python
-    handles none. `busy(seconds)` says what has been running for longer, if anything; each such thing is told once.
+    handles none. Where one listens already, those that begin later hear what it hears; whether to stop, they learn when
+    it is settled, so that all of them stop in the same round. `busy(seconds)` says what has been running for longer, if
+    anything; each such thing is told once.
     """
 
+    listening: StopSignal | None = None
+
     def __init__(self, busy: Callable[[float], str] = lambda seconds: "") -> None:
-        self.received = 0
+        self.received, self.decided = 0, False
         self.busy = busy
+        self.outer: StopSignal | None = None
 
     def __enter__(self) -> StopSignal:
         main = threading.current_thread() is threading.main_thread()  # no other can listen
+        if main and StopSignal.listening is not None:
+            self.outer, self._previous = StopSignal.listening, {}
+            return self
         self._previous = {number: signal.signal(number, self._handle) for number in (SIGNALS if main else ())}
         if not main:
             return self
+        StopSignal.listening = self
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._woken = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -63,6 +72,7 @@ class StopSignal:
     def __exit__(self, *exc: object) -> None:
         if not self._previous:
             return
+        StopSignal.listening = None
         signal.set_wakeup_fd(self._woken)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
@@ -93,11 +103,20 @@ class StopSignal:
 
     def asked(self) -> bool:
         """Whether a signal arrived."""
-        return self.received != 0
+        return self._heard != 0
+
+    def settle(self) -> bool:
+        """Decide, for all that hear of signals from here, whether to stop."""
+        self.decided = self.received != 0
+        return self.decided
 
     def __bool__(self) -> bool:
-        return self.received != 0
+        return self.received != 0 if self.outer is None else self.outer.decided
 
     @property
     def exit_code(self) -> int:
-        return 128 + self.received if self.received else 0
+        return 128 + self._heard if self._heard else 0
+
+    @property
+    def _heard(self) -> int:
+        return self.received if self.outer is None else self.outer.received

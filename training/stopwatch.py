@@ -15,6 +15,8 @@ class Stopwatch:
     because other programs had the cores. Acting is what collecting takes beside the environment's own steps."""
 
     def __init__(self) -> None:
+        self.now: Callable[[], float] = time.perf_counter
+        """The time in seconds, from no particular moment."""
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.waited = dict.fromkeys(PARTS, 0.0)
         self._read = self._now()
@@ -22,6 +24,7 @@ class Stopwatch:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count what is done in this context."""
+<<<<<<< HEAD
         began, worked = time.perf_counter(), time.thread_time()
         try:
             yield
@@ -29,6 +32,13 @@ class Stopwatch:
             took = time.perf_counter() - began
             self.seconds[name] += took
             self.waited[name] += took - (time.thread_time() - worked)
+=======
+        began = self.now()
+        try:
+            yield
+        finally:
+            self.seconds[name] += self.now() - began
+>>>>>>> 43d838d (Seeds of PPO and A2C are trained as one batched program, each with the streams, statistics and run directory of its own)
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted under `name` and taken from that of acting, in which it is called."""

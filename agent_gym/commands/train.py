@@ -48,6 +48,9 @@ class ResumeConfig:
     """Print the result only."""
 
 
+ENGINES = ("auto", "processes")
+
+
 class Parsed(NamedTuple):
     """What a command line asks for."""
 
@@ -68,7 +71,7 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
         print(f"{command('train')} NAME --help lists the flags of one, with the values that the run will use;")
-        print(f"{command('train')} NAME --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core;")
+        print(f"{command('train')} NAME --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, on all cores;")
         print(f"{command('train')} --resume RUN continues a run, or a group of them.")
         return 0
     if not argv or argv[0].startswith("-"):
@@ -76,12 +79,16 @@ def main(argv: list[str]) -> int:
     name, flags = split_name(argv)
     name, flags = name or argv[0], flags if name else argv[1:]
     if set(HELP) & set(flags):
-        print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, a process a core;")
+        print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, on all cores, several in")
+        print("one process where they can be one program (--engine auto) or a process each (--engine processes);")
         print("--preset FILE.yaml takes the settings that agent-gym sweep has found")
     flags, seeds = taken(flags, "seeds")
+    flags, engine = taken(flags, "engine")
     parsed = parse(name, flags)
     if seeds is not None:
-        return begin_group(parsed, seeds, flags)
+        return begin_group(parsed, seeds, flags, engine)
+    if engine is not None:
+        raise UserError("--engine says how --seeds are trained: give --seeds too, or leave it out")
     announce(parsed.name, parsed.config)
     return begin(parsed.name, parsed.config, parsed.notes)
 
@@ -97,11 +104,13 @@ def taken(flags: list[str], name: str) -> tuple[list[str], str | None]:
     return flags, None
 
 
-def begin_group(parsed: Parsed, seeds: str, flags: list[str]) -> int:
+def begin_group(parsed: Parsed, seeds: str, flags: list[str], engine: str | None) -> int:
     """Train one run a seed. Returns the exit code."""
     from agent_gym.many.seeds import parse_seeds
 
-    wanted = parse_seeds(seeds)
+    wanted, engine = parse_seeds(seeds), "auto" if engine is None else engine
+    if engine not in ENGINES:
+        raise UserError(f"--engine {engine or 'without a value'}: expected {' or '.join(ENGINES)}")
     for field in ("seed", "summary", "explore"):
         if any(flag.partition("=")[0] == f"--{field}" for flag in flags):
             raise UserError(f"--{field} does not go with --seeds: leave one of them out")
@@ -109,7 +118,7 @@ def begin_group(parsed: Parsed, seeds: str, flags: list[str]) -> int:
         print(f"{parsed.name}: {len(wanted):,} seeds", flush=True)
     from agent_gym.many.train_group import new_group, train_group
 
-    group = new_group(kind_of(parsed.name), parsed.name, parsed.config, wanted)
+    group = new_group(kind_of(parsed.name), parsed.name, parsed.config, wanted, engine=engine)
     if not parsed.config.quiet:
         print("\n".join([*parsed.notes, f"group directory {group.path}"]), flush=True)
     return train_group(group, quiet=parsed.config.quiet)

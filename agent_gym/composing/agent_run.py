@@ -99,11 +99,26 @@ class AgentRun:
 
     def train(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Ending:
         """Train to the end or until stopped. Raises UserError."""
-        config, agent, env = self.config, self.agent, self.env
-        obs_space, action_space = env.raw_spaces
+        config, agent = self.config, self.agent
         stored = 0 if self.run is None else self.run.state["agent"].get("steps", 0)
         begun = stored if isinstance(stored, int) else 0  # what is none is refused where the agent takes it
-        session = Session(
+        ending = run_session(self.session(notes, callbacks), self.run, self.device)
+        if self.recording is not None and ending.code == 0:
+            self.recording.write(self.source)
+        if config.profile != "no" and ending.code == 0:
+            from agent_gym.composing.looking.profiling import measure_agent, profile_of, tell
+
+            count = sum(parameter.numel() for parameter in agent.policy.parameters())
+            steps = agent.steps - begun
+            profile = profile_of(config, self.stopwatch, steps, count, self.env.backend)
+            tell(profile, config, partial(measure_agent, profile, self.name, config, self.source))
+        return ending
+
+    def session(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Session:
+        """What the training loop needs to know."""
+        config, agent, env = self.config, self.agent, self.env
+        obs_space, action_space = env.raw_spaces
+        return Session(
             name=self.name,
             subject=self.source.id,
             group=self.source.id,
@@ -131,17 +146,6 @@ class AgentRun:
             extra={"spaces": {"obs": space_data(obs_space), "action": space_data(action_space)}},
             recoverable=(EnvFailure,),
         )
-        ending = run_session(session, self.run, self.device)
-        if self.recording is not None and ending.code == 0:
-            self.recording.write(self.source)
-        if config.profile != "no" and ending.code == 0:
-            from agent_gym.composing.looking.profiling import measure_agent, profile_of, tell
-
-            count = sum(parameter.numel() for parameter in agent.policy.parameters())
-            steps = agent.steps - begun
-            profile = profile_of(config, self.stopwatch, steps, count, env.backend)
-            tell(profile, config, partial(measure_agent, profile, self.name, config, self.source))
-        return ending
 
     def open_at(self, log: Path) -> None:
         """Told where failures are written down, in the run directory."""

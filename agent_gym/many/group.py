@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Stored:
     """The settings of each run but for seed and directory, as a run stores them."""
     changes: dict = field(default_factory=dict)
     """What is different since: a run goes on with it."""
+    together: tuple[tuple[int, ...], ...] = ()
+    """Seeds that one process trains as one program; the others have a process each."""
 
 
 class Group:
@@ -42,10 +44,18 @@ class Group:
         return self.stored.seeds
 
     @classmethod
-    def create(cls, path: Path, kind: str, name: str, config: dict, seeds: tuple[int, ...]) -> Group:
+    def create(
+        cls,
+        path: Path,
+        kind: str,
+        name: str,
+        config: dict,
+        seeds: tuple[int, ...],
+        together: tuple[tuple[int, ...], ...] = (),
+    ) -> Group:
         """A new group in a folder that is empty or not there. Raises UserError."""
         kept = {setting: value for setting, value in config.items() if setting not in ("seed", "run_dir")}
-        group = cls(path, Stored(kind, name, seeds, kept))
+        group = cls(path, Stored(kind, name, seeds, kept, {}, together))
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise UserError(
@@ -94,8 +104,16 @@ class Group:
     def folder(self, seed: int) -> Path:
         return self.path / f"seed-{seed}"
 
-    def log(self, seed: int) -> Path:
-        return self.path / LOGS / f"seed-{seed}.txt"
+    def log(self, first: int, last: int | None = None) -> Path:
+        """What is printed while a seed is trained, or the seeds from `first` to `last`."""
+        name = f"seed-{first}" if last in (None, first) else f"seeds-{first}-to-{last}"
+        return self.path / LOGS / f"{name}.txt"
+
+    def set_together(self, together: tuple[tuple[int, ...], ...]) -> None:
+        """Change which seeds are trained as one program."""
+        if together != self.stored.together:
+            self.stored = replace(self.stored, together=together)
+            self.save()
 
     def result(self, seed: int) -> dict | None:
         """The result of a seed's run that has come to its end; None where there is more to do."""

@@ -18,14 +18,17 @@ PACKAGE = Path(agent_gym.__file__).parent.parent
 
 
 class Worker:
-    """One seed of a group that is being trained."""
+    """A seed of a group that is being trained, or several together."""
 
-    def __init__(self, group: Group, seed: int) -> None:
-        self.group, self.seed, self.step, self.buffer = group, seed, 0, b""
+    def __init__(self, group: Group, *seeds: int) -> None:
+        self.group, self.seeds, self.step, self.buffer = group, seeds, 0, b""
+        self.alone = ""
+        """Why its seeds have to be trained one by one, once it has said so."""
+        self.log = group.log(seeds[0], seeds[-1])
         paths = filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH", "")))
-        with open(group.log(seed), "ab") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agent_gym.many.worker", str(group.path), str(seed)],
+                [sys.executable, "-m", "agent_gym.many.worker", str(group.path), ",".join(map(str, seeds))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -33,6 +36,11 @@ class Worker:
                 start_new_session=True,  # Ctrl-C is for the parent, which passes it on
             )
         os.set_blocking(self.process.stdout.fileno(), False)
+
+    @property
+    def seed(self) -> int:
+        """Of those it trains, the first."""
+        return self.seeds[0]
 
     def reports(self) -> list[dict[str, Any]] | None:
         """What it has said since the last call; None once it has closed its pipe."""
@@ -42,11 +50,12 @@ class Worker:
         *lines, self.buffer = (self.buffer + (data or b"")).split(b"\n")
         found = [json.loads(line) for line in lines if line]
         self.step = max([self.step, *(report["step"] for report in found)])
+        self.alone = next((report["alone"] for report in found if "alone" in report), self.alone)
         return found
 
     def problem(self) -> str:
         """What it said of its failure: the last error in its log, else its last line."""
-        lines = self.group.log(self.seed).read_text("utf-8", "replace").splitlines()
+        lines = self.log.read_text("utf-8", "replace").splitlines()
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         return (said or [line for line in lines if line.strip()] or ["it said nothing"])[-1]
 
@@ -67,9 +76,9 @@ class Pool:
             worker.process.wait()
         self.selector.close()
 
-    def start(self, group: Group, seed: int) -> Worker:
-        """Train a seed in a process of its own."""
-        worker = Worker(group, seed)
+    def start(self, group: Group, *seeds: int) -> Worker:
+        """Train a seed, or several together, in a process of their own."""
+        worker = Worker(group, *seeds)
         self.workers.append(worker)
         self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         return worker

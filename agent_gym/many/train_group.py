@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,14 @@ def train_group(group: Group, *, cores: int = 0, quiet: bool = False) -> int:
 
 def run_all(group: Group, cores: int, quiet: bool) -> tuple[str, int]:
     """Train every seed that has no result. What went wrong ("": nothing), and the exit code of a signal (0: none)."""
-    waiting = [seed for seed in group.seeds if group.result(seed) is None]
-    done, left, failed, told = len(group.seeds) - len(waiting), len(waiting), "", False
+    left = [seed for seed in group.seeds if group.result(seed) is None]
+    waiting = batches(group, left)
+    done, left, failed, told = len(group.seeds) - len(left), len(left), "", False
     started, say = time.monotonic(), (lambda text: None) if quiet else teller
     with StopSignal() as stop, Pool() as pool:
         while pool.workers or (waiting and not failed and not stop):
             while waiting and len(pool.workers) < cores and not failed and not stop:
-                pool.start(group, waiting.pop(0))
+                pool.start(group, *waiting.pop(0))
             if (stop or failed) and not told:
                 pool.stop()
                 told = True
@@ -62,14 +64,40 @@ def run_all(group: Group, cores: int, quiet: bool) -> tuple[str, int]:
                 if not isinstance(event, int) or told:
                     continue
                 if event:
-                    failed = f"seed {worker.seed}: {worker.problem()} (log: {group.log(worker.seed)})"
+                    failed = f"{called(worker.seeds)}: {worker.problem()} (log: {worker.log})"
                     continue
-                done += 1
+                if worker.alone:
+                    say(f"{called(worker.seeds)}: run by run, since {worker.alone}")
+                    group.set_together(tuple(batch for batch in group.stored.together if worker.seed not in batch))
+                    waiting += [(seed,) for seed in worker.seeds]
+                    continue
+                done += len(worker.seeds)
                 rest = (time.monotonic() - started) / (done - len(group.seeds) + left) * (len(group.seeds) - done)
-                value = measure(group.result(worker.seed) or {})[1]
-                score = "no score" if value is None else f"{value:.4g}"
-                say(f"seed {worker.seed}: {score}   {done} of {len(group.seeds)}, {rest:.0f} s left")
+                for seed in worker.seeds:
+                    value = measure(group.result(seed) or {})[1]
+                    score = "no score" if value is None else f"{value:.4g}"
+                    say(f"seed {seed}: {score}   {done} of {len(group.seeds)}, {rest:.0f} s left")
         return failed, stop.exit_code
+
+
+def called(seeds: tuple[int, ...]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
+def batches(group: Group, left: list[int]) -> list[tuple[int, ...]]:
+    """The seeds that are left, as processes are to take them."""
+    together = [tuple(seed for seed in batch if seed in left) for batch in group.stored.together]
+    known = {seed for batch in together for seed in batch}
+    return [batch for batch in together if batch] + [(seed,) for seed in left if seed not in known]
+
+
+def shared_out(kind: str, seeds: tuple[int, ...], cores: int, engine: str) -> tuple[tuple[int, ...], ...]:
+    """Seeds that processes train together, as many processes as there are cores; whether they can, those will say."""
+    if engine == "processes" or kind != "agent":
+        return ()
+    count = min(cores, len(seeds))
+    edges = [len(seeds) * k // count for k in range(count + 1)]
+    return tuple(seeds[low:high] for low, high in pairwise(edges) if high - low > 1)
 
 
 def teller(text: str) -> None:
@@ -150,8 +178,13 @@ def said(found: dict[str, Any], name: str) -> str:
     return f"{name}: IQM {found['iqm']:.4g} (95 % interval {low:.4g} to {high:.4g}) of {seeds}, median {median:.4g}"
 
 
-def new_group(kind: str, name: str, config: Any, seeds: tuple[int, ...], path: Path | None = None) -> Group:
-    """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError."""
+def new_group(
+    kind: str, name: str, config: Any, seeds: tuple[int, ...], path: Path | None = None, *, engine: str = "auto"
+) -> Group:
+    """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError.
+
+    `engine`: "auto" trains seeds together in as many processes as there are cores, "processes" each in one of its own.
+    """
     from agent_gym.storage.run import default_run_dir
 
     if getattr(config, "record", ""):
@@ -159,4 +192,6 @@ def new_group(kind: str, name: str, config: Any, seeds: tuple[int, ...], path: P
     subject = getattr(config, "env", "") or getattr(config, "data", "") or name
     folder = config.run_dir or default_run_dir(subject, f"{name}-{len(seeds)}-seeds", seeds[0])
     threads = {"num_threads": config.num_threads or 1}
-    return Group.create(path or Path(folder), kind, name, json.loads(json.dumps(asdict(config))) | threads, seeds)
+    settings = json.loads(json.dumps(asdict(config))) | threads
+    together = shared_out(kind, seeds, usable_cores(), engine)
+    return Group.create(path or Path(folder), kind, name, settings, seeds, together)

@@ -1,4 +1,4 @@
-"""One seed of a group in a process of its own: python -m agent_gym.many.worker GROUP SEED.
+"""Seeds of a group in a process of their own, together if there are several: python -m agent_gym.many.worker GROUP 0,1.
 
 What it prints goes to the log that its standard error is; standard output carries a JSON object a line to the process
 that started it, with which it ends: once its standard input closes, it leaves at once, as if it had been killed.
@@ -25,12 +25,12 @@ FORSAKEN = 3  # exit code without a parent
 class Reporter:
     """A callback that tells the parent how far the run is."""
 
-    def __init__(self, pipe: TextIO) -> None:
-        self.pipe = pipe
+    def __init__(self, pipe: TextIO, seed: int) -> None:
+        self.pipe, self.seed = pipe, seed
 
     def tell(self, what: dict[str, Any]) -> None:
         try:
-            self.pipe.write(json.dumps(what) + "\n")
+            self.pipe.write(json.dumps(what | {"seed": self.seed}) + "\n")
             self.pipe.flush()
         except BrokenPipeError:
             os._exit(FORSAKEN)
@@ -86,11 +86,20 @@ def run_seed(group: Group, seed: int, source_of: Any = None, callbacks: tuple = 
 
 @reported
 def main(argv: list[str]) -> int:
-    path, seed = Path(argv[0]), int(argv[1])
+    group, seeds = Group.open(Path(argv[0])), [int(seed) for seed in argv[1].split(",")]
     pipe = os.fdopen(os.dup(STDOUT), "w")
     os.dup2(STDERR, STDOUT)
     end_with_parent()
-    return run_seed(Group.open(path), seed, callbacks=(Reporter(pipe),))
+    if len(seeds) == 1:
+        return run_seed(group, seeds[0], callbacks=(Reporter(pipe, seeds[0]),))
+    from agent_gym.many.stacked import NotTogether, train_stacked
+
+    try:
+        return train_stacked(group, seeds, lambda seed: (Reporter(pipe, seed),))
+    except NotTogether as reason:
+        print(f"trained run by run: {reason}")
+        Reporter(pipe, seeds[0]).tell({"step": 0, "alone": str(reason)})
+        return 0
 
 
 if __name__ == "__main__":

@@ -72,11 +72,11 @@ def minibatches(
     order = torch.randperm(len(state), generator=generator, device=generator.device)
     batch = tree_map(lambda x: x.index_select(1, order), batch)
     state = state.index_select(0, order)
-    for part in _slices(len(state), num_minibatches):
+    for part in slices(len(state), num_minibatches):
         yield tree_map(lambda x, part=part: x[:, part], batch), state[part]
 
 
-def _slices(size: int, parts: int) -> list[slice]:
+def slices(size: int, parts: int) -> list[slice]:
     """Split range(size) into `parts` (at most size) slices whose lengths differ by at most one."""
     parts = min(parts, size)
     edges = [size * k // parts for k in range(parts + 1)]

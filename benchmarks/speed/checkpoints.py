@@ -63,7 +63,7 @@ def measure(argv: list[str], out: Path) -> int:
             boundaries[-1] |= {"ended": time.perf_counter(), "saved": True}
 
         agent.settle, run.save_last = first, last
-        loop(agent, run, *args, **kwargs)
+        yield from loop(agent, run, *args, **kwargs)
 
     session.train = timed
     if code := train.main(argv):

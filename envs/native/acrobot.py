@@ -74,7 +74,9 @@ def _circle(state: Tensor) -> Tensor:
 _HIGH = np.array([1, 1, 1, 1, *MAX_SPEEDS], np.float32)
 render = gymnasium_picture("gymnasium.envs.classic_control.acrobot:AcrobotEnv")
 
-ACROBOT = Core("Acrobot-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(3), 500, initial, step, observe, render, 15)
+ACROBOT = Core(
+    "Acrobot-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(3), 500, initial, step, observe, render, 15, draws=False
+)
 ACROBOT_NO_VEL = Core(
     "AgentGym/AcrobotNoVel-v1",
     spaces.Box(-_HIGH[:4], _HIGH[:4]),
@@ -85,4 +87,5 @@ ACROBOT_NO_VEL = Core(
     observe_positions,
     render,
     15,
+    draws=False,
 )

@@ -84,7 +84,9 @@ def _painter():
 
 _HIGH = np.array([2 * X_LIMIT, np.inf, 2 * THETA_LIMIT, np.inf], np.float32)
 
-CARTPOLE = Core("CartPole-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(2), 500, initial, step, observe, render)
+CARTPOLE = Core(
+    "CartPole-v1", spaces.Box(-_HIGH, _HIGH), spaces.Discrete(2), 500, initial, step, observe, render, draws=False
+)
 CARTPOLE_NO_VEL = Core(
     "AgentGym/CartPoleNoVel-v1",
     spaces.Box(-_HIGH[::2], _HIGH[::2]),
@@ -94,4 +96,5 @@ CARTPOLE_NO_VEL = Core(
     step,
     observe_positions,
     render,
+    draws=False,
 )

@@ -46,6 +46,8 @@ class Core:
     """See VectorEnv.relabel."""
     game: Game | None = None
     """The rules, if it is a two-player game."""
+    draws: bool = True
+    """Whether `step` may draw from the generator; False: it never does."""
 
     def limited(self, max_episode_steps: int) -> Core:
         """With another time limit; 0: as it is."""
@@ -132,7 +134,7 @@ class NativeVectorEnv(VectorEnv):
             obs = core.observe(state)
             mask = core.mask(state) if core.mask else None
         elif len(index := done.nonzero().squeeze(1)):
-            fresh = core.initial(len(index), self.generator, self.device)
+            fresh = self._fresh(index)
             state, time = state.index_copy(-1, index, fresh), time.masked_fill(done, 0)
             obs = map_obs(lambda old, new: old.index_copy(0, index, new), final_obs, core.observe(fresh))
             mask = final_mask.index_copy(0, index, core.mask(fresh)) if core.mask else None
@@ -151,6 +153,10 @@ class NativeVectorEnv(VectorEnv):
             self.watch.remember(step)
         self.state, self.time, self.last, self.allowed = state, time, step.obs, step.mask
         return step
+
+    def _fresh(self, rows: Tensor) -> Tensor:
+        """New episodes [..., len(rows)] for these environments."""
+        return self.core.initial(len(rows), self.generator, self.device)
 
     def _failed(self, step: Step, state: Tensor, time: Tensor) -> tuple[Step, Tensor, Tensor]:
         bad = self.watch.bad_rows(step)

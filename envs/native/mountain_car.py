@@ -44,4 +44,6 @@ def observe(state: Tensor) -> Tensor:
 OBS_SPACE = spaces.Box(np.array([LEFT, -MAX_SPEED], np.float32), np.array([RIGHT, MAX_SPEED], np.float32))
 render = gymnasium_picture("gymnasium.envs.classic_control.mountain_car:MountainCarEnv")
 
-MOUNTAIN_CAR = Core("MountainCar-v0", OBS_SPACE, spaces.Discrete(3), 200, initial, step, observe, render, 30)
+MOUNTAIN_CAR = Core(
+    "MountainCar-v0", OBS_SPACE, spaces.Discrete(3), 200, initial, step, observe, render, 30, draws=False
+)

@@ -24,5 +24,14 @@ def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Ten
 render = gymnasium_picture("gymnasium.envs.classic_control.continuous_mountain_car:Continuous_MountainCarEnv")
 
 MOUNTAIN_CAR_CONTINUOUS = Core(
-    "MountainCarContinuous-v0", OBS_SPACE, spaces.Box(-1.0, 1.0, (1,)), 999, initial, step, observe, render, 30
+    "MountainCarContinuous-v0",
+    OBS_SPACE,
+    spaces.Box(-1.0, 1.0, (1,)),
+    999,
+    initial,
+    step,
+    observe,
+    render,
+    30,
+    draws=False,
 )

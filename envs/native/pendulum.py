@@ -50,7 +50,7 @@ render = gymnasium_picture("gymnasium.envs.classic_control.pendulum:PendulumEnv"
 _HIGH = np.array([1.0, 1.0, MAX_SPEED], np.float32)
 _TORQUE = spaces.Box(-MAX_TORQUE, MAX_TORQUE, (1,))
 
-PENDULUM = Core("Pendulum-v1", spaces.Box(-_HIGH, _HIGH), _TORQUE, 200, initial, step, observe, render, 30)
+PENDULUM = Core("Pendulum-v1", spaces.Box(-_HIGH, _HIGH), _TORQUE, 200, initial, step, observe, render, 30, draws=False)
 PENDULUM_NO_VEL = Core(
     "AgentGym/PendulumNoVel-v1",
     spaces.Box(-_HIGH[:2], _HIGH[:2]),
@@ -61,4 +61,5 @@ PENDULUM_NO_VEL = Core(
     observe_positions,
     render,
     30,
+    draws=False,
 )

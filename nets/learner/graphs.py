@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from agent_gym.ground.tree import tree_leaves, tree_map
@@ -31,8 +31,9 @@ class GradientGraph:
     Parameters and their gradients must stay where they are in memory.
     """
 
-    def __init__(self, loss_fn: Callable, parameters: list[nn.Parameter]) -> None:
-        self.loss_fn = loss_fn
+    def __init__(self, loss_fn: Callable, parameters: list[Tensor], patience: int = PATIENCE) -> None:
+        """`parameters` have their `.grad`; `patience`: updates of one shape before it is traced."""
+        self.loss_fn, self.patience = loss_fn, patience
         self.parameters = parameters
         self.gradients = [parameter.grad for parameter in parameters]
         self.graphs: dict[tuple, _Graph | None] = {}
@@ -44,16 +45,16 @@ class GradientGraph:
         key = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
         if key not in self.graphs:
             self.seen[key] = self.seen.get(key, 0) + 1
-            if self.seen[key] <= PATIENCE:
-                return self._run(*batch)
+            if self.seen[key] <= self.patience:
+                return self.run(*batch)
             self.graphs[key] = _Graph.trace(self, batch, leaves) if len(self.graphs) < MAX_SHAPES else None
         graph = self.graphs[key]
         if graph is None:
-            return self._run(*batch)
+            return self.run(*batch)
         if graph.trials < TRIALS:
             graph.trials += 1
             replayed = [value.clone() for value in self._all(*graph(leaves))]
-            loss, stats = self._run(*batch)
+            loss, stats = self.run(*batch)
             if not all(torch.equal(a, b) for a, b in zip(replayed, self._all(loss, stats), strict=True)):
                 self.graphs[key] = None
             return loss, stats
@@ -62,7 +63,8 @@ class GradientGraph:
     def _all(self, loss: Tensor, stats: dict[str, Tensor]) -> list[Tensor]:
         return [loss, *stats.values(), *self.gradients]
 
-    def _run(self, *batch: object) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(self, *batch: object) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same without a graph."""
         loss, stats = self.loss_fn(*batch)
         torch._foreach_copy_(self.gradients, self._gradients_of(loss))
         return loss.detach(), {name: value.detach() for name, value in stats.items()}

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from agent_gym.__main__ import main
+from agent_gym.diagnosis.curves import read_curves
 from agent_gym.ground.errors import UserError
+from agent_gym.many import train_group
 from agent_gym.many.group import Group
 from agent_gym.many.seeds import parse_seeds
 from agent_gym.storage.checkpoint import open_checkpoint
@@ -44,18 +46,43 @@ def weights(run):
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory):
+    """One process trains both seeds, whatever this machine's cores."""
     path = tmp_path_factory.mktemp("groups") / "g"
-    assert main(["train", "a2c", "--seeds", "0,3", "--run-dir", str(path), *FLAGS]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_group, "usable_cores", lambda: 1)
+        assert main(["train", "a2c", "--seeds", "0,3", "--run-dir", str(path), *FLAGS]) == 0
+    assert Group.open(path).stored.together == ((0, 3),)
     return path
 
 
-def test_each_seed_is_the_run_of_that_seed_alone(group, tmp_path):
-    alone = tmp_path / "alone"
-    assert main(["train", "a2c", "--seed", "3", "--run-dir", str(alone), *FLAGS]) == 0
-    for name, tensor in weights(alone).items():
-        assert torch.equal(tensor, weights(group / "seed-3")[name]), name
-    ours, theirs = (json.loads((run / "config.json").read_text()) for run in (alone, group / "seed-3"))
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run of seed 3."""
+    path = tmp_path_factory.mktemp("alone") / "a"
+    assert main(["train", "a2c", "--seed", "3", "--run-dir", str(path), *FLAGS]) == 0
+    return path
+
+
+def test_a_seed_in_a_process_of_its_own_is_the_run_of_that_seed(alone, tmp_path):
+    argv = ["train", "a2c", "--seeds", "3,", "--engine", "processes", "--run-dir", str(tmp_path / "g"), *FLAGS]
+    assert main(argv) == 0
+    run = tmp_path / "g" / "seed-3"
+    assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in weights(alone).items())
+    ours, theirs = (json.loads((path / "config.json").read_text()) for path in (alone, run))
     assert ours | {"run_dir": ""} == theirs | {"run_dir": ""}
+    assert Group.open(tmp_path / "g").stored.together == ()
+
+
+def test_seeds_in_one_process_have_the_runs_of_each_alone(alone, group):
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(group / "seed-3")[name], tensor, rtol=1e-3, atol=1e-4)
+    ours, theirs = ({path.name for path in run.rglob("*.*")} for run in (alone, group / "seed-3"))
+    assert {name for name in ours if "tfevents" not in name} == {name for name in theirs if "tfevents" not in name}
+    curves = [read_curves(run) for run in (alone, group / "seed-3")]
+    assert curves[0].keys() == curves[1].keys()
+    for tag in ("rollout/episode_return", "eval/episode_return"):
+        assert np.array_equal(curves[0][tag].steps, curves[1][tag].steps)
+    assert "seeds-0-to-3.txt" in {path.name for path in (group / "logs").iterdir()}
 
 
 def test_the_seeds_together(group, capsys):
@@ -82,6 +109,8 @@ def test_bad_input_is_one_line(group, capsys, tmp_path):
     for argv, words in (
         (["train", "a2c", "--seeds", "x", "--run-dir", str(tmp_path / "x")], "--seeds x: expected a count"),
         (["train", "a2c", "--seeds"], "--seeds without a value"),
+        (["train", "a2c", "--seeds", "2", "--engine", "threads"], "--engine threads: expected auto or processes"),
+        (["train", "a2c", "--engine", "auto"], "--engine says how --seeds are trained"),
         (["train", "a2c", "--seeds", "2", "--seed", "1"], "--seed does not go with --seeds"),
         (["train", "a2c", "--seeds", "2", "--run-dir", str(group)], "is not empty"),
         (["train", "a2c", "--env", "CartPoel-v1", "--seeds", "2"], "CartPole-v1"),
@@ -119,7 +148,9 @@ def test_a_killed_group_goes_on_in_the_same_bits(group, tmp_path):
     """kill -9 of the parent in the midst: its workers go with it, and the group ends as one that was never killed."""
     killed = tmp_path / "killed"
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    argv = [sys.executable, "-m", "agent_gym", "train", "a2c", "--seeds", "0,3", "--run-dir", str(killed), *FLAGS]
+    program = "import sys; from agent_gym.many import train_group; from agent_gym.__main__ import main; "
+    program += "train_group.usable_cores = lambda: 1; sys.exit(main(sys.argv[1:]))"
+    argv = [sys.executable, "-c", program, "train", "a2c", "--seeds", "0,3", "--run-dir", str(killed), *FLAGS]
     parent = subprocess.Popen(argv, cwd=tmp_path, env=env)
     until = time.monotonic() + 300
     while not list(killed.glob("seed-*/checkpoints/last.pt")) and time.monotonic() < until:

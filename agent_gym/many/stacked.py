@@ -1,0 +1,147 @@
+"""Several seeds of a group trained in this process as one batched program, each in a run directory of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any
+
+from agent_gym.agents.stacked.on_policy import StackedOnPolicy, refusal
+from agent_gym.composing.agent_run import AgentRun
+from agent_gym.composing.registry import check_modules
+from agent_gym.composing.restore import restore_config
+from agent_gym.composing.resume import reopen
+from agent_gym.composing.sources import NamedSource
+from agent_gym.envs.stacked import stacked
+from agent_gym.ground.errors import UserError
+from agent_gym.many.group import Group
+from agent_gym.storage.checkpoint import FOLDER, latest_checkpoint
+from agent_gym.training.loop import Pause
+from agent_gym.training.session import PAUSE, Rounds, begin_session
+from agent_gym.training.signals import StopSignal
+
+
+class Clock:
+    """A run's time where many are trained by one call: its own, and its share of that."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        return time.perf_counter() + self.offset
+
+
+class Together:
+    """What each run asks for once a round, done for all of them when the first one asks."""
+
+    def __init__(self, work: Callable[[], list[Any]], clocks: Sequence[Clock]) -> None:
+        self.work, self.clocks = work, clocks
+        self.waiting: dict[int, Any] = {}
+        self.share = 0.0
+
+    def take(self, member: int) -> Any:
+        """The result of one of them."""
+        if not self.waiting:
+            began = time.perf_counter()
+            self.waiting = dict(enumerate(self.work()))
+            took = time.perf_counter() - began
+            self.clocks[member].offset -= took
+            self.share = took / len(self.clocks)
+        self.clocks[member].offset += self.share
+        return self.waiting.pop(member)
+
+
+def train_stacked(group: Group, seeds: Sequence[int], callbacks_of: Callable[[int], tuple] = lambda seed: ()) -> int:
+    """Train these seeds to the end, on from where they stand. Returns the exit code.
+
+    Raises NotTogether where they cannot be trained as one program, before anything is written, and UserError.
+    """
+    line_up(group, seeds)
+    with ExitStack() as held:
+        runs = [opened(group, seed, held) for seed in seeds]
+        agents = [run.agent for run in runs]
+        if reason := refusal(agents[0]):
+            raise NotTogether(reason)
+        clocks = [Clock() for _ in runs]
+        pause = Pause(0.0 if agents[0].config.checkpoint_every else PAUSE)
+        sessions = []
+        for run, clock, seed in zip(runs, clocks, seeds, strict=True):
+            run.stopwatch.now = clock.now
+            sessions.append(replace(run.session(callbacks=callbacks_of(seed)), pause=pause))
+        stop = held.enter_context(StopSignal())
+        rounds = [begin_session(session, run.run, run.device) for session, run in zip(sessions, runs, strict=True)]
+        for each in rounds:
+            held.callback(each.close)
+        codes: list[int] = []
+        going = advance(rounds, codes)
+        if going:
+            stack = StackedOnPolicy(agents, stacked([agent.env for agent in agents]))
+            collect, update = Together(stack.collect, clocks), Together(stack.update, clocks)
+            for member, agent in enumerate(agents):
+                agent.collect = lambda member=member: collect.take(member)
+                agent.update = lambda member=member: update.take(member)
+        while going:
+            stop.settle()
+            going = advance(going, codes)
+        return max(codes)
+
+
+class NotTogether(Exception):
+    """These runs cannot be trained as one program; the text says why."""
+
+
+def advance(rounds: Sequence[Rounds], codes: list[int]) -> list[Rounds]:
+    """Those that are not over after another round each; the exit codes of those that are go to `codes`."""
+    going = []
+    for each in rounds:
+        try:
+            next(each)
+            going.append(each)
+        except StopIteration as end:
+            codes.append(end.value.code)
+    return going
+
+
+def opened(group: Group, seed: int, held: ExitStack) -> AgentRun:
+    """A seed's run, ready to train; `held` closes it. Raises UserError."""
+    stored, run = group.stored, None
+    if group.begun(seed):
+        resumed = reopen(group.folder(seed), dict(stored.changes))
+        run, config = held.enter_context(closing(resumed.run)), resumed.config
+    else:
+        check_modules({stored.kind: stored.name} | stored.config, group.path)
+        config = restore_config(stored.kind, stored.name, stored.config | stored.changes)
+        config = replace(config, seed=seed, run_dir=str(group.folder(seed)))
+    return held.enter_context(closing(AgentRun(stored.name, config, NamedSource(config), run)))
+
+
+def line_up(group: Group, seeds: Sequence[int]) -> None:
+    """Bring runs that a kill has left at neighbouring checkpoints to the earlier one, from which all take the same way.
+
+    Raises NotTogether where they are further apart.
+    """
+    steps = {seed: steps_of(group, seed) if group.begun(seed) else 0 for seed in seeds}
+    earliest = min(steps.values())
+    for seed, step in steps.items():
+        if step == earliest:
+            continue
+        folder = group.folder(seed) / FOLDER
+        if earliest == 0:
+            shutil.rmtree(group.folder(seed))
+            continue
+        if (folder / "previous.pt").exists():
+            os.replace(folder / "previous.pt", folder / "last.pt")
+        if steps_of(group, seed) != earliest:
+            raise NotTogether("their checkpoints are of different steps")
+
+
+def steps_of(group: Group, seed: int) -> int:
+    """How far a seed's latest checkpoint is. Raises UserError."""
+    steps = latest_checkpoint(group.folder(seed))[0]["agent"].get("steps")
+    if not isinstance(steps, int):
+        raise UserError(f"{group.folder(seed)} has no readable checkpoint: train again")
+    return steps

@@ -1,0 +1,149 @@
+"""Several networks of one make as one: what each holds is a row of tensors [S, ...], and one program learns all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from agent_gym.nets.learner.graphs import GradientGraph
+from agent_gym.nets.learner.learner import Learner, NonFiniteError, Stats
+
+PATIENCE = 1000  # plain updates before one is traced: under vmap each takes about a third longer than its graph
+
+
+def tensors_of(modules: Iterable[nn.Module], learners: Iterable[Learner]) -> list[Tensor]:
+    """All tensors of one member, in an order that is the same for all."""
+    found: list[Tensor] = []
+    for module in modules:
+        found += [*module.parameters(), *module.buffers()]
+    for learner in learners:
+        optimizer = learner.optimizer
+        optimizer.state = optimizer.state or optimizer.initial()
+        found += [learner.parameters, learner.parameters.grad, *learner.learned, *optimizer.state.values()]
+        found += [parameter.grad for parameter in learner.learned]
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+class Stack:
+    """S members of one make, whose tensors become rows of shared ones: reading and writing either is the same.
+
+    `modules[s]` are the modules of member s, `learners[s]` what changes them. All live on one device. `rows(tensor)`
+    gives the tensor [S, ...] whose rows are that tensor of the first member and those in its place of the others.
+    """
+
+    def __init__(self, modules: Sequence[Sequence[nn.Module]], learners: Sequence[Sequence[Learner]]) -> None:
+        self.size = len(modules)
+        members = [tensors_of(*member) for member in zip(modules, learners, strict=True)]
+        self._rows: dict[int, Tensor] = {}
+        self._kept: list[list[Tensor]] = members
+        for together in _by_storage(members):
+            self._join(together)
+        learned = {id(parameter) for learner in learners[0] for parameter in learner.learned}
+        self.places: list[tuple[dict[str, Tensor], str]] = []
+        self.values: list[Tensor] = []
+        for module in (part for whole in modules[0] for part in whole.modules()):
+            for own in (module._parameters, module._buffers):
+                for name, tensor in own.items():
+                    if tensor is not None:
+                        self.places.append((own, name))
+                        self.values.append(self._leaf(tensor, id(tensor) in learned))
+        self.first = [own[name] for own, name in self.places]
+
+    def _join(self, together: list[list[Tensor]]) -> None:
+        """Give tensors that share a storage, a list for each member, places in one storage for all members."""
+        first = together[0][0]
+        count = first.untyped_storage().nbytes() // first.itemsize
+        base = torch.empty(self.size, count, dtype=first.dtype, device=first.device)
+        for row, tensors in zip(base, together, strict=True):
+            row.copy_(torch.as_strided(tensors[0].detach(), (count,), (1,), 0))
+            for tensor in tensors:
+                start = row.storage_offset() + tensor.storage_offset()
+                tensor.data = base.as_strided(tensor.shape, tensor.stride(), start)
+        for tensor in together[0]:
+            shape, strides = (self.size, *tensor.shape), (count, *tensor.stride())
+            self._rows[id(tensor)] = base.as_strided(shape, strides, tensor.storage_offset())
+
+    def _leaf(self, tensor: Tensor, learned: bool) -> Tensor:
+        rows = self._rows[id(tensor)]
+        if learned:
+            rows.requires_grad_()
+            rows.grad = self._rows[id(tensor.grad)]
+        return rows
+
+    def rows(self, tensor: Tensor) -> Tensor:
+        """[S, ...] of a tensor of the first member."""
+        return self._rows[id(tensor)]
+
+    def mapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, which the first member's modules take part in, for all members at once.
+
+        It takes and gives tensors, in dicts and tuples, with the members as the first dimension: member s is computed
+        with its own tensors and row s of the arguments.
+        """
+
+        def one(values: list[Tensor], *arguments: Any) -> Any:
+            try:
+                for (own, name), value in zip(self.places, values, strict=True):
+                    own[name] = value
+                return function(*arguments)
+            finally:
+                for (own, name), value in zip(self.places, self.first, strict=True):
+                    own[name] = value
+
+        many = vmap(one)
+        return lambda *arguments: many(self.values, *arguments)
+
+
+def _by_storage(members: list[list[Tensor]]) -> list[list[list[Tensor]]]:
+    """The tensors of all members grouped by the storage in which the first member's lie: [group][member][tensor]."""
+    groups: dict[int, list[int]] = {}
+    for place, tensor in enumerate(members[0]):
+        groups.setdefault(tensor.untyped_storage().data_ptr(), []).append(place)
+    return [[[member[place] for place in places] for member in members] for places in groups.values()]
+
+
+class StackedLearner:
+    """The Learners of S members as one: the losses and gradients of all by one program, then each its own step.
+
+    `loss_fn` is the first member's. Each member's gradient is clipped by its own norm.
+    """
+
+    def __init__(self, stack: Stack, learners: Sequence[Learner], loss_fn: Callable[..., tuple[Tensor, Stats]]) -> None:
+        self.learners = learners
+        self.config = learners[0].config
+        self.grad = stack.rows(learners[0].parameters.grad)
+        self.one = stack.mapped(loss_fn)
+        learned = {id(parameter) for parameter in learners[0].learned}
+        self.learned = list(
+            {id(v): v for v, t in zip(stack.values, stack.first, strict=True) if id(t) in learned}.values()
+        )
+        self.graph = GradientGraph(self._loss, self.learned, patience=PATIENCE)
+
+    def _loss(self, *batch: Any) -> tuple[Tensor, Stats]:
+        """The sum of all losses: the gradient of each member is that of its own."""
+        losses, stats = self.one(*batch)
+        return losses.sum(), stats | {"loss": losses.detach()}
+
+    def update(self, *batch: Any) -> Stats:
+        """One optimizer step of each member on its rows [S, ...] of the batch; stats [S, ...].
+
+        Raises NonFiniteError before any parameter changes; its `member` is the first that failed.
+        """
+        run = self.graph if self.config.capture == "auto" else self.graph.run
+        _, stats = run(*batch)
+        norms = torch.linalg.vector_norm(self.grad, dim=1)
+        good = torch.isfinite(stats["loss"] + norms)
+        if not good.all():
+            error = NonFiniteError("the loss or its gradient is not finite")
+            error.member = int(good.logical_not().nonzero()[0])
+            raise error
+        limit = self.config.max_grad_norm
+        if limit > 0 and norms.max().item() > 0.999 * limit:
+            self.grad.mul_((limit / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(1))
+        for learner in self.learners:
+            learner.optimizer.step()
+        return stats | {"grad_norm": norms}
