@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._C import _functorch
+from torch._functorch.utils import enable_single_level_autograd_function
 
 # Elements from which 2 sigmoid(2x) - 1 beats torch.tanh on CPU, without and with a backward pass (measured).
 FAST_TANH_FROM = 8_192
@@ -29,18 +30,25 @@ class _FastTanh(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tensor:
         return torch.ops.aten.tanh_backward(grad, ctx.saved_tensors[0])
 
+    @classmethod
+    def plainly(cls, x: Tensor) -> Tensor:
+        """`apply`, which torch does not do while a vmap is under way, even to a tensor that has no part in it."""
+        with enable_single_level_autograd_function():
+            return super(torch.autograd.Function, cls).apply(x)
+
 
 def tanh(x: Tensor) -> Tensor:
     """tanh, absolute error below 3e-7 in float32; large float32 CPU tensors take the sigmoid kernel.
 
     An export takes any size, so that its size decides nothing.
     """
+    if _functorch.is_batchedtensor(x):
+        level, axis = _functorch.maybe_get_level(x), _functorch.maybe_get_bdim(x)
+        return _functorch._add_batch_dim(tanh(_functorch.get_unwrapped(x)), axis, level)
     if torch.compiler.is_exporting() or x.numel() < FAST_TANH_FROM or x.is_cuda or x.dtype != torch.float32:
         return torch.tanh(x)
-    if _functorch.is_batchedtensor(x):  # under vmap, which has no rule for functions of our own
-        return torch.tanh(x)
     if x.requires_grad and torch.is_grad_enabled():
-        return _FastTanh.apply(x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else torch.tanh(x)
+        return _FastTanh.plainly(x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else torch.tanh(x)
     return _tanh_by_sigmoid(x)
 
 

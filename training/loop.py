@@ -175,8 +175,10 @@ def train(
             except Interrupted:
                 break
             owed, changed = owed[1:], True
+        if agent.steps >= agent.total_steps:
+            break
         yield
-        if agent.steps >= agent.total_steps or stop:
+        if stop:
             break
         started = stopwatch.now()
         changed = True
