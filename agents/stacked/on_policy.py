@@ -69,10 +69,12 @@ class StackedOnPolicy:
         self.size, self.each = len(agents), self.first.env.num_envs
         self.stack = Stack([[agent.policy] for agent in agents], [[agent.learner] for agent in agents])
         self.learner = StackedLearner(self.stack, [agent.learner for agent in agents], self.first.loss)
-        self.act = self.stack.mapped(self.first.policy.act_by)
-        self.value = self.stack.mapped(self.first.policy.value)
+        policy, network = self.first.policy, self.first.network
+        acting = [network.encoder, network.head, policy.obs_norm]
+        self.act = self.stack.mapped(policy.act_by, acting)
+        self.value = self.stack.mapped(policy.value)
         self.evaluated = self.stack.mapped(self.first._evaluated)
-        self.normalised = self.stack.mapped(lambda obs: self.first.obs_norm(obs))
+        self.normalised = self.stack.mapped(lambda obs: policy.obs_norm(obs), [policy.obs_norm])
         self.rollout = Rollout(self.config.num_steps, self.size * self.each, "cpu")
         with torch.no_grad():
             self.noise = self.first.policy.noise(torch.zeros(1, 1, self.first.network.encoder.out_dim))
@@ -224,12 +226,14 @@ class StackedOnPolicy:
         """One pass over the rollout, each agent's in the order that it draws."""
         count = batch["reset"].shape[1]
         orders = [torch.randperm(count, generator=agent.generator) for agent in self.agents]
-        rows = (torch.stack(orders) + count * torch.arange(self.size).unsqueeze(1)).flatten()
-        shuffled = tree_map(lambda x: x.flatten(0, 1).index_select(0, rows).unflatten(0, (self.size, count)), batch)
+        rows = torch.stack(orders) + count * torch.arange(self.size).unsqueeze(1)
         prepared = vmap(self.first.prepared)
         for part in slices(count, self.config.num_minibatches):
-            minibatch = tree_map(lambda x, part=part: x[:, None, part], shuffled)
-            state = torch.zeros(self.size, minibatch["reset"].shape[2], 0)
+            mine, shape = rows[:, part].flatten(), (self.size, 1, part.stop - part.start)
+            minibatch = tree_map(
+                lambda x, mine=mine, shape=shape: x.flatten(0, 1).index_select(0, mine).unflatten(0, shape), batch
+            )
+            state = torch.zeros(self.size, shape[2], 0)
             stats.append(self.learner.update(prepared(minibatch), state))
 
 

@@ -45,12 +45,9 @@ class Stack:
         learned = {id(parameter) for learner in learners[0] for parameter in learner.learned}
         self.places: list[tuple[dict[str, Tensor], str]] = []
         self.values: list[Tensor] = []
-        for module in (part for whole in modules[0] for part in whole.modules()):
-            for own in (module._parameters, module._buffers):
-                for name, tensor in own.items():
-                    if tensor is not None:
-                        self.places.append((own, name))
-                        self.values.append(self._leaf(tensor, id(tensor) in learned))
+        for own, name in places_of(modules[0]):
+            self.places.append((own, name))
+            self.values.append(self._leaf(own[name], id(own[name]) in learned))
         self.first = [own[name] for own, name in self.places]
 
     def _join(self, together: list[list[Tensor]]) -> None:
@@ -78,24 +75,38 @@ class Stack:
         """[S, ...] of a tensor of the first member."""
         return self._rows[id(tensor)]
 
-    def mapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, which the first member's modules take part in, for all members at once.
+    def mapped(self, function: Callable[..., Any], modules: Iterable[nn.Module] | None = None) -> Callable[..., Any]:
+        """`function`, which the first member's modules (all, or `modules` of them) take part in, for all at once.
 
         It takes and gives tensors, in dicts and tuples, with the members as the first dimension: member s is computed
         with its own tensors and row s of the arguments.
         """
+        wanted = None if modules is None else {(id(own), name) for own, name in places_of(modules)}
+        chosen = [
+            (own, name, value, first)
+            for (own, name), value, first in zip(self.places, self.values, self.first, strict=True)
+            if wanted is None or (id(own), name) in wanted
+        ]
+        values = [value for _, _, value, _ in chosen]
 
         def one(values: list[Tensor], *arguments: Any) -> Any:
             try:
-                for (own, name), value in zip(self.places, values, strict=True):
+                for (own, name, _, _), value in zip(chosen, values, strict=True):
                     own[name] = value
                 return function(*arguments)
             finally:
-                for (own, name), value in zip(self.places, self.first, strict=True):
-                    own[name] = value
+                for own, name, _, first in chosen:
+                    own[name] = first
 
         many = vmap(one)
-        return lambda *arguments: many(self.values, *arguments)
+        return lambda *arguments: many(values, *arguments)
+
+
+def places_of(modules: Iterable[nn.Module]) -> list[tuple[dict[str, Tensor], str]]:
+    """Where modules keep their tensors."""
+    parts = (part for whole in modules for part in whole.modules())
+    owners = (own for part in parts for own in (part._parameters, part._buffers))
+    return [(own, name) for own in owners for name, tensor in own.items() if tensor is not None]
 
 
 def _by_storage(members: list[list[Tensor]]) -> list[list[list[Tensor]]]:
