@@ -64,7 +64,7 @@ def train_stacked(group: Group, seeds: Sequence[int], callbacks_of: Callable[[in
     with ExitStack() as held:
         runs = [opened(group, seed, held) for seed in seeds]
         agents = [run.agent for run in runs]
-        if reason := refusal(agents[0]):
+        if reason := "--record writes down one run" if runs[0].recording is not None else refusal(agents[0]):
             raise NotTogether(reason)
         clocks = [Clock() for _ in runs]
         pause = Pause(0.0 if agents[0].config.checkpoint_every else PAUSE)
