@@ -24,21 +24,13 @@ class Stopwatch:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count what is done in this context."""
-<<<<<<< HEAD
-        began, worked = time.perf_counter(), time.thread_time()
+        began, worked = self.now(), time.thread_time()
         try:
             yield
         finally:
-            took = time.perf_counter() - began
+            took = self.now() - began
             self.seconds[name] += took
             self.waited[name] += took - (time.thread_time() - worked)
-=======
-        began = self.now()
-        try:
-            yield
-        finally:
-            self.seconds[name] += self.now() - began
->>>>>>> 43d838d (Seeds of PPO and A2C are trained as one batched program, each with the streams, statistics and run directory of its own)
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted under `name` and taken from that of acting, in which it is called."""
