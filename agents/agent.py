@@ -24,6 +24,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.ranks import RANKS
 
 WINDOW = 100
 RATE_STEPS = 1000  # of which a mean reward is taken while no episode ends
@@ -36,6 +37,11 @@ def warn_of_new_episodes(env: VectorEnv) -> None:
         "seed sets, or its program has changed. New episodes begin; the run goes on, but no longer bit for bit",
         file=sys.stderr,
     )
+
+
+def drawn_seed(*parts: int) -> int:
+    """One seed that these numbers determine."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 class Agent(ABC):
@@ -86,8 +92,9 @@ class Agent(ABC):
         self.marks = {"longest": 0.0, "reward": 0.0, "steps": 0.0, "rate": math.nan, "outside": 0.0}
         self.outside = 0  # observations outside their space that are in that mark
         self.infos = InfoMeans(config.log_info)
-        self.generator = torch.Generator(self.device).manual_seed(config.seed)
-        seed_globals(config.seed)
+        own = config.seed if RANKS.rank == 0 else drawn_seed(*RANKS.seed(config.seed))
+        self.generator = torch.Generator(self.device).manual_seed(own)
+        seed_globals(own)
         self.policy = self.make_policy()
         if env.members > 1 and not self.many:
             raise UserError(
@@ -138,7 +145,7 @@ class Agent(ABC):
         self._start_episodes()
 
     def _start_episodes(self) -> None:
-        self.obs = self.env.reset(int(np.random.SeedSequence((self.config.seed, self.steps)).generate_state(1)[0]))
+        self.obs = self.env.reset(drawn_seed(*RANKS.seed(self.config.seed, self.steps)))
         self.state = self.policy.initial_state(self.env.num_envs)
         self.reset = torch.ones(self.env.num_envs, dtype=torch.bool, device=self.env.device)
         self.episodes.clear()

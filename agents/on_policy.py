@@ -21,6 +21,7 @@ from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, apart, records
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.normalisation import ReturnScale
+from agent_gym.nets.ranks import RANKS
 
 EXTRAS = ("action", "log_prob", "value")  # what acting adds to a rollout
 LONGEST = 256  # steps of a rollout that become one graph
@@ -105,7 +106,7 @@ class OnPolicy(Agent):
         self.before = (self.steps, self.window, self.marks, self.episodes.running)
         done = self.rollout["terminated"] | self.rollout["truncated"]
         valid = self.rollout.fields.get("valid")
-        self.steps += (done.numel() if valid is None else int(valid.sum())) // self.env.members
+        self.steps += RANKS.total((done.numel() if valid is None else int(valid.sum())) // self.env.members)
         episodes = self.episodes.update(self.rollout["reward"], done, valid, self.rollout.fields.get("acts"))
         if valid is not None and not valid.any():  # nothing to learn from: an environment that keeps failing ends this
             self.filled = 0

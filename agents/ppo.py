@@ -22,6 +22,7 @@ from agent_gym.nets.distributions import Distribution, Noise
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.nets.normalisation import ReturnStats
+from agent_gym.nets.ranks import RANKS
 
 
 def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
@@ -213,4 +214,5 @@ class PPO(OnPolicy):
         return super()._summary(stats) | ratio_stats(log_ratio, self.clip_coef)
 
     def _too_far(self, log_ratio: Tensor) -> bool:
-        return ratio_stats(log_ratio, self.clip_coef)["approx_kl"].item() > 1.5 * self.config.target_kl
+        approx_kl = RANKS.mean_(ratio_stats(log_ratio, self.clip_coef)["approx_kl"])
+        return approx_kl.item() > 1.5 * self.config.target_kl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agent_gym.envs.adapters.spaces import map_obs
+from agent_gym.envs.adapters.boundary.spaces import map_obs
 from agent_gym.envs.native.core import NativeVectorEnv
 from agent_gym.envs.vector import NOTHING, Obs, Step, Told, VectorEnv
 from agent_gym.ground.errors import UserError

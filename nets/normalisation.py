@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from agent_gym.ground.spaces import Several, Web
 from agent_gym.ground.tree import Tree
 from agent_gym.nets.encoders.cells import is_codes, is_picture
+from agent_gym.nets.ranks import RANKS
 
 
 class Statistics(nn.Module):
@@ -37,10 +38,12 @@ class RunningNorm(Statistics):
     def update(self, x: Tensor) -> None:
         """Take in x [..., *shape]; every leading dimension counts samples."""
         x = x.reshape(-1, *self.mean.shape).double()
-        new_count = x.shape[0]
+        new_count = RANKS.total(x.shape[0])
         if new_count == 0:
             return
         new_var, new_mean = torch.var_mean(x, dim=0, correction=0)
+        if RANKS.size > 1:
+            new_count, new_mean, new_var = RANKS.moments(x.shape[0], new_mean, new_var)
         total = self.count + new_count
         share = new_count / total
         delta = new_mean - self.mean
@@ -85,7 +88,7 @@ class VectorNorm(RunningNorm):
     def start(self, obs: Tensor) -> None:
         """Set the origin by the first observations [B, *shape] of a run."""
         if obs.dtype == torch.float64 and self.count == 0 and not self.origin.any():
-            self.origin.copy_(torch.where(obs[0].abs() >= self.COARSE, obs[0], 0.0))
+            self.origin.copy_(RANKS.first_(torch.where(obs[0].abs() >= self.COARSE, obs[0], 0.0)))
 
     def single(self, obs: Tensor) -> Tensor:
         """float64 as float32, without the origin; anything else as it is."""
@@ -140,6 +143,8 @@ class PeakNorm(Statistics):
         """Take in x [..., *shape]."""
         if not self.settled and x.numel():
             self.peak.copy_(torch.maximum(self.peak, x.amax().float()))
+            if RANKS.size > 1:
+                self.peak.fill_(RANKS.largest(self.peak.item())[0])
             self._stretch()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -280,6 +285,8 @@ class ReturnScale(Statistics):
         self.rewards.update(reward)
         self.largest.copy_(torch.maximum(self.largest, reward.abs().amax()))
         self._measure(done)
+        if RANKS.size > 1:
+            self._agree()
         self._choose()
         self._look()
 
@@ -297,6 +304,14 @@ class ReturnScale(Statistics):
             self.length.copy_(torch.where((lengths == known).all(), known, -1))
         last = torch.where(done, torch.arange(steps, device=done.device).unsqueeze(1), -1).amax(0)
         self.running.copy_(torch.where(last < 0, self.running + steps, steps - 1 - last))
+
+    def _agree(self) -> None:
+        """Of all ranks: the largest reward, and the one length of all episodes."""
+        length = int(self.length)
+        shortest = -length if length > 0 else -torch.inf
+        largest, varies, longest, shortest = RANKS.largest(self.largest.item(), length == -1, length, shortest)
+        self.largest.fill_(largest)
+        self.length.fill_(-1 if varies or (longest > 0 and longest != -shortest) else int(max(longest, 0)))
 
     def _choose(self) -> None:
         """Scale, centre and offset by the statistics so far."""

@@ -15,6 +15,7 @@ from agent_gym.ground.course import Course
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.dense import DenseGradients
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.summary import summary
 from agent_gym.tasks.attention import attention_pictures
 from agent_gym.tasks.config import TaskConfig
@@ -201,7 +202,8 @@ class Task:
         stats = []
         for x, y in self.batches:
             self.learner.set_progress(self.course(self.steps))
-            stats.append(self.learner.update(self.augment(x), y))
+            mine = RANKS.rows(len(x))
+            stats.append(self.learner.update(self.augment(x[mine]), y[mine]))
             self.steps += 1
         self.learner.check()
         means = torch.stack([value for each in stats for value in each.values()]).view(len(stats), -1).mean(0)

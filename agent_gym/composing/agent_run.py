@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from agent_gym.agents import agent_class, others_for
+from agent_gym.agents.on_policy import OnPolicy
 from agent_gym.attention import attention_pictures
 from agent_gym.commands.line.invocation import after_agent, resume
 from agent_gym.composing.cost import cost
@@ -28,6 +29,7 @@ from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.nets.encoders.make import has_image
+from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.summary import summary
 from agent_gym.offline.start import equip
 from agent_gym.storage.charts import AGENT_CHARTS
@@ -62,6 +64,8 @@ class AgentRun:
             self.agent = agent_class(name)(config, self.env, self.device)
         equip(self.agent, config, fresh=run is None)
         self.recording = self.recorded() if config.record else None
+        if RANKS.size > 1:
+            refuse_ranks(self.agent, self.recording)
         self.scorer = Scorer(name, config, source, self.agent, self.failures)
         if config.log_layers:
             self.agent.watch_layers()
@@ -202,6 +206,19 @@ class AgentRun:
             *(() if self.source.shared and self.source.handed_over else (self.env,)),
         ):
             env.close()
+
+
+def refuse_ranks(agent: Any, recording: Any) -> None:
+    """Raise UserError where several ranks cannot train one agent."""
+    config, words = agent.config, ""
+    if not isinstance(agent, OnPolicy):
+        words = f"{type(agent).__name__.lower()} trains on one rank; ppo, a2c, pqn and the tasks on several"
+    elif agent.env.members > 1 or getattr(config, "self_play", False):
+        words = "many agents and self-play are trained on one rank"
+    elif (config.on_env_error, config.profile, recording) != ("stop", "no", None) or config.eval_env == "shared":
+        words = "--on-env-error restart, --record, --profile and --eval-env shared are for one rank"
+    if words:
+        raise UserError(f"{words}: start it without torchrun")
 
 
 def refuse_actions(name: str, env: VectorEnv) -> None:

@@ -52,7 +52,9 @@ def check_num_envs(config: Any, state: dict) -> None:
     algorithm = state.get("algorithm")  # of Stable-Baselines3
     starts = algorithm.get("last_episode_starts") if isinstance(algorithm, dict) else state.get("reset")
     known = isinstance(starts, torch.Tensor) and starts.dim() == 1 and len(starts) > 0
-    if not known or len(starts) % config.num_envs:  # several rows of each where many agents play
+    ranks = state.get("ranks")  # of training.distributed
+    rows = len(starts) * (1 + len(ranks) if isinstance(ranks, list) else 1) if known else 0
+    if not known or rows % config.num_envs:  # several rows of each where many agents play
         raise UserError(f"the checkpoint is not one of {config.num_envs:,} environments, as its configuration says")
 
 

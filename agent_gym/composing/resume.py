@@ -9,7 +9,9 @@ from agent_gym.composing.registry import check_modules
 from agent_gym.composing.restore import check_num_envs, restore_config
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import flag
+from agent_gym.nets.ranks import RANKS
 from agent_gym.storage.run import Run
+from agent_gym.storage.unwritten import Unwritten
 
 
 class Resumed(NamedTuple):
@@ -27,7 +29,7 @@ def reopen(path: Path, changes: dict[str, Any], *, given_env: bool = False) -> R
 
     `given_env`: the environment comes from a program and not from the run's settings.
     """
-    run = Run.reopen(path)
+    run = Unwritten.reopen(path) if RANKS.rank else Run.reopen(path)
     try:
         stored = dict(run.state["config"])
         kind = "task" if "task" in stored else "agent"

@@ -26,6 +26,7 @@ from agent_gym.envs.multi_agent import seat
 from agent_gym.envs.multi_agent.seat import Rival
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError, one_line
+from agent_gym.nets.ranks import RANKS
 
 
 def _run_player(game: Game, name: str) -> Player:
@@ -76,7 +77,7 @@ class NamedSource:
         made_of = {"env": config.env, "wrapper": config.wrapper, "encoder": config.encoder}
         check_modules(made_of, Path(config.run_dir or "runs/new"))
         options = {"backend": config.backend, "training": True, "first": OPENED.pop(key(config), None)}
-        return self._make(config.num_envs, device, report, **options)
+        return self._make(RANKS.share(config.num_envs, "--num-envs"), device, report, **options)
 
     @property
     def at_once(self) -> int:

@@ -16,6 +16,7 @@ from agent_gym.composing.restore import starting_weights
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.watch import Watcher
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.ranks import RANKS
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.storage.run import Run
 from agent_gym.tasks import load_task, task_class
@@ -80,6 +81,8 @@ def run_task(
         raise UserError(f"--profile try measures agents and tasks of labelled rows: for {name} expected --profile yes")
     usual = asdict(type(config)())
     case = Case("task", name, asdict(config) | {"epochs": getattr(task, "epochs", 0)}, usual, live=True)
+    if RANKS.size > 1 and not isinstance(task, Task):
+        raise UserError(f"{name} has no rows to share out: start it without torchrun")
     session = Session(
         name=name,
         subject=task.subject,

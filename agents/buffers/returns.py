@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from agent_gym.nets.ranks import RANKS
+
 
 def gae(
     reward: Tensor,
@@ -56,6 +58,10 @@ def standardize(advantage: Tensor, valid: Tensor | None = None, group: Tensor | 
             advantage = torch.where(mine, standardize(advantage, whole), advantage)
         return advantage
     real = advantage if valid is None else advantage[valid]
+    if RANKS.size > 1:
+        var, mean = torch.var_mean(real, correction=0)
+        count, mean, var = RANKS.moments(real.numel(), mean, var)
+        return (advantage - mean) / ((var * count / max(count - 1, 1)).sqrt() + 1e-8)
     if real.numel() < 2:
         return advantage
     std, mean = torch.std_mean(real)

@@ -15,6 +15,7 @@ from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.layers import LayerWatch
 from agent_gym.nets.learner.optimizers import OPTIMIZERS
 from agent_gym.nets.precision import reduced, require_bf16
+from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.settings import OptimizerSettings
 
 Stats = dict[str, Tensor]
@@ -80,7 +81,7 @@ class Learner:
         self.learned = learned
         self.parameters = flatten(learned)
         device = self.parameters.device
-        replayed = capture and config.capture == "auto"
+        replayed = capture and config.capture == "auto" and not (RANKS.size > 1 and records(device))
         self.graph = written_out
         if replayed and not records(device) and written_out is None and not config.compile:
             self.graph = GradientGraph(self.loss_fn, learned)
@@ -129,6 +130,7 @@ class Learner:
             loss, stats = self.loss_fn(*batch)
             loss.backward(inputs=self.learned)
             loss = loss.detach()
+        RANKS.gradient_(grad)
         grad_norm = torch.linalg.vector_norm(grad)
         self._guard(loss, grad_norm, grad)
         if self.layers is not None:
