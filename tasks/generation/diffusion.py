@@ -20,22 +20,29 @@ from agent_gym.tasks.plots import curves_image
 from agent_gym.tasks.study import layer_tables
 
 WAVES = 32  # sines and cosines that tell the network the time
+PLACES = 4  # sines and cosines of a point's coordinates; small patterns stay blurred without (Tancik et al. 2020)
 AVERAGED = 500  # steps of training over which the weights that make things are averaged, about
 
 
 class Denoiser(nn.Module):
-    """Noisy rows [B, size], times [B] and classes [B] -> a guess [B, size]: dense layers with a way around each."""
+    """Noisy rows [B, size], times [B] and classes [B] -> a guess [B, size]: dense layers with a way around each.
 
-    def __init__(self, size: int, classes: int, width: int, depth: int) -> None:
+    Each number of a row also comes in as `places` sines and cosines, of wavelengths 4, 2, 1 …
+    """
+
+    def __init__(self, size: int, classes: int, width: int, depth: int, places: int) -> None:
         super().__init__()
-        self.inputs, self.time = nn.Linear(size, width), nn.Linear(2 * WAVES, width)
+        self.inputs, self.time = nn.Linear(size * (1 + 2 * places), width), nn.Linear(2 * WAVES, width)
         self.kind = nn.Embedding(classes, width)
         self.hidden_layers = nn.ModuleList(Dense(width, width, "silu", layer_norm=True) for _ in range(depth))
         self.out = nn.Linear(width, size)
+        self.register_buffer("places", 0.5 * math.pi * 2.0 ** torch.arange(places))
         self.register_buffer("frequencies", torch.exp(-math.log(10_000.0) * torch.arange(WAVES) / WAVES))
 
     def forward(self, x: Tensor, time: Tensor, classes: Tensor) -> Tensor:
         phase = time[:, None] * self.frequencies
+        place = (x[:, :, None] * self.places).flatten(1)
+        x = torch.cat((x, place.sin(), place.cos()), dim=-1)
         h = self.inputs(x) + self.time(torch.cat((phase.sin(), phase.cos()), dim=-1)) + self.kind(classes)
         for layer in self.hidden_layers:
             h = h + layer(h)
@@ -67,7 +74,8 @@ class Diffusion(Generator):
         source = self.source
         self.guesses_data = config.guess == "data" or (config.guess == "auto" and source.image is not None)
         self.schedule = Schedule(config.noise_steps)
-        network = Denoiser(source.size, source.classes, config.width, config.depth).to(self.device)
+        places = 0 if source.image else PLACES
+        network = Denoiser(source.size, source.classes, config.width, config.depth, places).to(self.device)
         optimizer = OptimizerSettings(optimizer="adam", learning_rate=config.learning_rate, schedule="cosine")
         self.learners = {"denoiser": Learner(self.loss, network.parameters(), optimizer, capture=True)}
         self.average = TargetNetwork(network, self.learners["denoiser"].parameters)

@@ -14,8 +14,8 @@ from agent_gym.tasks.generation.source import make_source
 from agent_gym.tasks.plots import gallery_image, points_image
 from agent_gym.tasks.study import Study
 
-SHOWN = 1000  # points in a picture, and judged while it learns
-JUDGED = 5000  # points at the end
+SHOWN = 400  # points in a picture, and judged while it learns
+JUDGED = 2500  # points at the end
 JUDGED_IMAGES = 1000
 JUDGE = 1  # purposes of generators
 SHOW = 2

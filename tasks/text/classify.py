@@ -27,7 +27,7 @@ from agent_gym.tasks.text.inputs import HAS_WORDS, TextInputs, require_words
 from agent_gym.tasks.text.network import TextPredictor
 from agent_gym.tasks.text.settings import TextConfig
 
-EPOCHS = {"bow": 15, "minilm": 40}  # without the flag; others 8
+EPOCHS = {"bow": 15, "minilm": 40, "transformer": 4}  # without the flag; others 8
 
 
 class Text(Task):

@@ -20,11 +20,13 @@ from agent_gym.nets.learner.learner import Stats
 from agent_gym.tasks.predictor import Predictor, Spec
 from agent_gym.tasks.task import Dataset, Part, Task
 from agent_gym.tasks.text.alphabet import Alphabet
+from agent_gym.tasks.text.copying import copied_bits
 from agent_gym.tasks.text.ngram import ngram_bits, xz_bits
 from agent_gym.tasks.text.settings import GenerateConfig
 
 MAX_CHARACTERS = 2**26
 TOGETHER = 256  # steps of a stream in one call
+COPIED_CHARACTERS, COPIED_TOKENS = 5, 2  # that have to be the same before the next one is copied
 
 
 class LanguageModel(Predictor):
@@ -42,15 +44,15 @@ class LanguageModel(Predictor):
         return self.head(features), state
 
     @torch.no_grad()
-    def bits(self, tokens: Tensor) -> float:
-        """What a stream of tokens [T] takes in all, the first one given."""
+    def chances(self, tokens: Tensor) -> Tensor:
+        """The probability float64 [T - 1] of each token of a stream [T] after the first, on the CPU."""
         self.eval()
-        state, total = self.encoder.initial_state(1), 0.0
+        state, parts = self.encoder.initial_state(1), []
         for first in range(0, len(tokens) - 1, TOGETHER):
             part = tokens[first : first + TOGETHER + 1]
             logits, state = self.step(part[:-1, None], state)
-            total += F.cross_entropy(logits[:, 0].double(), part[1:], reduction="sum").item()
-        return total / math.log(2.0)
+            parts.append(logits[:, 0].double().softmax(-1).gather(-1, part[1:, None]).squeeze(-1).cpu())
+        return torch.cat(parts)
 
     @torch.no_grad()
     def go_on(self, tokens: list[int], count: int, temperature: float, generator: torch.Generator) -> list[int]:
@@ -145,9 +147,13 @@ class Generate(Task):
         train, _, test = self.texts
         stream = self.streams[2]
         unknown = 0 if self.alphabet.tokenizer else int((stream == 0).sum())
-        bits = self.model.bits(stream.to(self.device)) + unknown * math.log2(0x110000)  # it tells not which one
+        chances = self.model.chances(stream.to(self.device)).numpy()
+        order = COPIED_TOKENS if self.alphabet.tokenizer else COPIED_CHARACTERS
+        copied = copied_bits(chances, self.streams[0].tolist(), stream.tolist(), order)
+        which = unknown * math.log2(0x110000)  # characters that it has no name for
         return {
-            "bits_per_character": bits / len(test),
+            "bits_per_character": float(which - np.log2(chances).sum()) / len(test),
+            "copying_bits_per_character": (which + copied) / len(test),
             "ngram_bits_per_character": ngram_bits(train, test),
             "xz_bits_per_character": xz_bits(test),
             "xz_after_training_text_bits_per_character": xz_bits(test, train),
@@ -178,11 +184,12 @@ class Generate(Task):
     def report(self, metrics: dict[str, float]) -> str:
         rows = (
             ("this model", metrics["bits_per_character"]),
+            ("this model, copying from the training text", metrics["copying_bits_per_character"]),
             ("5 characters before, counted", metrics["ngram_bits_per_character"]),
             ("xz", metrics["xz_bits_per_character"]),
             ("xz that has seen the training text", metrics["xz_after_training_text_bits_per_character"]),
         )
-        lines = [f"{'bits per character of the test part':>36}", *(f"{name:>36} {bits:.3f}" for name, bits in rows)]
+        lines = [f"{'bits per character of the test part':>43}", *(f"{name:>43} {bits:.3f}" for name, bits in rows)]
         return "\n".join([*lines, "", f"a sample at temperature {self.config.temperature:g}:", "", self.sample()])
 
 

@@ -56,7 +56,7 @@ def test_a_checkpoint_runs_no_code(iris):
 @pytest.mark.parametrize("name", TASKS)
 def test_summaries(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    flags = []
+    flags = {"speech": ["--num-recordings", "100"], "detect": ["--num-canvases", "100"]}.get(name, [])
     if name == "table":
         pd.DataFrame({"x": np.arange(50) % 7, "y": np.arange(50) % 2}).to_csv("data.csv", index=False)
         flags = ["--data", "data.csv", "--target", "y"]

@@ -8,10 +8,10 @@ import evaluate
 import train
 
 SHORT = {
-    "gan": "--total-steps 4 --width 8 --depth 1",
-    "gan --data digits": "--total-steps 2 --width 8 --depth 1 --components 4",
-    "diffusion": "--total-steps 2 --width 8 --depth 1 --noise-steps 10",
-    "diffusion --data digits": "--total-steps 2 --width 8 --depth 1 --noise-steps 10",
+    "gan": "--total-steps 4 --width 8 --depth 1 --eval-every 4",
+    "gan --data digits": "--total-steps 2 --width 8 --depth 1 --components 4 --eval-every 2",
+    "diffusion": "--total-steps 2 --width 8 --depth 1 --noise-steps 10 --eval-every 2",
+    "diffusion --data digits": "--total-steps 2 --width 8 --depth 1 --noise-steps 10 --eval-every 2",
     "translate": "--num-numbers 40 --epochs 1 --recurrent-size 8",
     "generate": "--epochs 1 --recurrent-size 4 --embedding-size 4 --length 60 --sample-length 10",
     "series": "--num-series 40 --epochs 1 --encoder linear",

@@ -67,13 +67,14 @@ def test_the_ring_is_judged_by_counts():
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path, capsys):
-    flags = ["diffusion", "--width", "32", "--depth", "1", "--noise-steps", "20", "--quiet", "--checkpoint-every", "20"]
+    flags = ["diffusion", "--width", "32", "--depth", "1", "--noise-steps", "20", "--quiet"]
+    flags += ["--checkpoint-every", "20", "--eval-every", "20"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train.main([*flags, "--total-steps", "40", "--run-dir", str(whole)]) == 0
     assert train.main([*flags, "--total-steps", "20", "--run-dir", str(parts)]) == 0
     assert train.main(["--resume", str(parts), "--total-steps", "40", "--quiet"]) == 0
     a = torch.load(whole / "checkpoints" / "last.pt", weights_only=True)["agent"]["model"]
-    assert a["average.inputs.weight"].shape == (32, 2)
+    assert a["average.inputs.weight"].shape == (32, 18)  # two numbers, and four sines and cosines of each
     assert (whole / "pictures" / "samples.png").exists() and (whole / "pictures" / "samples-20.png").exists()
     capsys.readouterr()
     assert evaluate.main([str(whole), "--json"]) == 0

@@ -3,6 +3,7 @@
 import json
 from math import log2
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 import evaluate
 import train
 from agent_gym.tasks.text.alphabet import Alphabet
+from agent_gym.tasks.text.copying import copied_bits
 from agent_gym.tasks.text.generate import Generate, python_reference
 from agent_gym.tasks.text.ngram import ngram_bits, xz_bits
 from agent_gym.tasks.text.settings import GenerateConfig
@@ -56,7 +58,19 @@ def test_a_stream_has_the_bits_of_its_single_steps(book, flags, monkeypatch):
         logits, state = model.step(now.view(1, 1), state)
         total -= F.log_softmax(logits[0, 0], 0)[following].item() / torch.log(torch.tensor(2.0)).item()
     monkeypatch.setattr("agent_gym.tasks.text.generate.TOGETHER", 7)
-    assert model.bits(stream) == pytest.approx(total, rel=1e-5)
+    chances = model.chances(stream)
+    assert chances.shape == (39,) and -chances.log2().sum().item() == pytest.approx(total, rel=1e-5)
+
+
+def test_what_stood_before_is_copied():
+    before, stream = [1, 2, 3, 1, 2], [3, 1, 2]
+    # After 2 3 and after 3 1 comes what came there; of copies of 3 and of 4 items nothing is known yet: one half each.
+    assert copied_bits(np.full(2, 0.2), before, stream, 2) == pytest.approx(-2 * log2(0.5 + 0.5 * 0.2))
+    assert copied_bits(np.full(2, 0.2), before, [7, 8, 9], 2) == pytest.approx(-2 * log2(0.2))  # nothing to copy
+    text = np.random.default_rng(0).integers(50, size=3000).tolist()
+    chances = np.full(499, 1 / 50)
+    assert copied_bits(chances, text, text[1000:1500], 3) < 100 < 2800 < -np.log2(chances).sum()
+    assert copied_bits(chances, text, [7, 8, 9, 10, 11] * 100, 3) < 150  # from the stream itself
 
 
 def test_it_learns_a_text_by_heart_and_goes_on_with_it(book):
