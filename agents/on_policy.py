@@ -20,8 +20,8 @@ from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, apart, records
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.normalisation import ReturnScale
 from agent_gym.nets.ranks import RANKS
+from agent_gym.nets.return_scale import ReturnScale
 
 EXTRAS = ("action", "log_prob", "value")  # what acting adds to a rollout
 LONGEST = 256  # steps of a rollout that become one graph

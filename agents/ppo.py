@@ -21,8 +21,8 @@ from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.distributions import Distribution, Noise
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import Stats
-from agent_gym.nets.normalisation import ReturnStats
 from agent_gym.nets.ranks import RANKS
+from agent_gym.nets.return_scale import ReturnStats
 
 
 def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):

@@ -92,7 +92,7 @@ def sb3(job: dict, curve: Curve) -> dict:
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize, sync_envs_normalization
 
     import agent_gym.envs  # noqa: F401 (registers AgentGym/ ids)
-    from agent_gym.agents.sb3.agent import make_algorithm, normalized
+    from agent_gym.agents.sb3.algorithms import make_algorithm, normalized
     from agent_gym.agents.sb3.kwargs import train_scalars
     from agent_gym.ground.settings import EVAL_SEED
     from agent_gym.storage.run import Run

@@ -9,6 +9,7 @@ from agent_gym.diagnosis.rules import (  # noqa: F401  they list themselves
     environment,
     exploration,
     networks,
+    observations,
     returns,
     settings,
     speed,

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 from gymnasium.wrappers import FrameStackObservation
 
-from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.adapters.singles import describe
 from agent_gym.envs.conventions.masks import take_mask
 from agent_gym.envs.conventions.wrappers import Images, TakeParts, WeighRewards
 from agent_gym.envs.origin import wrapper_name

@@ -13,15 +13,17 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import FrameStackObservation
 
-from agent_gym.envs.adapters.arrays import ArrayVectorEnv, discard, spaces_of
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv
 from agent_gym.envs.adapters.boundary.bounds import Bounds
 from agent_gym.envs.adapters.boundary.spaces import canonical_action
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
+from agent_gym.envs.adapters.singles import discard, spaces_of
 from agent_gym.envs.adapters.workers import WorkerEnv, counting_threads
 from agent_gym.envs.failures import Recovery
 from agent_gym.envs.family import Family, family_of, install
 from agent_gym.envs.layers import Layers
-from agent_gym.envs.native.core import FAMILIES, NATIVE, Core, NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.native.core import FAMILIES, NATIVE, Core, NativeGymEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.single import NO_LAYERS, build, explain, find_spec, make_single, opening
 from agent_gym.envs.vector import EnvFailure, VectorEnv
 from agent_gym.ground.errors import UserError

@@ -15,14 +15,17 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 import agent_gym.envs  # noqa: F401  registers AgentGym/…
 from agent_gym.envs.adapters import atari, mujoco  # noqa: F401  register their families
-from agent_gym.envs.adapters.arrays import describe, spaces_of
 from agent_gym.envs.adapters.boundary.checks import OLD_GYM
+from agent_gym.envs.adapters.singles import describe, spaces_of
 from agent_gym.envs.adapters.workers import counting_threads
 from agent_gym.envs.family import announce, family_of, install, locate, missing_extra
 from agent_gym.envs.layers import Layers
 from agent_gym.envs.multi_agent import zoo  # noqa: F401  registers its family
 from agent_gym.envs.native.core import FAMILIES, NATIVE
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.libraries import rounding_depends_on
+
+rounding_depends_on("Box2D", "box2d")
 
 NO_LAYERS = Layers()
 

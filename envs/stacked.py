@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.adapters.boundary.spaces import map_obs
-from agent_gym.envs.native.core import NativeVectorEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.vector import NOTHING, Obs, Step, Told, VectorEnv
 from agent_gym.ground.errors import UserError
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.metadata import PackageNotFoundError, version
-
 import torch
 
-LIBRARIES = {  # package by module; environments' libraries count once they are imported
-    "torch": "torch",
-    "numpy": "numpy",
-    "gymnasium": "gymnasium",
-    "stable_baselines3": "stable-baselines3",
-    "sb3_contrib": "sb3-contrib",
-    "envpool": "envpool",
-    "ale_py": "ale-py",
-    "mujoco": "mujoco",
-    "Box2D": "box2d",
-}
+from agent_gym.ground.libraries import PACKAGES, rounding_depends_on, versions
+
+ALWAYS = ("torch", "numpy", "gymnasium")
+for name in ALWAYS:
+    rounding_depends_on(name)
+
 GENERATORS = {"generator", "dropout_cuda", "cuda"}  # parts of a trainee's state that fit no other kind of device
 
 
@@ -28,19 +20,14 @@ def provenance(device: torch.device) -> dict[str, str]:
         "CPU": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
-    for module, package in LIBRARIES.items():
-        if module in sys.modules:
-            try:
-                found[package] = version(package)
-            except PackageNotFoundError:  # under another name: its version cannot be told
-                continue
-    return found
+    return found | versions()
 
 
 def differences(was: object, now: dict[str, str]) -> str:
     """What has changed between two `provenance`, in words; "" if nothing."""
     was = was if isinstance(was, dict) else {}
-    known = [name for name in ("device", "CPU", "threads", *LIBRARIES.values()) if isinstance(was.get(name), str)]
+    packages = sorted(PACKAGES.values(), key=lambda name: (name not in ALWAYS, name))
+    known = [name for name in ("device", "CPU", "threads", *packages) if isinstance(was.get(name), str)]
     return ", ".join(
         f"{name} was {was[name][:40]}, now {now.get(name, 'not in use')}"
         for name in known

@@ -14,7 +14,7 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent_gym.agents import config_class
-from agent_gym.agents.sb3.agent import algorithm_class, make_algorithm
+from agent_gym.agents.sb3.algorithms import algorithm_class, make_algorithm
 from agent_gym.agents.sb3.presets import zoo_preset
 from agent_gym.envs.make import make_single
 from agent_gym.ground.errors import UserError

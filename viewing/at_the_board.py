@@ -13,7 +13,7 @@ from PIL import ImageDraw
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request, Response
 
-from agent_gym.viewing.bars import CHOSEN, FAINT, INK, Line, font, number, shorten
+from agent_gym.viewing.bars import CHOSEN, FAINT, INK, Line, draw_rows, font, number, shorten
 from agent_gym.viewing.browser import HOST, WebServer
 from agent_gym.viewing.overlay import CURVE, MARGIN, PANEL, Stage, View, curve
 from agent_gym.viewing.window import Controls, Window
@@ -93,13 +93,7 @@ class BoardStage(Stage):
         title, lines = self.rows()
         if lines:
             draw.text((x, y), title, FAINT, font(14))
-            y += 24
-            height = max(12, min(24, (bottom - y) // len(lines)))
-            face = font(min(13, height - 1))
-            indent = min(92, 8 + max(round(face.getlength(line.name)) for line in lines))
-            for line in lines[: max(1, (bottom - y) // height)]:
-                line.draw(draw, face, (x, y, right, y + height), indent)
-                y += height
+            draw_rows(draw, lines, (x, y + 24, right, bottom), (12, 24))
 
     def rows(self) -> tuple[str, list[Line]]:
         """What the agent thought of its moves, the likeliest first; on request the visits of its search."""

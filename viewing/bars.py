@@ -80,6 +80,19 @@ class Line:
             draw.line((left + mark * width, top, left + mark * width, bottom), INK, 2)
 
 
+def draw_rows(
+    draw: ImageDraw.ImageDraw, lines: Sequence[Line], box: tuple[int, int, int, int], heights: tuple[int, int]
+) -> None:
+    """The lines one below the other, as many as fit into the box; `heights`: the least and the most of one, in pixels."""
+    x, y, right, bottom = box
+    height = max(heights[0], min(heights[1], (bottom - y) // len(lines)))
+    face = font(min(13, height - 1))
+    indent = min(92, 8 + max(round(face.getlength(line.name)) for line in lines))
+    for line in lines[: max(1, (bottom - y) // height)]:
+        line.draw(draw, face, (x, y, right, y + height), indent)
+        y += height
+
+
 def rows_of(
     policy: dict[str, np.ndarray], action: np.ndarray | None, names: Sequence[str], space: gymnasium.Space
 ) -> list[Line]:

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from PIL import Image, ImageDraw
 
-from agent_gym.viewing.bars import CELL, CHOSEN, FAINT, INK, font, number, policy_title, rows_of, shorten
+from agent_gym.viewing.bars import CELL, CHOSEN, FAINT, INK, draw_rows, font, number, policy_title, rows_of, shorten
 
 PANEL, MARGIN, MIN_HEIGHT, MAX_SIDE = 250, 14, 400, 720  # pixels
 BACKGROUND, CURVE, LINE = (24, 26, 32), (120, 200, 150), (70, 75, 88)
@@ -145,13 +145,7 @@ class Stage:
                 scale = scale.removeprefix("bars from ")
             draw.text((x, y), title, FAINT, font(14))
             draw.text((right, y + 3), scale, FAINT, font(11), anchor="ra")
-            y += 24
-            height = max(9, min(26, (bottom - y) // len(lines)))
-            face = font(min(13, height - 1))
-            indent = min(92, 8 + max(round(face.getlength(line.name)) for line in lines))
-            for line in lines[: max(1, (bottom - y) // height)]:
-                line.draw(draw, face, (x, y, right, y + height), indent)
-                y += height
+            draw_rows(draw, lines, (x, y + 24, right, bottom), (9, 26))
 
 
 def curve(draw: ImageDraw.ImageDraw, values: Sequence[float], box: tuple[int, int, int, int]) -> None:

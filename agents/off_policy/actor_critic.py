@@ -17,7 +17,7 @@ from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.heads import PolicyHead
 from agent_gym.nets.learner.learner import Stats
-from agent_gym.nets.normalisation import ReturnStats
+from agent_gym.nets.return_scale import ReturnStats
 
 
 class ActorAndCritic(Policy):

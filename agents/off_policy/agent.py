@@ -19,7 +19,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, records
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.normalisation import ReturnScale
+from agent_gym.nets.return_scale import ReturnScale
 from agent_gym.nets.target import TargetNetwork
 
 ROUND = 64  # steps between two looks around while a data set is read

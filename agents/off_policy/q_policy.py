@@ -15,7 +15,7 @@ from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.distributions import Noise
-from agent_gym.nets.normalisation import ReturnStats
+from agent_gym.nets.return_scale import ReturnStats
 from agent_gym.nets.values import make_values
 
 

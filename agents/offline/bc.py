@@ -19,7 +19,7 @@ from agent_gym.agents.settings.bc import BCConfig, DAggerConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.distributions import Categorical, Distribution, Noise
 from agent_gym.nets.learner.learner import Learner, Stats
-from agent_gym.nets.normalisation import ReturnStats
+from agent_gym.nets.return_scale import ReturnStats
 
 
 class BCPolicy(Policy):

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from gymnasium import spaces
 
-from agent_gym.agents.sb3.agent import Bridge, Offstage, VecNormalize, algorithm_class
+from agent_gym.agents.sb3.agent import Bridge, Offstage, VecNormalize
+from agent_gym.agents.sb3.algorithms import algorithm_class
 from agent_gym.agents.sb3.bridge import zero_based
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.policy import SB3Policy

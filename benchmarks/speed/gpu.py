@@ -24,7 +24,8 @@ from torch import Tensor
 
 from agent_gym.agents import agent_class, config_class
 from agent_gym.composing.cost import cost
-from agent_gym.envs.adapters.arrays import ArrayVectorEnv, Batch
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv
+from agent_gym.envs.adapters.singles import Batch
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError

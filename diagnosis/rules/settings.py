@@ -162,38 +162,27 @@ def discount_long(case: Case) -> Finding | None:
     )
 
 
+def _clip(case: Case, size: str, **told: Any) -> Finding | None:
+    """Too "small" or too "large" a clip of the probability ratio."""
+    title, source = f"the clip of the probability ratio is too {size}", "Schulman et al. 2017, equation 7"
+    return unusual(case, "clip_coef", high=size == "large", cause=f"clip_{size}", title=title, source=source, **told)
+
+
 @rule(live=True)
 def clip_small(case: Case) -> Finding | None:
     """A clip that stops the policy at once (Schulman et al. 2017, equation 7)."""
-    return unusual(
-        case,
-        "clip_coef",
-        high=False,
-        cause="clip_small",
-        title="the clip of the probability ratio is too small",
-        why="after the smallest change of the policy its gradient is cut off",
-        source="Schulman et al. 2017, equation 7",
-        symptoms=idling(case),
-        weight=6.0,
-        tags=("train/clip_fraction", "train/approx_kl"),
+    why, tags = (
+        "after the smallest change of the policy its gradient is cut off",
+        ("train/clip_fraction", "train/approx_kl"),
     )
+    return _clip(case, "small", why=why, symptoms=idling(case), weight=6.0, tags=tags)
 
 
 @rule(live=True)
 def clip_large(case: Case) -> Finding | None:
     """A clip that never holds the policy back (Schulman et al. 2017, equation 7)."""
-    return unusual(
-        case,
-        "clip_coef",
-        high=True,
-        cause="clip_large",
-        title="the clip of the probability ratio is too large",
-        why="nothing holds an update near the policy that the data come from",
-        source="Schulman et al. 2017, equation 7",
-        symptoms=overstepping(case),
-        weight=5.5,
-        tags=("train/approx_kl",),
-    )
+    why = "nothing holds an update near the policy that the data come from"
+    return _clip(case, "large", why=why, symptoms=overstepping(case), weight=5.5, tags=("train/approx_kl",))
 
 
 @rule("both", live=True)

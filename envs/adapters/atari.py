@@ -22,6 +22,9 @@ from torch import Tensor
 from agent_gym.envs.adapters.episodes.snapshot import own
 from agent_gym.envs.family import Family, register
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.libraries import rounding_depends_on
+
+rounding_depends_on("ale_py", "ale-py")
 
 FRAMES_PER_SECOND = 60
 RENAMED = {"frameskip": "--atari.frame-skip", "repeat_action_probability": "--atari.sticky-actions"}

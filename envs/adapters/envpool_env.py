@@ -12,12 +12,16 @@ import gymnasium
 import numpy as np
 import torch
 
-from agent_gym.envs.adapters.arrays import FAULTS, ArrayVectorEnv, Batch, describe, trouble
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv
 from agent_gym.envs.adapters.boundary.spaces import Arrays, canonical, canonical_action
+from agent_gym.envs.adapters.singles import FAULTS, Batch, describe, trouble
 from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.libraries import rounding_depends_on
+
+rounding_depends_on("envpool")
 
 
 def has(env_id: str) -> bool:

@@ -10,20 +10,11 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from agent_gym.envs.adapters.arrays import (
-    FAULTS,
-    ArrayVectorEnv,
-    Batch,
-    discard,
-    env_seeds,
-    reset_envs,
-    spaces_of,
-    step_envs,
-    trouble,
-)
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv, env_seeds
 from agent_gym.envs.adapters.boundary.checks import first_of
 from agent_gym.envs.adapters.boundary.spaces import Arrays
 from agent_gym.envs.adapters.episodes.snapshot import has_own, put_all_back, take_all
+from agent_gym.envs.adapters.singles import FAULTS, Batch, discard, reset_envs, spaces_of, step_envs, trouble
 from agent_gym.envs.conventions.goals import goal_rule
 from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.conventions.masks import METHOD, layout_of

@@ -16,6 +16,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from agent_gym.envs.adapters.episodes.snapshot import own
 from agent_gym.envs.family import Family, register
+from agent_gym.ground.libraries import rounding_depends_on
+
+rounding_depends_on("mujoco")
 
 OF_CONTACTS = (
     "efc_",

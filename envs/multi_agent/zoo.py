@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from agent_gym.envs.adapters.arrays import describe
+from agent_gym.envs.adapters.singles import describe
 from agent_gym.envs.family import Family, install, register
 from agent_gym.envs.multi_agent.joint import JointEnv
 from agent_gym.envs.multi_agent.rows import RowsEnv

@@ -5,8 +5,8 @@ import torch
 
 from agent_gym.agents import agent_class, config_class
 from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import NativeVectorEnv
 from agent_gym.envs.native.touchstones.bit_flipping import bit_flipping
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.training.evaluation import play
 

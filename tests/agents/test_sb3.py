@@ -13,7 +13,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, algorithm_class, make_algorithm, make_policy
+from agent_gym.agents.sb3.agent import SB3, Bridge, EncoderExtractor, make_policy
+from agent_gym.agents.sb3.algorithms import algorithm_class, make_algorithm
 from agent_gym.agents.sb3.config import SB3Config
 from agent_gym.agents.sb3.presets import zoo_preset
 from agent_gym.envs.adapters.arrays import env_seeds

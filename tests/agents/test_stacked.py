@@ -11,7 +11,8 @@ from agent_gym.agents.ppo import PPO
 from agent_gym.agents.settings.ppo import A2CConfig, PPOConfig
 from agent_gym.agents.stacked.on_policy import StackedOnPolicy, refusal
 from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import NATIVE, NativeVectorEnv
+from agent_gym.envs.native.core import NATIVE
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import StackedNative, stacked
 from agent_gym.ground.tree import tree_leaves
 from agent_gym.nets.learner.learner import NonFiniteError

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from agent_gym import check
 from agent_gym.diagnosis.environment.probe import probe
-from agent_gym.diagnosis.rules.environment import hidden
+from agent_gym.diagnosis.rules.observations import hidden
 from agent_gym.envs.make import make_single, step_limit
 
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
-from agent_gym.envs.adapters.arrays import describe
 from agent_gym.envs.adapters.boundary.bounds import Bounds
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout
+from agent_gym.envs.adapters.singles import describe
 from agent_gym.envs.failures import MOST, Recovery
 from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import Core, NativeVectorEnv
+from agent_gym.envs.native.core import Core
 from agent_gym.envs.native.finite import Watch
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.vector import EnvFailure, Step
 
 B = 4

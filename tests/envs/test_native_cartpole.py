@@ -13,7 +13,8 @@ from scipy.stats import kstest
 
 from agent_gym.envs.make import make_env, native_core
 from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
-from agent_gym.envs.native.core import NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.native.core import NativeGymEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from agent_gym.envs.native import driving, obstacles, recommender, repeat_previous, snake, tanks, tmaze
-from agent_gym.envs.native.core import NativeVectorEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from benchmarks.learning.baselines import SCRIPTED, returns
 
 CPU = torch.device("cpu")

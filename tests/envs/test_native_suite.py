@@ -14,7 +14,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from agent_gym.envs.make import make_env, make_single, native_core, scoring_backend
-from agent_gym.envs.native.core import NATIVE, NativeGymEnv, NativeVectorEnv
+from agent_gym.envs.native.core import NATIVE, NativeGymEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from benchmarks.learning.baselines import SCRIPTED, random_policy, returns
 
 NESTED = (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)  # what has several parts has tests of its own, as boards have

@@ -18,7 +18,7 @@ from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.failures import Recovery
 from agent_gym.envs.make import native_core
-from agent_gym.envs.native.core import NativeVectorEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.vector import EnvFailure
 from agent_gym.storage import tensor_file
 

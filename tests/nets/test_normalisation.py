@@ -8,7 +8,8 @@ from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from agent_gym.nets.normalisation import ObsNorm, ReturnScale, RunningNorm
+from agent_gym.nets.normalisation import ObsNorm, RunningNorm
+from agent_gym.nets.return_scale import ReturnScale
 
 
 def test_running_norm_equals_numpy_over_everything_seen():

@@ -28,6 +28,7 @@ from tensorboard.plugins.hparams import backend_context, metadata
 import evaluate
 import train
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.libraries import PACKAGES
 from agent_gym.storage import tensor_file
 from agent_gym.storage.charts import AGENT_CHARTS, TASK_CHARTS
 from agent_gym.storage.checkpoint import latest_checkpoint
@@ -311,12 +312,14 @@ def test_another_device_takes_its_own_generators(tmp_path, capsys):
     assert tensor_file.read(path)["agent"]["steps"] == 1024
 
 
-def test_what_changes_rounding_is_told(tmp_path, capsys):
+def test_what_changes_rounding_is_told(tmp_path, capsys, monkeypatch):
     now = provenance(torch.device("cpu"))
     assert {"device": "cpu", "threads": str(torch.get_num_threads()), "torch": version("torch")}.items() <= now.items()
     assert differences(now, now) == "" and differences(None, now) == ""
-    before = now | {"torch": "2.6.0", "mujoco": "3.1", "unknown": "1", 7: "x"}
-    assert differences(before, now).startswith(f"torch was 2.6.0, now {version('torch')}, mujoco was 3.1, now ")
+    monkeypatch.setitem(PACKAGES, "a_simulator", "a-simulator")
+    before = now | {"torch": "2.6.0", "a-simulator": "3.1", "unknown": "1", 7: "x"}
+    told = differences(before, now)
+    assert told == f"torch was 2.6.0, now {version('torch')}, a-simulator was 3.1, now not in use"
 
     run = tmp_path / "run"
     assert train.main([*FLAGS, "--total-steps", "512", "--run-dir", str(run), "--quiet"]) == 0

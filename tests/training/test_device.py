@@ -13,7 +13,7 @@ from agent_gym.composing.agent_run import AgentRun
 from agent_gym.composing.cost import cost, samples, task_cost
 from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import NativeVectorEnv
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks import config_class as task_config
 from agent_gym.tasks import task_class

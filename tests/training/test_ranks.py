@@ -25,7 +25,8 @@ from dataclasses import replace
 import torch
 from agent_gym.agents.ppo import PPO
 from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.envs.native.core import NATIVE, NativeVectorEnv
+from agent_gym.envs.native.core import NATIVE
+from agent_gym.envs.native.vector import NativeVectorEnv
 import agent_gym.envs
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.ranks import RANKS

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from agent_gym.envs.adapters.arrays import Batch
     from agent_gym.envs.adapters.episodes.record import Record
+    from agent_gym.envs.adapters.singles import Batch
 
 RENEW_AFTER = 20_000  # steps since the common start that are played again rather than to wait for a new one
 

@@ -17,7 +17,7 @@ from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import VectorEnv
 
 if TYPE_CHECKING:
-    from agent_gym.envs.adapters.arrays import Batch
+    from agent_gym.envs.adapters.singles import Batch
 
 
 def env_seeds(seed: int, num_envs: int) -> list[int]:
