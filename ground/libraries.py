@@ -9,7 +9,7 @@ PACKAGES: dict[str, str] = {}  # by the module whose import says that one is in 
 
 
 def rounding_depends_on(module: str, package: str = "") -> None:
-    """Have the version of what `module` belongs to recorded in runs that import it; `package`: if it has another name."""
+    """Have the version of `module` recorded in runs that import it; `package`: if that has another name."""
     PACKAGES[module] = package or module
 
 

@@ -83,7 +83,7 @@ class Line:
 def draw_rows(
     draw: ImageDraw.ImageDraw, lines: Sequence[Line], box: tuple[int, int, int, int], heights: tuple[int, int]
 ) -> None:
-    """The lines one below the other, as many as fit into the box; `heights`: the least and the most of one, in pixels."""
+    """The lines one below the other, as many as the box holds; `heights`: the least and the most of one, in pixels."""
     x, y, right, bottom = box
     height = max(heights[0], min(heights[1], (bottom - y) // len(lines)))
     face = font(min(13, height - 1))
