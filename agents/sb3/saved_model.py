@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecNormalize
 
-from agent_gym.agents.sb3.agent import Bridge, Offstage, VecNormalize
+from agent_gym.agents.sb3.agent import Bridge, Offstage
 from agent_gym.agents.sb3.algorithms import algorithm_class
 from agent_gym.agents.sb3.bridge import zero_based
 from agent_gym.agents.sb3.config import SB3Config
