@@ -208,7 +208,7 @@ class Replay(Streams):
         else:
             obs = self.read_obs(base, torch.stack((place, place + ahead[0])))
         action = self._at(self.fields["action"], index[:1])
-        masks = self._read_masks(index[:1], base + (place + ahead) % self.length)
+        masks = {} if self.masks is None else self._read_masks(index[:1], base + (place + ahead) % self.length)
         obs, next_obs = (changed(tree_map(lambda x, k=k: x[k : k + 1], obs)) for k in (0, 1))
         batch = {"obs": obs, "action": action, "next_obs": next_obs, "reward": reward, "discount": discount}
         return batch | masks

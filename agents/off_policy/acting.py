@@ -42,6 +42,7 @@ class Acting(OffPolicy):
             )
         self.waiting = OpenDecisions(env.num_envs, self.device)
         self.unmeasured: list[tuple[Tensor, Tensor]] = []  # rewards and ends [T, B], not yet in `return_scale`
+        self.rows_unmeasured = 0
         if self.on_gpu:
             how = {"record": self._graphs() and self.acts_alike, "borrowed": not self.state_dim}
             acting = Recorded("acting", self._explore_at, self.device, lambda: (), [self.generator], **how)
@@ -166,7 +167,8 @@ class Acting(OffPolicy):
         reward, done = (part[0].unsqueeze(0) if len(part) == 1 else torch.stack(part) for part in (rewards, dones))
         if self.config.normalize_returns != "no":
             self.unmeasured.append((torch.stack(learned), done))
-            enough = sum(len(part) for part, _ in self.unmeasured) >= TOGETHER
+            self.rows_unmeasured += len(rewards)
+            enough = self.rows_unmeasured >= TOGETHER
             starting = self.updates == 0 and self.steps >= self.learning_starts
             if (enough or starting) and self.collected == self.config.train_every:
                 self._measure()
@@ -182,7 +184,7 @@ class Acting(OffPolicy):
         """Let `return_scale` take in what has been collected since the last time."""
         if self.unmeasured:
             self.return_scale.update(*(self.here(torch.cat(parts)) for parts in zip(*self.unmeasured, strict=True)))
-            self.unmeasured = []
+            self.unmeasured, self.rows_unmeasured = [], 0
         super()._measure()
 
     def _single(self, step: Step) -> Step:
@@ -209,6 +211,7 @@ class Acting(OffPolicy):
         if "waiting" in state:  # runs of one agent had none
             self.waiting.load_state_dict(state["waiting"])
         there = self.env.device
-        self.unmeasured = [tuple(x.to(there) for x in state["unmeasured"])] if len(state["unmeasured"][0]) else []
+        self.rows_unmeasured = len(state["unmeasured"][0])
+        self.unmeasured = [tuple(x.to(there) for x in state["unmeasured"])] if self.rows_unmeasured else []
         if not self.goes_on and not self.config.data:
             self._begin_replay()

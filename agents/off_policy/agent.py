@@ -57,6 +57,7 @@ class OffPolicy(Agent):
         self.collected = 0  # steps of each environment since the last round of updates
         self.stats: dict[str, list[Tensor]] = {}  # of a round that was interrupted
         self.learners, self.targets = {}, {}
+        self.rate = 0.0, torch.zeros(())  # of the first learner, as a statistic too
         self.obs_norm = self.policy.obs_norm
         only_odd, stats = config.normalize_returns != "yes", self.policy.return_stats
         self.return_scale = ReturnScale(1 if config.data else env.num_envs, config.gamma, stats, only_odd=only_odd).to(
@@ -175,7 +176,10 @@ class OffPolicy(Agent):
             learner.check()
         self.collected, self.stats = 0, {}
         means = {name: values[0] if len(values) == 1 else torch.stack(values).mean() for name, values in stats.items()}
-        return means | {"learning_rate": torch.tensor(next(iter(self.learners.values())).learning_rate)}
+        rate = next(iter(self.learners.values())).learning_rate
+        if self.rate[0] != rate:  # a tensor takes as long as a layer
+            self.rate = rate, torch.tensor(rate)
+        return means | {"learning_rate": self.rate[1]}
 
     def _updates(self, count: int) -> Iterator[Stats]:
         """`count` updates, one after the other."""

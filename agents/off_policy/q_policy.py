@@ -62,7 +62,9 @@ class QPolicy(Policy):
         chance = self.config.epsilon(1.0) if epsilon is None else epsilon
         if explore and (isinstance(chance, Tensor) or chance):
             shape = (1 + self.network.choices, len(action))
-            action = self._sometimes(chance, torch.rand(shape, generator=generator, device=action.device), mask, action)
+            drawn = torch.rand(shape, generator=generator, device=action.device)
+            if isinstance(chance, Tensor) or bool((drawn[0] < chance).any()):  # most often nobody does on a CPU
+                action = self._sometimes(chance, drawn, mask, action)
         return action, state, {"action": action}
 
     def _sometimes(self, chance: float | Tensor, drawn: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
