@@ -16,7 +16,7 @@ from agent_gym.commands.playing.record import main as record
 from agent_gym.storage import tensor_file
 
 SMALL = ["--hidden-sizes", "16", "--batch-size", "16", "--eval-episodes", "2", "--eval-every", "never", "--quiet"]
-FLAGS = [*SMALL, "--total-steps", "192"]
+FLAGS = [*SMALL, "--total-steps", "64"]
 
 
 def lean(obs):
@@ -90,13 +90,13 @@ AGENTS = [
 )
 def test_a_run_that_stopped_goes_on_to_the_same_bits(sets, tmp_path, name, data, flags):
     flags = [name, "--data", f"minari:{data}", *SMALL, *flags]
-    assert train.main([*flags, "--total-steps", "192", "--run-dir", str(tmp_path / "whole")]) == 0
-    assert train.main([*flags, "--total-steps", "128", "--run-dir", str(tmp_path / "part")]) == 0
-    assert train.main(["--resume", str(tmp_path / "part"), "--total-steps", "192", "--quiet"]) == 0
+    assert train.main([*flags, "--total-steps", "96", "--run-dir", str(tmp_path / "whole")]) == 0
+    assert train.main([*flags, "--total-steps", "64", "--run-dir", str(tmp_path / "part")]) == 0
+    assert train.main(["--resume", str(tmp_path / "part"), "--total-steps", "96", "--quiet"]) == 0
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "part")
     assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
     result = json.loads((tmp_path / "whole/result.json").read_text())
-    assert result["total_steps"] == 192 and result["env"] == ("CartPole-v1" if "pole" in data else "Pendulum-v1")
+    assert result["total_steps"] == 96 and result["env"] == ("CartPole-v1" if "pole" in data else "Pendulum-v1")
 
 
 def test_cloning_and_a_teacher_give_the_scripted_policy(sets, tmp_path):

@@ -197,7 +197,7 @@ def test_turns_are_learned():
     assert play(agent.policy, env, 100, seed=1).returns.mean() > 0.7
 
 
-FLAGS = ["--total-steps", "512", "--num-envs", "4", "--num-steps", "16", "--num-epochs", "2", "--hidden-sizes", "8"]
+FLAGS = ["--total-steps", "256", "--num-envs", "4", "--num-steps", "16", "--num-epochs", "2", "--hidden-sizes", "8"]
 FLAGS += ["--eval-episodes", "4", "--eval-every", "never", "--quiet", "--schedule", "constant", "--seed", "3"]
 
 
@@ -214,11 +214,11 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(flags, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train(["ppo", *flags, *FLAGS, "--run-dir", str(whole)]) == 0
     half = [*FLAGS]
-    half[1] = "256"
+    half[1] = "128"
     assert train(["ppo", *flags, *half, "--run-dir", str(parts)]) == 0
-    assert train(["--resume", str(parts), "--total-steps", "512"]) == 0
+    assert train(["--resume", str(parts), "--total-steps", "256"]) == 0
     one, other = (load_checkpoint(path / "checkpoints" / "last.pt")["agent"] for path in (whole, parts))
-    assert one["steps"] == other["steps"] == 512
+    assert one["steps"] == other["steps"] == 256
     for name, part in one["model"].items():
         assert torch.equal(part, other["model"][name]), name
     for name in ("obs", "reset", "env"):
@@ -234,12 +234,12 @@ def same(a, b):
 @pytest.mark.parametrize("env", ["zoo:Count", "zoo:Relay"])
 def test_a_resumed_dqn_is_the_same_to_the_last_bit(env, tmp_path):
     flags = ["dqn", "--env", env, "--num-envs", "2", "--hidden-sizes", "8", "--eval-every", "never", "--quiet"]
-    flags += ["--learning-starts", "50", "--buffer-size", "150", "--batch-size", "8", "--eval-episodes", "2"]
+    flags += ["--learning-starts", "50", "--buffer-size", "80", "--batch-size", "8", "--eval-episodes", "2"]
     flags += ["--exploration-fraction", "0"]  # a schedule would take another course to another end
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train([*flags, "--total-steps", "400", "--run-dir", str(whole)]) == 0
-    assert train([*flags, "--total-steps", "200", "--run-dir", str(parts)]) == 0
-    assert train(["--resume", str(parts), "--total-steps", "400"]) == 0
+    assert train([*flags, "--total-steps", "200", "--run-dir", str(whole)]) == 0
+    assert train([*flags, "--total-steps", "100", "--run-dir", str(parts)]) == 0
+    assert train(["--resume", str(parts), "--total-steps", "200"]) == 0
     one, other = (load_checkpoint(path / "checkpoints" / "last.pt")["agent"] for path in (whole, parts))
     for name in ("model", "obs", "waiting", "env"):
         assert same(one[name], other[name]), name
