@@ -28,7 +28,7 @@ from agent_gym.envs.vector import EnvFailure, VectorEnv, slow_step
 from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.nets.encoders.make import has_image
+from agent_gym.nets.encoders.make import has_image, largest_image
 from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.summary import summary
 from agent_gym.offline.start import equip
@@ -58,7 +58,7 @@ class AgentRun:
         self.env, (self.device, self.why) = self.placed()
         self.stopwatch = Stopwatch()
         self.env.step = self.stopwatch.timed("environment", self.env.step)
-        torch.set_num_threads(config.threads(has_image(self.env.obs_space)))
+        torch.set_num_threads(config.threads(largest_image(self.env.obs_space)))
         budget = nullcontext() if run is None else parameter_budget(run.state["agent"])
         with starting_weights(config.encoder_from), budget:
             self.agent = agent_class(name)(config, self.env, self.device)

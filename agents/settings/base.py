@@ -11,7 +11,7 @@ from agent_gym.agents import presets
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import short
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, RunSettings
-from agent_gym.ground.threads import IMAGES, threads_for
+from agent_gym.ground.threads import IMAGES, LARGE, threads_for
 from agent_gym.nets.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -144,9 +144,9 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
         """Plain data from which `restore_config` makes it again."""
         return {name: value for name, value in asdict(self).items() if is_atari or name != "atari"}
 
-    def threads(self, images: bool) -> int:
-        """CPU threads for torch; `images`: whether the agent sees any."""
-        return self.num_threads or threads_for(IMAGES if images else self.work())
+    def threads(self, image: int) -> int:
+        """CPU threads for torch; `image`: numbers in the largest image that the agent sees, 0 without any."""
+        return self.num_threads or threads_for(IMAGES if image >= LARGE else self.work())
 
     def learning(self) -> tuple[int, int, float] | None:
         """Steps and rows of a batch [steps, rows], and how many are learned from for each environment step.

@@ -1,5 +1,7 @@
 """`make_encoder`: the encoder for an observation space and a configuration."""
 
+import math
+
 from gymnasium import spaces
 from torch import nn
 
@@ -25,6 +27,13 @@ def has_image(space: spaces.Space) -> bool:
     if isinstance(space, spaces.Tuple):
         return any(has_image(child) for child in space)
     return is_image(space)
+
+
+def largest_image(space: spaces.Space) -> int:
+    """Numbers in the largest image of the space; 0 without any."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return max(map(largest_image, space.values() if isinstance(space, spaces.Dict) else space), default=0)
+    return math.prod(space.shape) if is_image(space) else 0
 
 
 def is_float_image(space: spaces.Space) -> bool:

@@ -23,8 +23,9 @@ from agent_gym.ground.threads import IMAGES, threads_for, usable_cores
 def test_wide_networks_that_learn_from_a_buffer_take_two(monkeypatch, agent, flags, expected):
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     config = config_class(agent)(**flags)
-    assert config.threads(images=False) == expected
-    assert config.threads(images=True) == (config.num_threads or 2)
+    assert config.threads(image=0) == expected
+    assert config.threads(image=84 * 84 * 4) == (config.num_threads or 2)
+    assert config.threads(image=7 * 7 * 3) == expected
 
 
 def test_one_core_takes_one(monkeypatch):
