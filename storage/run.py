@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from agent_gym.storage.checkpoint import (
     way_on,
 )
 from agent_gym.storage.events import PREFIX, EventFile, rewind
-from agent_gym.storage.files import ERROR_LOG, write_text
+from agent_gym.storage.files import ERROR_LOG, discard, write_text
 from agent_gym.storage.lock import LOCK, LOCK_FILES, RunLock
 from agent_gym.storage.segments import History, Segments
 from agent_gym.storage.tensor_file import DamagedFile
@@ -87,6 +88,8 @@ class Run:
         """See storage/provenance.py; saved with last.pt."""
         self.fallen_back = False
         """`state` is that of previous.pt because last.pt cannot be used."""
+        self.made: bool = False
+        """The directory was made for this run, by this process."""
 
     @classmethod
     def create(cls, path: Path, config: dict, charts: dict | None = None) -> Run:
@@ -106,6 +109,7 @@ class Run:
             if contents(path):
                 raise full
             run = cls(path, config, lock)
+            run.made = True
             write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
             (path / FOLDER).mkdir()
             run.events = EventFile(path)
@@ -245,6 +249,14 @@ class Run:
         self.log({score_tag: score}, step)  # among the run's own points, which trackers follow
         for older in set((self.path / FINAL).glob(f"{PREFIX}*")) - {last.path}:  # TensorBoard keeps the first it finds
             older.unlink(missing_ok=True)
+
+    def withdraw(self) -> None:
+        """Take back what was written where nothing came of it, so that the folder can be used again; its log stays."""
+        self.events.close()
+        self.events = None
+        for name in contents(self.path):
+            path = self.path / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else discard(path)
 
     def close(self) -> None:
         """Let other processes write. May be called twice."""

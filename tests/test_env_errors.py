@@ -108,9 +108,11 @@ def test_what_is_sure_to_happen_again_is_not_resumed(tmp_path, capsys, how, flag
 def test_nor_is_a_run_that_failed_before_it_learned(tmp_path, capsys):
     path = tmp_path / "run"
     assert train.main([*command(path, "raise"), "--num-steps", "256"]) == 2
-    assert "saved at" not in capsys.readouterr().err
-    assert train.main(["--resume", str(path), "--quiet"]) == 2
-    assert "--resume" not in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "saved at" not in error and "--resume" not in error
+    assert {file.name for file in path.iterdir()} <= {"env_errors.log", ".lock", ".pid"}
+    again = [*command(path, "raise"), "--on-env-error", "restart", "--total-steps", "256"]
+    assert train.main(again) == 0  # the same folder
 
 
 @pytest.mark.parametrize("flags", [("--backend", "async"), ("--backend", "async", "--encoder", "gru")])

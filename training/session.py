@@ -270,8 +270,13 @@ def train_and_score(session: Session, run: Run, position: Position, device: torc
                 owed=position.owed,
                 stopwatch=session.stopwatch,
             )
-        except (*session.recoverable, CallbackFailed) as error:
+        except Exception as error:
             if RANKS.size > 1:
+                raise
+            if not trainee.steps and run.made and config["track"] == "none":
+                run.withdraw()
+                raise
+            if not isinstance(error, (*session.recoverable, CallbackFailed)):
                 raise
             run.save_last({"agent": trainee.state_dict(), "clock": clock}, trainee.history)
             if getattr(error, "recurs", False) or trainee.steps == began:

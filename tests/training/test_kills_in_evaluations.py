@@ -15,6 +15,7 @@ BOARD += " --eval-every 160 --checkpoint-every 160"
 KINDS = {
     "gymnasium": f"{PPO} {PENDULUM} --backend sync",
     "native": f"{PPO} {CARTPOLE}",
+    "sampled": f"{PPO} {CARTPOLE} --learning-rate 1e-9",  # greedy and sampled actions have scores apart
     "workers": f"{PPO} {PENDULUM} --backend async",
     "shared": f"{PPO} {PENDULUM} --backend sync --eval-env shared",
     "replay": DQN,
@@ -31,6 +32,7 @@ SPOTS = [
     *((kind, LOOK, ["evaluate"]) for kind in KINDS if kind != "film"),
     ("gymnasium", SCORE._replace(time=3), ["evaluate"]),
     ("gymnasium", SCORE, []),
+    ("sampled", SCORE._replace(time=5), []),  # the second score at the end
     *((kind, FINAL, []) for kind in ("native", "shared", "replay", "board", "table")),
     ("film", FILM, ["film"]),
     ("film", FILM._replace(time=2), ["evaluate", "film"]),  # at the end of the training
