@@ -79,6 +79,8 @@ def built_in(name: str, config: Any) -> Space:
     """The space for an agent or task. Raises UserError where there is none."""
     table = tomllib.loads(TABLE.read_text("utf-8"))
     wanted = table[kind_of(name)] | table.get(name, {})
+    if table["choices"].keys() & {field.name for field in fields(config)} and acts_by_choices(config):
+        wanted |= table["choices"]
     known = {field.name for field in fields(config)}
     space = {}
     for setting, what in wanted.items():
@@ -92,6 +94,20 @@ def built_in(name: str, config: Any) -> Space:
     if not space:
         raise UserError(f"{name} has no built-in space: give one with --space space.yaml")
     return space
+
+
+def acts_by_choices(config: Any) -> bool:
+    """Whether the actions of the environment hold no numbers. Raises UserError where there is no such environment."""
+    from gymnasium import spaces
+
+    from agent_gym.agents.settings.base import parse_env_kwargs
+    from agent_gym.envs.layers import Layers
+    from agent_gym.envs.single import opening
+
+    (_, actions), env = opening(config.env, parse_env_kwargs(config.env_kwargs), Layers.of(config))
+    if env is not None:
+        env.close()
+    return isinstance(actions, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)
 
 
 def read_space(path: Path, config: Any) -> Space:

@@ -47,6 +47,11 @@ def test_every_agent_has_a_space_whose_ends_it_takes(name):
     assert isinstance(drawn.hidden_sizes, tuple)
 
 
+def test_what_only_numbers_have_is_not_searched_where_actions_are_choices():
+    assert "log_std_init" not in built_in("ppo", PPOConfig(env="CartPole-v1"))
+    assert "log_std_init" in built_in("ppo", PPOConfig(env="Pendulum-v1"))
+
+
 @pytest.mark.parametrize("name", ["iris", "digits", "table"])
 def test_tasks_have_spaces(name):
     assert name in TASKS and {"learning_rate", "batch_size"} <= built_in(name, task_config(name)()).keys()
