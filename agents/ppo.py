@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent_gym.agents.buffers.returns import standardize
 from agent_gym.agents.buffers.rollout import minibatches
@@ -25,7 +25,16 @@ from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.return_scale import ReturnStats
 
 
-def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, clip_coef: Tensor):
+class Coefficients(nn.Module):
+    """The numbers of the loss that may change in a run, or differ between runs that train together, as tensors []."""
+
+    def __init__(self, config: PPOConfig) -> None:
+        super().__init__()
+        for name in ("clip_coef", "value_coef", "entropy_coef"):
+            self.register_buffer(name, torch.tensor(float(getattr(config, name))))
+
+
+def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, numbers: Coefficients):
     """The clipped surrogate (equation 7) with value loss and entropy bonus (equation 9).
 
     batch: obs, reset, action, log_prob, value, advantage, returns, each [T, B, ...], and optionally
@@ -41,7 +50,7 @@ def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig
     log_ratio = distribution.log_prob(batch["action"]) - batch["log_prob"]
     ratio = log_ratio.exp()
     advantage = batch["advantage"]
-    clipped = ratio.clamp(1.0 - clip_coef, 1.0 + clip_coef)
+    clipped = ratio.clamp(1.0 - numbers.clip_coef, 1.0 + numbers.clip_coef)
     policy_loss = -real(torch.min(advantage * ratio, advantage * clipped)).mean()
     if config.clip_value_coef > 0:
         change = (value - batch["value"]).clamp(-config.clip_value_coef, config.clip_value_coef)
@@ -49,7 +58,7 @@ def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig
     value_loss = real((value - batch["returns"]).square()).mean()
     with torch.set_grad_enabled(config.entropy_coef != 0.0 and torch.is_grad_enabled()):
         entropy = real(distribution.entropy()).mean()
-    loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+    loss = policy_loss + numbers.value_coef * value_loss - numbers.entropy_coef * entropy
     stats = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "log_ratio": real(log_ratio)}
     return loss, {name: value.detach() for name, value in stats.items()}
 
@@ -161,10 +170,10 @@ class PPO(OnPolicy):
         self.learners = {"policy": self.learner}
         self.trace = config.gae_lambda
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
-        self.clip_coef = torch.tensor(config.clip_coef, device=self.device)
+        self.coefficients = Coefficients(config).to(self.device)
 
     def loss(self, batch: dict, state: Tensor):
-        return ppo_loss(self.network, batch, state, self.config, self.clip_coef)
+        return ppo_loss(self.network, batch, state, self.config, self.coefficients)
 
     def _explore_at(
         self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, noise: Tensor | None
@@ -193,7 +202,8 @@ class PPO(OnPolicy):
     def prepare(self) -> None:
         super().prepare()
         config = self.config
-        self.clip_coef.fill_(config.clip_coef * (1.0 - self.progress if config.clip_schedule == "linear" else 1.0))
+        left = 1.0 - self.progress if config.clip_schedule == "linear" else 1.0
+        self.coefficients.clip_coef.fill_(config.clip_coef * left)
 
     def prepared(self, minibatch: dict) -> dict:
         if not self.config.normalize_advantage:
@@ -211,8 +221,8 @@ class PPO(OnPolicy):
 
     def _summary(self, stats: list[Stats]) -> Stats:
         log_ratio = torch.cat([s.pop("log_ratio").flatten() for s in stats])
-        return super()._summary(stats) | ratio_stats(log_ratio, self.clip_coef)
+        return super()._summary(stats) | ratio_stats(log_ratio, self.coefficients.clip_coef)
 
     def _too_far(self, log_ratio: Tensor) -> bool:
-        approx_kl = RANKS.mean_(ratio_stats(log_ratio, self.clip_coef)["approx_kl"])
+        approx_kl = RANKS.mean_(ratio_stats(log_ratio, self.coefficients.clip_coef)["approx_kl"])
         return approx_kl.item() > 1.5 * self.config.target_kl

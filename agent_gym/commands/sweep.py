@@ -5,9 +5,9 @@ The same command goes on with a search that was stopped or killed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent_gym.commands.line.flags import HELP, read_flags
 from agent_gym.commands.line.messages import reported
@@ -15,6 +15,9 @@ from agent_gym.commands.train import parse
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks import split_name
+
+if TYPE_CHECKING:
+    from agent_gym.many.search.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class SweepConfig:
     """Runs of each trial, side by side; its score is the IQM of their last evaluations."""
     fresh_seeds: int = 5
     """Seeds, other than those of the search, with which the best settings are trained at the end; 0: none."""
+    pbt: bool = False
+    """Population-based training instead: --trials members train as one program, and the worst go on from the best with
+    changed settings (Jaderberg et al. 2017); ppo and a2c."""
     quiet: bool = False
     """Print what goes wrong only."""
 
@@ -68,7 +74,22 @@ def main(argv: list[str]) -> int:
         if options.space != "built-in":
             raise UserError(f"--{field.replace('_', '-')} is fixed and searched too: take it out of {options.space}")
         del space[field]  # what the user fixes is not searched
-    return run_sweep(Problem(kind_of(name), name, config, space, given), options)[0]
+    problem = Problem(kind_of(name), name, config, space, given)
+    return train_population(problem, options) if options.pbt else run_sweep(problem, options)[0]
+
+
+def train_population(problem: Problem, options: SweepConfig) -> int:
+    """Population-based training. Returns the exit code; raises UserError."""
+    from agent_gym.many.search.pbt import run_pbt, tunable
+
+    for field in ("time", "storage"):
+        if getattr(options, field):
+            raise UserError(f"--{field} is for searches of trials one by one: leave it out with --pbt")
+    own = options.space != "built-in"
+    space = tunable(problem.space, options.space if own else "the built-in space", own)
+    subject = problem.subject().replace("/", "-").replace(":", "-")
+    folder = Path(problem.config.run_dir or f"runs/{subject}/{problem.name}-pbt-s{problem.config.seed}")
+    return run_pbt(replace(problem, space=space), options.trials, folder, options.quiet)[0]
 
 
 def divided(flags: list[str]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from agent_gym.agents.stacked.on_policy import StackedOnPolicy, refusal
 from agent_gym.composing.agent_run import AgentRun
@@ -20,6 +21,7 @@ from agent_gym.envs.stacked import stacked
 from agent_gym.ground.errors import UserError
 from agent_gym.many.group import Group
 from agent_gym.storage.checkpoint import FOLDER, latest_checkpoint
+from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.loop import Pause
 from agent_gym.training.session import PAUSE, Rounds, begin_session
 from agent_gym.training.signals import StopSignal
@@ -55,7 +57,27 @@ class Together:
         return self.waiting.pop(member)
 
 
-def train_stacked(group: Group, seeds: Sequence[int], callbacks_of: Callable[[int], tuple] = lambda seed: ()) -> int:
+class Between(Protocol):
+    """What is done with all members between two rounds."""
+
+    def before(self, member: int, run: AgentRun) -> None:
+        """A member is built, and if it goes on not yet brought to its checkpoint."""
+
+    def __call__(self, stack: StackedOnPolicy) -> None: ...
+
+    def position(self, member: int) -> dict:
+        """What a member's checkpoints hold of it."""
+
+    def callback(self, member: int) -> Any:
+        """See training.callbacks."""
+
+
+def train_stacked(
+    group: Group,
+    seeds: Sequence[int],
+    callbacks_of: Callable[[int], tuple] = lambda seed: (),
+    between: Between | None = None,
+) -> int:
     """Train these seeds to the end, on from where they stand. Returns the exit code.
 
     Raises NotTogether where they cannot be trained as one program, before anything is written, and UserError.
@@ -72,6 +94,11 @@ def train_stacked(group: Group, seeds: Sequence[int], callbacks_of: Callable[[in
         for run, clock, seed in zip(runs, clocks, seeds, strict=True):
             run.stopwatch.now = clock.now
             sessions.append(replace(run.session(callbacks=callbacks_of(seed)), pause=pause))
+        for member, run in enumerate(runs if between else ()):
+            between.before(member, run)
+            callbacks = Callbacks((*sessions[member].callbacks.callbacks, between.callback(member)))
+            position = partial(between.position, member)
+            sessions[member] = replace(sessions[member], callbacks=callbacks, position=position)
         stop = held.enter_context(StopSignal())
         rounds = [begin_session(session, run.run, run.device) for session, run in zip(sessions, runs, strict=True)]
         for each in rounds:
@@ -85,7 +112,8 @@ def train_stacked(group: Group, seeds: Sequence[int], callbacks_of: Callable[[in
                 agent.collect = lambda member=member: collect.take(member)
                 agent.update = lambda member=member: update.take(member)
         while going:
-            stop.settle()
+            if not stop.settle() and between is not None:
+                between(stack)
             going = advance(going, codes)
         return max(codes)
 

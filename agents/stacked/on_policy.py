@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +21,9 @@ from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import NonFiniteError, Stats
 from agent_gym.nets.learner.stacked import Stack, StackedLearner
 from agent_gym.nets.normalisation import PeakNorm, VectorNorm, discounted_returns
+
+CHANGEABLE = ("learning_rate", "gamma", "gae_lambda", "clip_coef", "value_coef", "entropy_coef")
+"""Settings in which members may differ, and that may change in a run."""
 
 
 class Envs(Protocol):
@@ -67,13 +71,15 @@ class StackedOnPolicy:
         self.agents, self.envs = agents, envs
         self.first, self.config = agents[0], agents[0].config
         self.size, self.each = len(agents), self.first.env.num_envs
-        self.stack = Stack([[agent.policy] for agent in agents], [[agent.learner] for agent in agents])
+        modules = [[agent.policy, agent.coefficients] for agent in agents]
+        self.stack = Stack(modules, [[agent.learner] for agent in agents])
         self.learner = StackedLearner(self.stack, [agent.learner for agent in agents], self.first.loss)
         policy, network = self.first.policy, self.first.network
         acting = [network.encoder, network.head, policy.obs_norm]
         self.act = self.stack.mapped(policy.act_by, acting)
         self.value = self.stack.mapped(policy.value)
-        self.evaluated = self.stack.mapped(self.first._evaluated)
+        self.evaluated = self.stack.mapped(self.first.evaluated)
+        self.summary = self.stack.mapped(self.first._summary, [self.first.coefficients])
         self.normalised = self.stack.mapped(lambda obs: policy.obs_norm(obs), [policy.obs_norm])
         self.rollout = Rollout(self.config.num_steps, self.size * self.each, "cpu")
         with torch.no_grad():
@@ -178,7 +184,7 @@ class StackedOnPolicy:
             rows = self.mine(s)
             agent.obs_norm.update(tree_map(lambda x, rows=rows: x[:, rows], self.rollout["obs"]))
         self._agree()
-        means = vmap(self.first._summary)(stats)
+        means = self.summary(stats)
         if batch["returns"].shape[1] > 1:
             residual = batch["returns"] - batch["value"]
             means["explained_variance"] = 1.0 - residual.var(1) / batch["returns"].var(1)
@@ -202,25 +208,53 @@ class StackedOnPolicy:
             batch["mask"] = self.over_time(rollout["mask"])
         batch |= self.evaluated(batch)
         value = self.together(batch["value"])
-        ends = terminated, truncated, final_value
         reward = self._scaled(rollout["reward"], terminated | truncated, terminated)
-        targets = gae(reward, value, *ends, last_value, self.config.gamma, self.first.trace)
-        batch |= dict(zip(("advantage", "returns"), map(self.over_time, targets), strict=True))
+        fields, targets = (reward, value, terminated, truncated, final_value), []
+        for rows, gamma, trace in self._alike():
+            targets.append(gae(*(field[:, rows] for field in fields), last_value[rows], gamma, trace))
+        advantage, returns = (torch.cat(part, dim=1) for part in zip(*targets, strict=True))
+        batch |= {"advantage": self.over_time(advantage), "returns": self.over_time(returns)}
         return tree_map(lambda x: x.flatten(1, 2), batch)
+
+    def _alike(self) -> list[tuple[slice, float, float]]:
+        """Rows of members that discount alike, with gamma and lambda: all of them, unless they have been changed."""
+        ways = [(agent.config.gamma, agent.trace) for agent in self.agents]
+        if len(set(ways)) == 1:
+            return [(slice(None), *ways[0])]
+        return [(self.mine(s), *way) for s, way in enumerate(ways)]
 
     def _scaled(self, reward: Tensor, done: Tensor, terminated: Tensor) -> Tensor:
         reward = self.config.learned_reward(reward)
         if not self.config.normalize_returns:
             return reward
         scales = [agent.return_scale for agent in self.agents]
-        carried = torch.cat([scale.discounted for scale in scales])
-        returns, carried = discounted_returns(reward, done, carried, self.config.gamma)
-        parts = []
+        carried, parts = torch.cat([scale.discounted for scale in scales]), []
+        told = [
+            discounted_returns(reward[:, rows], done[:, rows], carried[rows], gamma) for rows, gamma, _ in self._alike()
+        ]
+        returns, carried = torch.cat([part for part, _ in told], dim=1), torch.cat([part for _, part in told])
         for s, scale in enumerate(scales):
             rows = self.mine(s)
             scale.take(reward[:, rows], done[:, rows], returns[:, rows], carried[rows])
             parts.append(scale.transform(reward[:, rows], terminated[:, rows]))
         return torch.cat(parts, dim=1)
+
+    def set(self, s: int, **values: float) -> None:
+        """Change settings of member s that are numbers: those of `CHANGEABLE`."""
+        agent = self.agents[s]
+        agent.config = agent.learner.config = replace(agent.config, **values)
+        agent.trace, agent.return_scale.gamma = agent.config.gae_lambda, agent.config.gamma
+        for name, place in agent.coefficients.named_buffers():
+            place.fill_(getattr(agent.config, name))
+
+    def copy(self, source: int, target: int) -> None:
+        """Give member `target` the weights, statistics and optimizer of `source`; episodes and generators it keeps."""
+        ours, theirs = self.agents[source], self.agents[target]
+        theirs.policy.load_state_dict(ours.policy.state_dict())
+        for name, part in ours.learner.optimizer.state.items():
+            theirs.learner.optimizer.state[name].copy_(part)
+        theirs.return_scale.rewards.load_state_dict(ours.return_scale.rewards.state_dict())
+        self._agree()
 
     def _epoch(self, batch: dict[str, Tree], stats: list[Stats]) -> None:
         """One pass over the rollout, each agent's in the order that it draws."""

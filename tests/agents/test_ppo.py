@@ -13,7 +13,7 @@ from agent_gym.agents import agent_class
 from agent_gym.agents.buffers.returns import standardize
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
 from agent_gym.agents.networks import ActorCritic
-from agent_gym.agents.ppo import PPO, ppo_loss, ratio_stats
+from agent_gym.agents.ppo import PPO, Coefficients, ppo_loss, ratio_stats
 from agent_gym.agents.settings.ppo import A2CConfig, PPOConfig
 from agent_gym.envs.make import make_env
 from agent_gym.nets.settings import EncoderSettings
@@ -63,7 +63,9 @@ def test_loss_agrees_with_stable_baselines3(env_id, clip_value_coef):
     batch = {name: x.unsqueeze(0) for name, x in fields.items()}
     batch |= {"reset": torch.zeros(1, size, dtype=torch.bool), "advantage": standardize(advantage).unsqueeze(0)}
     config = PPOConfig(entropy_coef=entropy_coef, value_coef=value_coef, clip_value_coef=clip_value_coef)
-    loss, stats = ppo_loss(policy, batch, torch.zeros(size, 0), config, clip)
+    numbers = Coefficients(config)
+    numbers.clip_coef.copy_(clip)
+    loss, stats = ppo_loss(policy, batch, torch.zeros(size, 0), config, numbers)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
     extra = ratio_stats(stats["log_ratio"], clip)
     torch.testing.assert_close(extra["approx_kl"], kl.detach(), atol=1e-5, rtol=0)
@@ -87,8 +89,8 @@ def test_invalid_steps_do_not_count():
     }
     valid = torch.tensor([[True, False, True, True, False, True, True, False]])
     kept = {name: x[valid].unsqueeze(0) for name, x in batch.items()}
-    loss, _ = ppo_loss(policy, batch | {"valid": valid}, torch.zeros(8, 0), PPOConfig(), torch.tensor(0.2))
-    expected, _ = ppo_loss(policy, kept, torch.zeros(5, 0), PPOConfig(), torch.tensor(0.2))
+    loss, _ = ppo_loss(policy, batch | {"valid": valid}, torch.zeros(8, 0), PPOConfig(), Coefficients(PPOConfig()))
+    expected, _ = ppo_loss(policy, kept, torch.zeros(5, 0), PPOConfig(), Coefficients(PPOConfig()))
     torch.testing.assert_close(loss, expected)
 
 

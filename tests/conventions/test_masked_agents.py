@@ -12,7 +12,7 @@ from agent_gym import DQN as DQNFace
 from agent_gym.agents import agent_class, config_class
 from agent_gym.agents.networks import ActorCritic
 from agent_gym.agents.off_policy.critic import ranked
-from agent_gym.agents.ppo import ppo_loss
+from agent_gym.agents.ppo import Coefficients, ppo_loss
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
@@ -132,7 +132,7 @@ def test_the_loss_is_that_of_maskable_ppo():
     batch = {"obs": obs, "mask": mask, "action": action, "log_prob": 0.3 * old - 1.0, "value": old}
     batch |= {"advantage": advantage, "returns": returns, "reset": torch.zeros(count, dtype=torch.bool)}
     batch = {name: part.unsqueeze(0) for name, part in batch.items()}
-    loss, stats = ppo_loss(ours, batch, torch.zeros(count, 0), config, torch.tensor(0.2))
+    loss, stats = ppo_loss(ours, batch, torch.zeros(count, 0), config, Coefficients(config))
 
     values, log_prob, entropy = policy.evaluate_actions(obs, action, action_masks=mask)
     ratio = torch.exp(log_prob - batch["log_prob"][0])
