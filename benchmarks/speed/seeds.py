@@ -21,7 +21,8 @@ from agent_gym.agents.ppo import PPO
 from agent_gym.agents.presets import table
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.agents.stacked.on_policy import StackedOnPolicy
-from agent_gym.envs.native.core import NATIVE, NativeVectorEnv
+from agent_gym.envs.native.core import NATIVE
+from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import stacked
 
 
