@@ -164,6 +164,11 @@ class RunSettings:
         """Whether anything changes over the run by its settings, such as the learning rate."""
         return any(getattr(self, name, "constant") != "constant" for name in ("schedule", "clip_schedule"))
 
+    @property
+    def usual_threads(self) -> int:
+        """CPU threads of a task where --num-threads leaves them open."""
+        return 1
+
     def evaluation_interval(self, auto: int | None = None) -> int | None:
         """Steps (tasks: epochs) between evaluations; 0: none; `auto` where it is left open."""
         return {"auto": auto, "never": 0}.get(self.eval_every, self.eval_every)

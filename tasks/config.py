@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import BELOW_ONE, NOT_NEGATIVE, Count, RunSettings, check_ranges
-from agent_gym.nets.settings import ActivationName, EncoderSettings, OptimizerSettings
+from agent_gym.nets.settings import MEMORY, ActivationName, EncoderSettings, OptimizerSettings, ScheduleName
 
 LossName = Literal[
     "auto", "mse", "mae", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
@@ -55,6 +55,25 @@ class TaskConfig(RunSettings, OptimizerSettings, EncoderSettings):
     def encoder_settings(self) -> EncoderSettings:
         """The settings of its encoder, which a task may narrow."""
         return self
+
+
+@dataclass(frozen=True)
+class FileConfig(TaskConfig):
+    """Settings of tasks that read a table."""
+
+    encoding: str = ""
+    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
+
+
+@dataclass(frozen=True)
+class SequenceConfig(TaskConfig):
+    """Settings of tasks on sequences, which memories read without dense layers in front."""
+
+    schedule: ScheduleName = "cosine"
+    max_grad_norm: float = 1.0
+
+    def encoder_settings(self) -> EncoderSettings:
+        return replace(self, hidden_sizes=()) if self.encoder in MEMORY else self
 
 
 @dataclass(frozen=True)

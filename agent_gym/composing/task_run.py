@@ -29,7 +29,7 @@ from agent_gym.training.session import Conclusion, Ending, Session, run_session
 
 def make_task(name: str, config: Any, run: Run | None, device: torch.device) -> Any:
     """The task with its data, and with the weights of `run` if there is one. Raises UserError."""
-    torch.set_num_threads(config.num_threads or 1)
+    torch.set_num_threads(config.num_threads or config.usual_threads)
     torch.manual_seed(config.seed)
     with starting_weights(getattr(config, "encoder_from", "")):
         if run is None:

@@ -76,7 +76,7 @@ class Digits(Task):
             if test_images.shape[1:] != images.shape[1:]:
                 raise UserError(
                     f"--data {self.config.data}: images to train on are {images.shape[1:]}, "
-                    f"to test on {test_images.shape[1:]}"
+                    f"to test on {test_images.shape[1:]}; expected one size"
                 )
             rest = split_rows(replace(self.config, test_split=0.0), len(images), labels)
             parts = [_part(images[rows], labels[rows]) for rows in rest[:2]] + [_part(test_images, test_labels)]

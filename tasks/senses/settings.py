@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from agent_gym.ground.settings import NOT_NEGATIVE, POSITIVE, Range
-from agent_gym.nets.settings import MEMORY, EncoderSettings, ScheduleName
-from agent_gym.tasks.config import TaskConfig
+from agent_gym.nets.settings import ScheduleName
+from agent_gym.tasks.config import SequenceConfig, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DetectConfig(TaskConfig):
 
 
 @dataclass(frozen=True)
-class SpeechConfig(TaskConfig):
+class SpeechConfig(SequenceConfig):
     """Spoken digits: said by a formula, or recordings <digit>_<anything>.wav from a folder in --data."""
 
     num_recordings: Annotated[int, Range(100, 50_000)] = 2000
@@ -51,10 +51,5 @@ class SpeechConfig(TaskConfig):
     cnn_hidden_sizes: tuple[int, ...] | None = (64,)
     epochs: int = 20
     learning_rate: float = 3e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
 
     attend_to: ClassVar[str] = "past"  # in order of time
-
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=()) if self.encoder in MEMORY else self

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import NOT_NEGATIVE, Count
-from agent_gym.nets.settings import MEMORY, EncoderSettings, ScheduleName
-from agent_gym.tasks.config import TaskConfig
+from agent_gym.tasks.config import FileConfig, SequenceConfig
 
 
 @dataclass(frozen=True)
-class SeriesConfig(TaskConfig):
+class SeriesConfig(SequenceConfig, FileConfig):
     """The next values of a series: generated waves, or a column of a CSV file."""
 
     column: str = ""
@@ -20,8 +19,6 @@ class SeriesConfig(TaskConfig):
     relative: Literal["auto", "none", "last", "ratio"] = "auto"
     """What a window's values are relative to: nothing (auto: waves), or its last one, which is subtracted or divides
     (auto: where changes grow with the level)."""
-    encoding: str = ""
-    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
     horizon: Count = 1
     """Steps to forecast."""
     window: Annotated[int, NOT_NEGATIVE] = 0
@@ -38,8 +35,6 @@ class SeriesConfig(TaskConfig):
     """Passes over the training part; 0: by its size, 20 to 400."""
     batch_size: int = 64
     learning_rate: float = 5e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
     val_split: float = 0.2
     test_split: float = 0.1
 
@@ -49,6 +44,3 @@ class SeriesConfig(TaskConfig):
             raise UserError("--encoder cnn: expected rnn, lstm, gru, transformer, mlp or linear for a series")
 
     attend_to: ClassVar[str] = "past"  # in order of time
-
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=()) if self.encoder in MEMORY else self

