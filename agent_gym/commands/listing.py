@@ -52,13 +52,12 @@ def catalogue() -> dict[str, dict[str, Any]]:
         "tasks": {name: _first_line(task_config(name)) for name in TASKS},
         "environments": dict.fromkeys(NATIVE, "native tensor environment"),
         "presets": {
-            name: {
-                env: table(name).get("score", {}).get(env)
-                for kind in ("env", "published")
-                for env in table(name).get(kind, ())
-            }
+            name: {env: table(name).get("score", {}).get(env) for env in table(name)["env"]}
             for name in AGENTS
-            if table(name).keys() & {"env", "published"}
+            if table(name).get("env")
+        },
+        "published settings, not tuned here": {
+            name: dict.fromkeys(table(name)["published"]) for name in AGENTS if table(name).get("published")
         },
     }
 
