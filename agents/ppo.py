@@ -189,9 +189,10 @@ class PPO(OnPolicy):
     def _evaluation(self) -> Callable[[dict], dict[str, Tensor]] | None:
         # Without memory, values and log-probabilities can wait for one pass over the whole rollout.
         waits = self.state_dim == 0 and (self.apart or not has_image(self.env.obs_space))
-        return self._values_and_log_probs if waits else None
+        return self.values_and_log_probs if waits else None
 
-    def _values_and_log_probs(self, batch: dict) -> dict[str, Tensor]:
+    def values_and_log_probs(self, batch: dict) -> dict[str, Tensor]:
+        """`acted` [T, B] of a whole rollout, without memory."""
         distribution, value, _ = self.network(batch["obs"], self.first_state, batch["reset"], batch.get("mask"))
         return {"value": value, "log_prob": distribution.log_prob(batch["action"])}
 
