@@ -138,15 +138,13 @@ def _told(found: DataSet) -> Iterator[None]:
         ) from error
 
 
-def set_id(name: str) -> str:
+def set_id(name: str, flag: str = "--dataset") -> str:
     """The id that a new set is written under. Raises UserError for what is none and for one that is there."""
     name = re.sub(r"/(v\d+)$", r"-\1", name.removeprefix(PREFIX))
     if not ID.fullmatch(name):
-        raise UserError(
-            f"--dataset {name!r} is no id of a data set: expected namespace/name-v0, such as pole/expert-v0"
-        )
+        raise UserError(f"{flag} {name!r} is no id of a data set: expected namespace/name-v0, such as pole/expert-v0")
     if (root() / name).exists():
-        raise UserError(f"--dataset {name}: {root() / name} is there already: choose another name or version")
+        raise UserError(f"{flag} {name}: {root() / name} is there already: choose another name or version")
     return name
 
 
@@ -172,7 +170,7 @@ def write(
             if replace and target.exists():
                 os.replace(target, Path(folder, "before"))
             if target.exists():
-                raise UserError(f"--dataset {name}: {target} has appeared meanwhile: choose another name or version")
+                raise UserError(f"the data set {name}: {target} has appeared meanwhile: choose another name or version")
             os.replace(Path(folder, name), target)
     except OSError as error:
         raise unwritable("the data set", home / name, error, "record again") from error

@@ -179,19 +179,31 @@ def said(found: dict[str, Any], name: str) -> str:
 
 
 def new_group(
-    kind: str, name: str, config: Any, seeds: tuple[int, ...], path: Path | None = None, *, engine: str = "auto"
+    kind: str,
+    name: str,
+    config: Any,
+    seeds: tuple[int, ...],
+    path: Path | None = None,
+    *,
+    engine: str = "auto",
+    of: str = "",
 ) -> Group:
     """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError.
 
     `engine`: "auto" trains seeds together in as many processes as there are cores, "processes" each in one of its own.
+    `of`: what it is a part of; a tracker nests the runs under that, else under the group.
     """
     from agent_gym.storage.run import default_run_dir
+    from agent_gym.training.session import AUTOLOG
 
     if getattr(config, "record", ""):
         raise UserError("--record writes one data set of one run, and this is a group of them: leave it out")
     subject = getattr(config, "env", "") or getattr(config, "data", "") or name
-    folder = config.run_dir or default_run_dir(subject, f"{name}-{len(seeds)}-seeds", seeds[0])
-    threads = {"num_threads": config.num_threads or 1}
-    settings = json.loads(json.dumps(asdict(config))) | threads
-    together = shared_out(kind, seeds, usable_cores(), engine)
-    return Group.create(path or Path(folder), kind, name, settings, seeds, together)
+    path = path or Path(config.run_dir or default_run_dir(subject, f"{name}-{len(seeds)}-seeds", seeds[0]))
+    settings = json.loads(json.dumps(asdict(config))) | {"num_threads": config.num_threads or 1}
+    if settings["track"] == "none":
+        settings |= AUTOLOG
+    if settings["track"] != "none":
+        settings["parent_run"] = settings["parent_run"] or of or path.resolve().name
+        settings["run_name"] = settings["run_name"] or (path.name if of else "")
+    return Group.create(path, kind, name, settings, seeds, shared_out(kind, seeds, usable_cores(), engine))

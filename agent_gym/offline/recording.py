@@ -48,7 +48,7 @@ class Recording:
         self.env, self.space = env, env.obs_space
         self.path: Path | None = None
         self.log: StepLog | None = None
-        self.name = name if self._mine(run, name) else datasets.set_id(name)
+        self.name = name if self._mine(run, name) else datasets.set_id(name, "--record")
         self.length, self.now, self.cut = 0, None, None
         """Bytes to go on behind; what is acted on next; the observations behind episodes that were given up."""
         self.saved: tuple[Obs, Obs | None] | None = None

@@ -1,8 +1,9 @@
 """What is learned from recorded sets: python -m benchmarks.learning.offline RUN [--agents bc iql] [--updates 10000].
 
-RUN is a trained agent. Four sets are recorded in its environment (once, under $MINARI_DATASETS_PATH): what random
-actions do, what the agent does with half of its actions random, what it does, and all three together. Each agent learns
-from each set without a look at the environment; its last weights play 50 episodes of other seeds.
+RUN is a trained agent. Sets are recorded in its environment (once, under $MINARI_DATASETS_PATH): what random actions
+do, what the agent does with half of its actions random (medium), what it does (expert), what it does with drawn actions
+(drawn), the first three together (mixed), and five of its episodes among random and medium ones (scarce). Each agent
+learns from each set without a look at the environment; its last weights play 50 episodes of other seeds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = ("random", "medium", "expert", "mixed")
+FEW = 5  # episodes
+PLAYED: dict[str, tuple] = {  # set: who plays (None: the run) and how
+    "random": ("random",),
+    "medium": (None, "--random-share", 0.5),
+    "expert": (None,),
+    "drawn": (None, "--stochastic"),
+    "few": (None,),
+}
+MIXED = {"mixed": ("random", "medium", "expert"), "scarce": ("random", "medium", "few")}
 
 
 def command(*arguments: object) -> None:
@@ -32,20 +41,20 @@ def folder(env: str, name: str) -> Path:
     return Path(os.environ["MINARI_DATASETS_PATH"]) / env / f"{name}-v0"
 
 
-def make_sets(run: Path, env: str, name: str, episodes: int) -> None:
+def make_sets(run: Path, env: str, name: str, episodes: int, wanted: list[str]) -> None:
     """Record what is not there yet."""
-    players = {
-        "random": ("random", "--env", env),
-        "medium": (run, "--random-share", 0.5),
-        "expert": (run,),
-    }
-    for seed, (kind, player) in enumerate(players.items()):
+    needed = {part for kind in wanted for part in MIXED.get(kind, (kind,))}
+    for seed, (kind, (player, *flags)) in enumerate(PLAYED.items()):
+        if kind in needed and not folder(name, kind).exists():
+            how = (*flags, "--episodes", FEW if kind == "few" else episodes, "--seed", 1000 * seed)
+            who = (run,) if player is None else (player, "--env", env)
+            command("record", *who, *how, "--dataset", f"{name}/{kind}-v0")
+    for kind in MIXED.keys() & set(wanted):
         if not folder(name, kind).exists():
-            command("record", *player, "--episodes", episodes, "--dataset", f"{name}/{kind}-v0", "--seed", 1000 * seed)
-    if not folder(name, "mixed").exists():
-        from minari import combine_datasets, load_dataset
+            from minari import combine_datasets, load_dataset
 
-        combine_datasets([load_dataset(f"{name}/{kind}-v0") for kind in players], f"{name}/mixed-v0")
+            parts = [load_dataset(f"{name}/{part}-v0") for part in MIXED[kind]]
+            combine_datasets(parts, f"{name}/{kind}-v0")
 
 
 def mean_return(name: str, kind: str) -> float:
@@ -69,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--agents", nargs="+", default=["bc", "iql", "cql"], help='"dqn --conservative 1" for flags')
-    parser.add_argument("--sets", nargs="+", default=["medium", "expert", "mixed"])
+    parser.add_argument("--sets", nargs="+", default=["expert", "mixed"], choices=[*PLAYED, *MIXED])
     parser.add_argument("--updates", type=int, default=10_000)
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--hidden-sizes", nargs="+", type=int, default=[64, 64])
@@ -80,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     env = json.loads((options.run / "config.json").read_text())["env"]
     name = env.partition("-v")[0].replace("/", "-")
-    make_sets(options.run, env, name, options.episodes)
+    make_sets(options.run, env, name, options.episodes, options.sets)
     print(f"{'agent':<24}" + "".join(f"{kind:>16}" for kind in options.sets))
     print(
         f"{'(the set itself)':<24}" + "".join(f"{mean_return(name, kind):>16.1f}" for kind in options.sets), flush=True

@@ -133,7 +133,7 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(sets, tmp_path, capsys):
         assert error.startswith("error: ") and error.count("\n") == 1 and not (tmp_path / "run").exists(), error
         return error
 
-    assert "is no id of a data set" in refused(*FLAGS, "--record", "pole")
+    assert "--record 'pole' is no id of a data set" in refused(*FLAGS, "--record", "pole")
     assert "this is a group of them" in refused(
         *[f for f in FLAGS if f not in ("--seed", "5")], "--seeds", "2", "--record", "a/b-v0"
     )

@@ -19,7 +19,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
+from agent_gym import PPO, autolog
+from agent_gym.agents import config_class
 from agent_gym.ground.errors import UserError
+from agent_gym.many.train_group import new_group
+from agent_gym.many.worker import run_seed
 from agent_gym.storage import tensor_file
 from agent_gym.storage.events import EventFile
 from agent_gym.storage.run import Run
@@ -39,6 +43,10 @@ FLAGS += [
     "--checkpoint-every",
     "512",
 ]
+
+
+TINY = {"hidden_sizes": (8,), "num_envs": 8, "num_steps": 32, "num_epochs": 1, "total_steps": 512, "quiet": True}
+TINY |= {"eval_every": "never", "eval_episodes": 2, "seed": 5}
 
 
 def free_port() -> int:
@@ -153,6 +161,35 @@ def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at,
     assert points == there
 
 
+def test_seeds_are_runs_within_one_of_their_group(tracked_at, tmp_path, monkeypatch):
+    patient(monkeypatch)
+    config = config_class("ppo")(**TINY, track="mlflow", experiment="many", track_model=False)
+    group = new_group("agent", "ppo", config, (0, 1), tmp_path / "pair")
+    assert [run_seed(group, seed) for seed in group.seeds] == [0, 0]
+    trial = new_group("agent", "ppo", config, (0,), tmp_path / "0007", of="hunt").stored.config
+    assert (trial["parent_run"], trial["run_name"]) == ("hunt", "0007")
+    experiment = tracked_at.get_experiment_by_name("many").experiment_id
+    runs = {run.info.run_name: run for run in tracked_at.search_runs([experiment])}
+    parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
+    above = runs["pair"].info.run_id
+    assert parents == {"pair": None, "seed-0": above, "seed-1": above}
+
+
+def test_autolog_goes_on_with_a_run_without_a_point_twice(tracked_at, tmp_path, monkeypatch):
+    patient(monkeypatch)
+    autolog(experiment="again", log_models=False)
+    try:
+        agent = PPO(**TINY).learn(1024, run_dir=tmp_path / "run").learn(1024)
+    finally:
+        autolog(disable=True)
+    experiment = tracked_at.get_experiment_by_name("again").experiment_id
+    (run,) = tracked_at.search_runs([experiment])
+    points, there = kept_curves(tracked_at, run.info.run_id), curves(tmp_path / "run")
+    final = "final/episode_return"
+    assert points.pop(final)[1:] == there.pop(final)  # TensorBoard forgets the one before the resume
+    assert agent.steps == 2048 and points == there and run.info.status == "FINISHED"
+
+
 def rows(count: int, seed: int):
     """A border that no line is."""
     x = np.random.default_rng(seed).normal(size=(count, 2)).astype(np.float32)
@@ -164,7 +201,7 @@ def test_autolog_follows_fit_within_a_run_of_the_programs(tracked_at, tmp_path, 
     import mlflow
     from sklearn.metrics import roc_auc_score
 
-    from agent_gym import Model, autolog
+    from agent_gym import Model
     from agent_gym.layers import Dense
 
     patient(monkeypatch)

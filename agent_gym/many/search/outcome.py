@@ -65,7 +65,9 @@ def fresh_group(folder: Path, problem: Problem, number: int, params: dict[str, A
         return Group.open(path)
     first = problem.config.seed + FRESH
     config = problem.settings(params, trial=False)
-    return new_group(problem.kind, problem.name, config, tuple(range(first, first + fresh)), path)
+    return new_group(
+        problem.kind, problem.name, config, tuple(range(first, first + fresh)), path, of=folder.resolve().name
+    )
 
 
 def drawings(study: Any) -> dict[str, np.ndarray]:

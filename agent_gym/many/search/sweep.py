@@ -129,7 +129,9 @@ class Sweep:
                 first = self.problem.config.seed
                 seeds = tuple(range(first, first + self.plan.seeds))
                 config = self.problem.settings(params)
-                group = new_group(self.problem.kind, self.problem.name, config, seeds, path)
+                group = new_group(
+                    self.problem.kind, self.problem.name, config, seeds, path, of=self.folder.resolve().name
+                )
         except UserError as error:  # settings that do not go together
             studies.fail(self.study, trial, one_line(error))
             self.say(trial, f"left out: {one_line(error, 100)}")
