@@ -24,7 +24,7 @@ class UntilReached:
     def on_evaluation(self, view) -> None:
         score = view.scalars["eval/episode_return"]
         print(f"    {view.steps:>9,} {score:8.1f}", flush=True)
-        if score >= self.threshold:
+        if score >= self.threshold and not self.at:
             self.at = view.steps
             view.stop()
 
