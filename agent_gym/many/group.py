@@ -104,6 +104,11 @@ class Group:
     def folder(self, seed: int) -> Path:
         return self.path / f"seed-{seed}"
 
+    def own(self, seed: int) -> dict[str, Any]:
+        """The settings of a seed's run alone."""
+        name = self.stored.config.get("run_name", "")  # a tracker's runs have names of their own
+        return {"seed": seed, "run_dir": str(self.folder(seed)), "run_name": name and f"{name}-seed-{seed}"}
+
     def log(self, first: int, last: int | None = None) -> Path:
         """What is printed while a seed is trained, or the seeds from `first` to `last`."""
         name = f"seed-{first}" if last in (None, first) else f"seeds-{first}-to-{last}"

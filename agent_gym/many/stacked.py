@@ -143,7 +143,7 @@ def opened(group: Group, seed: int, held: ExitStack) -> AgentRun:
     else:
         check_modules({stored.kind: stored.name} | stored.config, group.path)
         config = restore_config(stored.kind, stored.name, stored.config | stored.changes)
-        config = replace(config, seed=seed, run_dir=str(group.folder(seed)))
+        config = replace(config, **group.own(seed))
     return held.enter_context(closing(AgentRun(stored.name, config, NamedSource(config), run)))
 
 

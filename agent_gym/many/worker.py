@@ -81,9 +81,7 @@ def run_seed(group: Group, seed: int, source_of: Any = None, callbacks: tuple = 
         check_modules({stored.kind: stored.name} | stored.config, group.path)
     config = restore_config(stored.kind, stored.name, stored.config | stored.changes)
     at_first = {"encoder_from": stored.config["encoder_from"]} if stored.config.get("encoder_from") else {}
-    if config.run_name:  # a tracker's runs have names of their own
-        at_first["run_name"] = f"{config.run_name}-seed-{seed}"
-    return train(stored.name, replace(config, seed=seed, run_dir=str(group.folder(seed)), **at_first))
+    return train(stored.name, replace(config, **group.own(seed), **at_first))
 
 
 @reported
