@@ -81,6 +81,6 @@ def test_the_wheel_brings_one_name_and_works_in_an_empty_folder(tmp_path):
         command = [sys.executable, "-m", "agent_gym", *argv]
         result = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr[-2000:]
-    where = "import agent_gym.agents.ppo as m; print(m.__file__)"
+    where = "import agent_gym.ground.errors as m; print(m.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=env, capture_output=True, text=True).stdout
     assert str(site) in found
