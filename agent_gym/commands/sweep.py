@@ -14,6 +14,7 @@ from agent_gym.commands.line.messages import reported
 from agent_gym.commands.train import parse
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError
+from agent_gym.many.engines import Engine
 from agent_gym.tasks import split_name
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(Engine):
     """How to search; every other flag is a setting of the agent or task, which all trials have."""
 
     trials: int = 100
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
         raise UserError("sweep takes an agent or a task first: agent-gym sweep ppo --env CartPole-v1 --trials 20")
     ours, theirs = divided(flags)
     options, _ = read_flags(SweepConfig, ours, prog=f"agent-gym sweep {name}")
+    options.checked()
     if set(HELP) & set(theirs):
         read_flags(SweepConfig, ["--help"], prog=f"agent-gym sweep {name}")
     parsed = parse(name, [*theirs, *(["--quiet"] if options.quiet else [])])

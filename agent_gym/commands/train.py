@@ -19,8 +19,11 @@ from agent_gym.composing.presets import NAMES, preset
 from agent_gym.composing.registry import kind_of
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
+from agent_gym.many.engines import Engine
 from agent_gym.tasks import TASKS, split_name
 from agent_gym.tasks import config_class as task_config
+
+ONE_RUN = "--engine says how many runs are trained, and this is one: give --seeds too, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,6 @@ class ResumeConfig:
     """Print every setting before the run goes on."""
     quiet: bool = False
     """Print the result only."""
-
-
-ENGINES = ("auto", "processes")
 
 
 class Parsed(NamedTuple):
@@ -96,7 +96,8 @@ def run(argv: list[str]) -> int:
     if any(arg.split("=")[0] == "--resume" for arg in argv):
         if argv[0] in (*AGENTS, *TASKS):
             raise UserError(f"--resume goes on with what the run is: leave {argv[0]} out")
-        return go_on(read_flags(ResumeConfig, argv, prog=f"{command('train')} --resume RUN")[0])
+        argv, engine = engine_of(argv)
+        return go_on(read_flags(ResumeConfig, argv, prog=f"{command('train')} --resume RUN")[0], engine)
     if argv and argv[0] in ("-h", "--help"):
         print(f"{__doc__}\n\nagents: {' '.join(AGENTS)}\ntasks: {' '.join(TASKS)}\n")
         print(f"{command('train')} NAME --help lists the flags of one, with the values that the run will use;")
@@ -109,15 +110,16 @@ def run(argv: list[str]) -> int:
     name, flags = name or argv[0], flags if name else argv[1:]
     if set(HELP) & set(flags):
         print("besides the flags below: --seeds 8 (or 0:8, or 0,5,7) trains one run a seed, on all cores, several in")
-        print("one process where they can be one program (--engine auto) or a process each (--engine processes);")
+        print("one process where they can be one program (--engine auto), a process each (--engine processes), or on")
+        print("a Ray cluster (--engine ray --address HOST:PORT --cpus-per-run 1 --gpus-per-run 0);")
         print("--preset FILE.yaml takes the settings that agent-gym sweep has found")
     flags, seeds = taken(flags, "seeds")
-    flags, engine = taken(flags, "engine")
+    flags, engine = engine_of(flags)
     parsed = parse(name, flags)
     if seeds is not None:
         return begin_group(parsed, seeds, flags, engine)
     if engine is not None:
-        raise UserError("--engine says how --seeds are trained: give --seeds too, or leave it out")
+        raise UserError(ONE_RUN)
     announce(parsed.name, parsed.config)
     return begin(parsed.name, parsed.config, parsed.notes)
 
@@ -133,13 +135,24 @@ def taken(flags: list[str], name: str) -> tuple[list[str], str | None]:
     return flags, None
 
 
-def begin_group(parsed: Parsed, seeds: str, flags: list[str], engine: str | None) -> int:
+def engine_of(flags: list[str]) -> tuple[list[str], Engine | None]:
+    """Flags without those of the engine that trains many runs, and the engine; None where none is given."""
+    ours: list[str] = []
+    for field in fields(Engine):
+        name = field.name.replace("_", "-")
+        flags, value = taken(flags, name)
+        if value is not None:
+            ours += [f"--{name}", *([value] if value else [])]
+    if not ours:
+        return flags, None
+    return flags, read_flags(Engine, ours, prog=f"{command('train')} NAME --seeds 8")[0].checked()
+
+
+def begin_group(parsed: Parsed, seeds: str, flags: list[str], engine: Engine | None) -> int:
     """Train one run a seed. Returns the exit code."""
     from agent_gym.many.seeds import parse_seeds
 
-    wanted, engine = parse_seeds(seeds), "auto" if engine is None else engine
-    if engine not in ENGINES:
-        raise UserError(f"--engine {engine or 'without a value'}: expected {' or '.join(ENGINES)}")
+    wanted, engine = parse_seeds(seeds), engine or Engine()
     for field in ("seed", "summary", "explore"):
         if any(flag.partition("=")[0] == f"--{field}" for flag in flags):
             raise UserError(f"--{field} does not go with --seeds: leave one of them out")
@@ -147,10 +160,10 @@ def begin_group(parsed: Parsed, seeds: str, flags: list[str], engine: str | None
         print(f"{parsed.name}: {len(wanted):,} seeds", flush=True)
     from agent_gym.many.train_group import new_group, train_group
 
-    group = new_group(kind_of(parsed.name), parsed.name, parsed.config, wanted, engine=engine)
+    group = new_group(kind_of(parsed.name), parsed.name, parsed.config, wanted, engine=engine.engine)
     if not parsed.config.quiet:
         print("\n".join([*parsed.notes, f"group directory {group.path}"]), flush=True)
-    return train_group(group, quiet=parsed.config.quiet)
+    return train_group(group, quiet=parsed.config.quiet, engine=engine)
 
 
 def parse(name: str, flags: list[str]) -> Parsed:
@@ -258,7 +271,7 @@ def show(network: Any, space: Any) -> int:
     return 0
 
 
-def go_on(args: ResumeConfig) -> int:
+def go_on(args: ResumeConfig, engine: Engine | None = None) -> int:
     """Continue a run, or a group of them. Returns the exit code."""
     if not args.quiet:
         print(f"going on with {args.resume}", flush=True)
@@ -271,7 +284,9 @@ def go_on(args: ResumeConfig) -> int:
     changes = {field.name: getattr(args, field.name) for field in fields(args) if field.name != "resume"}
     changes = {name: value for name, value in changes.items() if value or name in ("quiet", "verbose")}
     if is_group(args.resume):
-        return go_on_group(args, changes)
+        return go_on_group(args, changes, engine)
+    if engine is not None:
+        raise UserError(ONE_RUN)
     resumed = reopen(args.resume, changes)
     with closing(resumed.run):
         note = [f"settings: those of {args.resume}"]
@@ -281,7 +296,7 @@ def go_on(args: ResumeConfig) -> int:
         return train_agent(resumed.name, resumed.config, source, resumed.run, note)[0].code
 
 
-def go_on_group(args: ResumeConfig, changes: dict[str, Any]) -> int:
+def go_on_group(args: ResumeConfig, changes: dict[str, Any], engine: Engine | None) -> int:
     """Continue every run of a group. Returns the exit code."""
     from agent_gym.many.group import ENDS, Group
     from agent_gym.many.train_group import train_group
@@ -289,4 +304,4 @@ def go_on_group(args: ResumeConfig, changes: dict[str, Any]) -> int:
     left_out = {"quiet", "verbose"} | (set() if changes.keys() & set(ENDS) else {"schedule_over"})
     group = Group.open(args.resume)
     group.change({name: value for name, value in changes.items() if name not in left_out})
-    return train_group(group, quiet=args.quiet)
+    return train_group(group, quiet=args.quiet, engine=engine)

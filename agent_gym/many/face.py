@@ -9,6 +9,7 @@ from typing import Any
 
 from agent_gym.agent import Agent
 from agent_gym.ground.errors import UserError, nearest
+from agent_gym.many.engines import Engine
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.seeds import parse_seeds
 from agent_gym.many.train_group import finish, new_group, summary, train_group
@@ -16,25 +17,32 @@ from agent_gym.many.worker import run_seed
 
 
 def train_seeds(
-    agent: Agent, seeds: int | str | Iterable[int] = 8, *, run_dir: str | Path = "", cores: int = 0
+    agent: Agent, seeds: int | str | Iterable[int] = 8, *, run_dir: str | Path = "", cores: int = 0, **engine: Any
 ) -> dict[str, Any]:
     """Train the settings of an agent that has learned nothing yet, one run a seed.
 
-    `seeds`: a count, "0:32", or a list; `cores`: runs side by side (0: the usable cores). Environments that are objects
-    or classes of the program are trained in this process, one seed after the other. A `run_dir` that holds a group of
-    the same settings goes on.
+    `seeds`: a count, "0:32", or a list; `cores`: runs side by side (0: the usable cores); `engine`: the command's flags
+    engine, address, cpus_per_run, gpus_per_run. Environments that are objects or classes of the program are trained in
+    this process, one seed after the other. A `run_dir` that holds a group of the same settings goes on.
 
     Returns "path", "seeds", "scores", "mean", "median", "iqm", "iqm_ci95" and what else result.json of the group
     holds. Raises UserError, and KeyboardInterrupt once runs that were stopped by Ctrl-C are saved.
     """
     if agent.steps:
         raise UserError(f"{agent.name} has learned {agent.steps:,} steps already: hand over one that has not")
+    known = {field.name for field in fields(Engine)}
+    for name in engine:
+        if name not in known:
+            raise UserError(f"train_seeds has no option {name!r}{nearest(name, known)}")
+    trained_by = Engine(**engine).checked()
+    if trained_by.engine == "ray" and agent._given is not None:
+        raise UserError(f"{agent.config.env} is an object of this program, which the nodes of a cluster do not have")
     text = seeds if isinstance(seeds, str) else str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
     config, path = replace(agent.config, run_dir=str(run_dir or agent.config.run_dir)), Path(run_dir)
     group = opened(path, agent, parse_seeds(text)) if run_dir and is_group(path) else None
-    group = group or new_group("agent", agent.name, config, parse_seeds(text))
+    group = group or new_group("agent", agent.name, config, parse_seeds(text), engine=trained_by.engine)
     if agent._given is None:
-        if train_group(group, cores=cores, quiet=config.quiet):
+        if train_group(group, cores=cores, quiet=config.quiet, engine=trained_by):
             raise KeyboardInterrupt
     else:
         for seed in group.seeds:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import agent_gym
+from agent_gym.ground.threads import usable_cores
 from agent_gym.many.group import Group
 
 PACKAGE = Path(agent_gym.__file__).parent.parent
@@ -53,6 +54,11 @@ class Worker:
         self.alone = next((report["alone"] for report in found if "alone" in report), self.alone)
         return found
 
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
     def problem(self) -> str:
         """What it said of its failure: the last error in its log, else its last line."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
@@ -72,9 +78,12 @@ class Pool:
 
     def __exit__(self, *exc: object) -> None:
         for worker in self.workers:  # left behind by an error
-            worker.process.kill()
-            worker.process.wait()
+            worker.kill()
         self.selector.close()
+
+    def capacity(self) -> int:
+        """Runs that go on side by side."""
+        return usable_cores()
 
     def start(self, group: Group, *seeds: int) -> Worker:
         """Train a seed, or several together, in a process of their own."""

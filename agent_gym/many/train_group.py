@@ -15,8 +15,8 @@ from agent_gym.commands.line.invocation import command, logdir, quoted, resume
 from agent_gym.commands.runs import measure
 from agent_gym.ground.errors import UserError, unwritable
 from agent_gym.ground.threads import usable_cores
+from agent_gym.many.engines import Engine
 from agent_gym.many.group import Group
-from agent_gym.many.pool import Pool
 from agent_gym.many.reading import curves_of
 from agent_gym.many.statistics import interval
 from agent_gym.storage.band import write_band
@@ -28,14 +28,16 @@ from agent_gym.training.signals import StopSignal
 LOOK = 0.5  # seconds between looks at whether to stop
 
 
-def train_group(group: Group, *, cores: int = 0, quiet: bool = False) -> int:
+def train_group(group: Group, *, cores: int = 0, quiet: bool = False, engine: Engine | None = None) -> int:
     """Train what is left to train. Returns the exit code; raises UserError where a seed cannot be trained.
 
-    `cores`: runs side by side; 0: as many as there are usable cores.
+    `cores`: runs side by side; 0: as many as there are usable cores, or as the engine's cluster holds.
     """
     lock = RunLock(group.path)
     try:
-        failed, code = run_all(group, cores or usable_cores(), quiet)
+        if engine is not None and engine.engine != "auto":
+            group.set_together(())
+        failed, code = run_all(group, cores, quiet, (engine or Engine()).checked())
         if code and not failed:
             print(f"stopped: all seeds are saved; go on with: {resume(group.path)}")
             return code
@@ -47,15 +49,15 @@ def train_group(group: Group, *, cores: int = 0, quiet: bool = False) -> int:
     return 0
 
 
-def run_all(group: Group, cores: int, quiet: bool) -> tuple[str, int]:
+def run_all(group: Group, cores: int, quiet: bool, engine: Engine) -> tuple[str, int]:
     """Train every seed that has no result. What went wrong ("": nothing), and the exit code of a signal (0: none)."""
     left = [seed for seed in group.seeds if group.result(seed) is None]
     waiting = batches(group, left)
     done, left, failed, told = len(group.seeds) - len(left), len(left), "", False
     started, say = time.monotonic(), (lambda text: None) if quiet else teller
-    with StopSignal() as stop, Pool() as pool:
+    with engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
         while pool.workers or (waiting and not failed and not stop):
-            while waiting and len(pool.workers) < cores and not failed and not stop:
+            while waiting and len(pool.workers) < (cores or pool.capacity()) and not failed and not stop:
                 pool.start(group, *waiting.pop(0))
             if (stop or failed) and not told:
                 pool.stop()
@@ -93,7 +95,7 @@ def batches(group: Group, left: list[int]) -> list[tuple[int, ...]]:
 
 def shared_out(kind: str, seeds: tuple[int, ...], cores: int, engine: str) -> tuple[tuple[int, ...], ...]:
     """Seeds that processes train together, as many processes as there are cores; whether they can, those will say."""
-    if engine == "processes" or kind != "agent":
+    if engine != "auto" or kind != "agent":
         return ()
     count = min(cores, len(seeds))
     edges = [len(seeds) * k // count for k in range(count + 1)]
@@ -190,7 +192,7 @@ def new_group(
 ) -> Group:
     """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError.
 
-    `engine`: "auto" trains seeds together in as many processes as there are cores, "processes" each in one of its own.
+    `engine`: "auto" trains seeds together in as many processes as there are cores, others each in one of its own.
     `of`: what it is a part of; a tracker nests the runs under that, else under the group.
     """
     from agent_gym.storage.run import default_run_dir

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent_gym.commands.line.invocation import command, quoted
 from agent_gym.ground.errors import UserError, unwritable
+from agent_gym.many.engines import Engine
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.search import study as studies
 from agent_gym.many.search.problem import FRESH, Problem, preset_text
@@ -21,7 +22,9 @@ from agent_gym.storage.files import write_text
 PRESET, RESULT, REPORT = "best.yaml", "sweep.json", "report.html"
 
 
-def conclude(folder: Path, problem: Problem, study: Any, fresh: int, quiet: bool) -> tuple[int, dict[str, Any]]:
+def conclude(
+    folder: Path, problem: Problem, study: Any, fresh: int, quiet: bool, engine: Engine
+) -> tuple[int, dict[str, Any]]:
     """Train the best settings with `fresh` new seeds and write what was found. The exit code, and what was found.
 
     Raises UserError where no trial has come to its end.
@@ -39,7 +42,7 @@ def conclude(folder: Path, problem: Problem, study: Any, fresh: int, quiet: bool
         group = fresh_group(folder, problem, best.number, params, fresh)
         if not quiet:
             print(f"the best, trial {best.number} with {best.value:.4g}, with {fresh} fresh seeds", flush=True)
-        if code := train_group(group, quiet=quiet):
+        if code := train_group(group, quiet=quiet, engine=engine):
             return code, found
         found |= {"fresh": summary(group), "fresh_path": str(group.path)}
         if "iqm" in found["fresh"]:

@@ -51,10 +51,10 @@ def run_sweep(problem: Problem, options: Any) -> tuple[int, dict[str, Any]]:
             count = len(studies.ended(study))
             print(f"{problem.name} on {problem.subject()}: {', '.join(problem.space)}", flush=True)
             print(f"study {storage}{f', {count} trials there already' if count else ''}; folder {folder}", flush=True)
-        plan = Plan(options.trials, options.seeds_per_trial, options.jobs, limit)
+        plan = Plan(options.trials, options.seeds_per_trial, options.jobs, limit, options.checked())
         if code := Sweep(folder, problem, study, plan, options.quiet).search():
             print("stopped: the running trials are saved; the same command goes on")
             return code, {}
-        return conclude(folder, problem, study, options.fresh_seeds, options.quiet)
+        return conclude(folder, problem, study, options.fresh_seeds, options.quiet, options)
     finally:
         lock.release()

@@ -12,7 +12,7 @@ import numpy as np
 
 from agent_gym.diagnosis.curves import read_curves
 from agent_gym.ground.errors import UserError, one_line
-from agent_gym.ground.threads import usable_cores
+from agent_gym.many.engines import Engine
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.pool import Pool, Worker
 from agent_gym.many.search import study as studies
@@ -40,6 +40,7 @@ class Plan:
     """Trials side by side; 0: as many as the usable cores hold."""
     seconds: float
     """0: no end."""
+    engine: Engine = field(default_factory=Engine)
 
 
 @dataclass
@@ -97,11 +98,11 @@ class Sweep:
 
         Trials that run then are saved and go on with the next call. Raises UserError.
         """
-        jobs = self.plan.jobs or max(usable_cores() // self.plan.seeds, 1)
         end = time.monotonic() + self.plan.seconds if self.plan.seconds else float("inf")
         left_over, told = studies.unfinished(self.study), False
-        with StopSignal() as stop, Pool() as pool:
+        with self.plan.engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
             while True:
+                jobs = self.plan.jobs or max(pool.capacity() // self.plan.seeds, 1)
                 late = bool(stop) or time.monotonic() >= end
                 if late and not told:
                     pool.stop()
@@ -208,8 +209,7 @@ class Sweep:
         """A trial that the study has been told of: its workers end, its curves stay, its weights go."""
         running.over = True
         for worker in running.workers:
-            worker.process.kill()
-            worker.process.wait()
+            worker.kill()
         if not running.workers:
             self.running.remove(running)
         for seed in running.group.seeds:
