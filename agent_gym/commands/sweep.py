@@ -84,8 +84,8 @@ def train_population(problem: Problem, options: SweepConfig) -> int:
     """Population-based training. Returns the exit code; raises UserError."""
     from agent_gym.many.search.pbt import run_pbt, tunable
 
-    for field in ("time", "storage"):
-        if getattr(options, field):
+    for field in ("time", "storage", "engine"):
+        if getattr(options, field) not in ("", "auto"):
             raise UserError(f"--{field} is for searches of trials one by one: leave it out with --pbt")
     own = options.space != "built-in"
     space = tunable(problem.space, options.space if own else "the built-in space", own)

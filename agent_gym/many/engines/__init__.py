@@ -27,8 +27,7 @@ class Engine:
     """GPUs, or a share of one, that Ray keeps for each run."""
 
     def checked(self) -> Engine:
-        """Itself. Raises UserError for values out of range, flags that would have no effect, and a cluster that does not
-        answer."""
+        """Itself. Raises UserError for values out of range, flags without effect, a cluster that is not there."""
         check_ranges(self)
         if self.engine == "ray":
             from agent_gym.many.engines.ray_cluster import reach
