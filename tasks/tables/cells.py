@@ -58,11 +58,6 @@ def number_format(cells: pd.Series, decimal: str = ".") -> str:
     return best if shares[best] >= MOST else ""
 
 
-def is_numeric(cells: pd.Series, decimal: str = ".") -> bool:
-    """Whether a column is meant to be numbers."""
-    return number_format(cells, decimal) != ""
-
-
 def numbers(frame: pd.DataFrame, column: str, decimal: str | None = None) -> np.ndarray:
     """A numeric column as float64 [N], NaN where a cell is missing. Raises UserError at the first other cell.
 

@@ -38,7 +38,6 @@ _FORMS = [
 ]
 FORMS = (*_FORMS, "%Y%m%d")
 SAMPLE = 200
-DAY = 86_400.0  # seconds
 
 MONTHS = tuple(f"month {m}" for m in range(1, 13))
 WEEKDAYS = tuple(f"weekday {d}" for d in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))

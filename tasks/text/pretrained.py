@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
@@ -135,8 +134,3 @@ def _read(path: Path, largest: int) -> str:
     if len(text) > largest:
         raise UserError(f"{path} is larger than any file of its name: use another --model")
     return text
-
-
-def similarities(vectors: Tensor) -> np.ndarray:
-    """Cosines [N, N] of vectors of length 1."""
-    return (vectors @ vectors.t()).numpy()
