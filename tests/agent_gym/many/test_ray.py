@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -20,29 +21,44 @@ FLAGS = ["--num-envs", "2", "--total-steps", "2000", "--eval-every", "500", "--c
 FLAGS += ["--eval-episodes", "4", "--device", "cpu", "--num-threads", "1", "--quiet"]
 
 
-def test_flags_of_the_engine(capsys, tmp_path):
-    with socket.socket() as silent, socket.socket() as free:
-        for each in (silent, free):
-            each.bind(("127.0.0.1", 0))
-        silent.listen()
+def refused(capsys, tmp_path, flags, words):
+    """Both commands say it in one line and leave nothing behind."""
+    folder = tmp_path / "x"
+    for command in (["train", "a2c", "--seeds", "2"], ["sweep", "a2c", "--env", "CartPole-v1", "--trials", "1"]):
+        assert main([*command, "--run-dir", str(folder), *FLAGS, *flags]) == 2
+        told = capsys.readouterr().err
+        assert words in told and told.count("\n") == 1, told
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--engine", "slurm"], "--engine"),
+        (["--address", "127.0.0.1:6379"], "--address has an effect with --engine ray alone"),
+        (["--gpus-per-run", "1"], "--gpus-per-run has an effect with --engine ray alone"),
+        (["--engine", "ray", "--cpus-per-run", "0"], "--cpus-per-run"),
+    ],
+)
+def test_flags_of_the_engine(flags, words, capsys, tmp_path):
+    refused(capsys, tmp_path, flags, words)
+
+
+def test_without_the_package(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # importing it now fails
+    monkeypatch.delitem(sys.modules, "agent_gym.many.engines.ray_cluster", raising=False)
+    refused(capsys, tmp_path, ["--engine", "ray"], "pip install 'agent-gym[ray]'")
+
+
+def test_addresses_without_a_cluster(capsys, tmp_path):
+    pytest.importorskip("ray")
+    refused(capsys, tmp_path, ["--engine", "ray", "--address", "head"], "--address head: expected host:port")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{free.getsockname()[1]}"
-        for flags, words in (
-            (["--engine", "slurm"], "--engine"),
-            (["--address", "127.0.0.1:6379"], "--address has an effect with --engine ray alone"),
-            (["--engine", "ray", "--cpus-per-run", "0"], "--cpus-per-run"),
-            (["--engine", "ray", "--address", "head"], "--address head: expected host:port"),
-            (["--engine", "ray", "--address", nobody], f"--address {nobody}: nothing answers there"),
-        ):
-            if "ray" in flags:
-                pytest.importorskip("ray")
-            run = ["--run-dir", str(tmp_path / "x"), *FLAGS]
-            assert main(["train", "a2c", "--seeds", "2", *run, *flags]) == 2
-            told = capsys.readouterr().err
-            assert words in told and told.count("\n") == 1, told
-            sweep = [flag for flag in FLAGS if flag != "--quiet"]
-            assert main(["sweep", "a2c", "--env", "CartPole-v1", "--trials", "1", *sweep, *flags, *run[:2]]) == 2
-            told = capsys.readouterr().err
-            assert words in told and told.count("\n") == 1, told
+        refused(
+            capsys, tmp_path, ["--engine", "ray", "--address", nobody], f"--address {nobody}: nothing answers there"
+        )
 
 
 @pytest.fixture(scope="module")
