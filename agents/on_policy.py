@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from agent_gym.agents.buffers.rollout import Rollout, minibatches
 from agent_gym.agents.buffers.turns import decisions, held, starts
 from agent_gym.agents.settings.on_policy import OnPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
+from agent_gym.ground.errors import Interrupted
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, apart, records
 from agent_gym.nets.learner.learner import Learner, Stats
@@ -53,7 +55,8 @@ class OnPolicy(Agent):
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.filled = 0  # steps of it; more than 0 between calls after an interruption alone
         self.noise: Tensor | None = None  # what is held for some steps
-        self.update_seconds = 0.0
+        self.update_seconds = math.inf  # of the one before; of the first nothing is known
+        self.undo: Callable[[], None] | None = None  # gives the update in progress up
         if self.on_gpu:
             self._record()
 
@@ -185,16 +188,18 @@ class OnPolicy(Agent):
 
     def update(self) -> Stats | None:
         began = time.perf_counter()
-        undo = self._undo() if self.update_seconds > LONG_UPDATE else None
+        self.undo = self._undo() if self.update_seconds > LONG_UPDATE else None
         self.prepare()
         batch = self._targets()
         stats: list[Stats] = []
-        for _ in range(self.config.num_epochs):
-            if undo is not None and self.interrupted():
-                undo()
-                return None
-            if not self._epoch(batch, stats):
-                break
+        try:
+            for _ in range(self.config.num_epochs):
+                if not self._epoch(batch, stats):
+                    break
+        except Interrupted:
+            self.undo()
+            return None
+        self.undo = None
         self.learner.check()
         self.env.learned(self.policy)
         acts = self.gathered.get("acts")
@@ -217,9 +222,16 @@ class OnPolicy(Agent):
 
     def _epoch(self, batch: dict, stats: list[Stats]) -> bool:
         """One pass over the rollout, whose stats are added to `stats`; False: no further one."""
-        for minibatch, state in minibatches(batch, self.first_state, self.config.num_minibatches, self.generator):
+        for minibatch, state in self._minibatches(batch):
             stats.append(self.learner.update(self.prepared(minibatch), state))
         return True
+
+    def _minibatches(self, batch: dict) -> Iterator[tuple[dict, Tensor]]:
+        """Those of one pass over the rollout. Raises Interrupted where the update is to be given up."""
+        for part in minibatches(batch, self.first_state, self.config.num_minibatches, self.generator):
+            if self.undo is not None and self.interrupted():
+                raise Interrupted
+            yield part
 
     def _summary(self, stats: list[Stats]) -> Stats:
         """What is logged of the updates on one rollout."""

@@ -10,7 +10,6 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.agents.buffers.returns import standardize
-from agent_gym.agents.buffers.rollout import minibatches
 from agent_gym.agents.groups import Routed, group_of, group_spaces
 from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.on_policy import OnPolicy
@@ -214,7 +213,7 @@ class PPO(OnPolicy):
 
     def _epoch(self, batch: dict, stats: list[Stats]) -> bool:
         config = self.config
-        for minibatch, state in minibatches(batch, self.first_state, config.num_minibatches, self.generator):
+        for minibatch, state in self._minibatches(batch):
             stats.append(self.learner.update(self.prepared(minibatch), state))
             if config.target_kl > 0 and self._too_far(stats[-1]["log_ratio"]):
                 return False
