@@ -60,7 +60,7 @@ def main(options: Options) -> None:
         task = task_class(name)(config)
         x, y = task.data.train.x.numpy(), task.data.train.y.numpy().ravel()
         network = kind(
-            config.hidden_sizes,
+            hidden_layer_sizes=config.hidden_sizes,
             batch_size=config.batch_size,
             learning_rate_init=config.learning_rate,
             alpha=config.weight_decay,
