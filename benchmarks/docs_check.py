@@ -117,7 +117,7 @@ def run(command: list[str], folder: str, env: dict[str, str], seconds: float) ->
                 return f"went on for {PATIENCE:.0f} s after SIGINT"
         if code == 0 or (port and answered and code == 130):
             return ""
-        if cut and code == 130:
+        if cut and code in (130, -signal.SIGINT):  # of a program in Python, KeyboardInterrupt comes out of `learn`
             return CUT
         errors.seek(0)
         return f"exit code {code}\n{errors.read()[-800:]}"
