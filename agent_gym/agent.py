@@ -16,7 +16,7 @@ from agent_gym.commands.line.opening import announce, origins
 from agent_gym.composing.presets import preset
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.saved import save as write_saved
-from agent_gym.composing.sources import GivenSource, NamedSource, maker_of, name_of, plain_kwargs
+from agent_gym.composing.sources import GivenSource, NamedSource, name_of, plain_kwargs, require_open
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.ground.settings import check_effects
 from agent_gym.predicting import Predictor
@@ -56,7 +56,7 @@ class Agent:
                 self.name, settings_class, {k: v for k, v in settings.items() if isinstance(v, str)}
             )
         else:
-            maker_of(env)  # refuses what is no environment
+            require_open(env)
             self._given = env
             settings["env"] = name_of(env)
             label, defaults = settings_class.preset(self.name, "", lambda: _spaces_of(env), settings)

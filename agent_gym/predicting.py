@@ -15,6 +15,8 @@ from agent_gym.envs.conventions.masks import KEY, flat_mask
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.graphs import Replayed
 
+NAN = "the observation holds NaN: expected numbers; look at what the environment or its reader gave"
+
 
 class Predictor:
     """A policy behind the spaces of its environment: raw observations in, raw actions out.
@@ -57,6 +59,8 @@ class Predictor:
             and obs.shape == plain.raw_shape
             and obs.dtype == np.float32
         ):
+            if np.isnan(obs).any():
+                raise UserError(NAN)
             tensor, batched = torch.from_numpy(obs.reshape(1, *plain.shape)), False
             if self.quick is not None and deterministic:
                 return self._single(self.quick(tensor)), None
@@ -134,6 +138,8 @@ class Predictor:
                 arrays = [leaf.take(obs, lead, copy=True) for leaf in self.layout.leaves]
             except ValueError as error:
                 raise UserError(f"{error}: expected {self.obs_space}, or a batch of it") from None
+            if any(array.dtype.kind == "f" and np.isnan(array).any() for array in arrays):
+                raise UserError(NAN)
             arrays = arrays if lead else [array[None] for array in arrays]
             on_device = map_obs(lambda part: part.to(self.policy.device), self.layout.tensors(arrays))
             return on_device, bool(lead)
@@ -150,7 +156,15 @@ class Predictor:
                 value = value[key]
             shape = np.shape(value)
         except (KeyError, IndexError, TypeError, ValueError):
-            return []
+            if leaf.convert is None:
+                return []
+            shape = ()
+        if leaf.convert is not None:  # text and other things that are no array
+            try:
+                leaf.take(obs)
+            except ValueError:
+                return [(len(value),)] if isinstance(value, list | tuple | np.ndarray) and len(value) else []
+            return [()]
         rank = len(leaf.raw_shape)
         if shape == leaf.raw_shape:
             return [()]

@@ -203,7 +203,7 @@ class AgentRun:
         """Give back the environments, but for those that a program has handed over."""
         for env in (
             *self.scorer.envs.values(),
-            *(() if self.source.shared and self.source.handed_over else (self.env,)),
+            *(() if self.source.lent else (self.env,)),
         ):
             env.close()
 

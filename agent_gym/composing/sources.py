@@ -49,7 +49,9 @@ class NamedSource:
     """Environments by their id, as the settings name them. Raises UserError where they cannot be made."""
 
     handed_over = False
-    """The environments belong to somebody else, who closes them."""
+    """A program has given what makes the environments, or one itself."""
+    lent = False
+    """Those to learn from belong to the program, which closes them."""
 
     def __init__(self, config: AgentConfig) -> None:
         self.config, self.id = config, config.env
@@ -133,7 +135,9 @@ class GivenSource:
 
     def __init__(self, given: Any, config: AgentConfig) -> None:
         self.config, self.id, self.given = config, config.env, given
+        require_open(given)
         self.maker = maker_of(given)
+        self.lent = isinstance(given, gymnasium.Env | gymnasium.vector.VectorEnv)
         self.shared = self.maker is None
         self.at_once = few(config.num_envs)
         self.step_limit = getattr(getattr(given, "spec", None), "max_episode_steps", None)
@@ -197,6 +201,17 @@ class GivenSource:
         env.choice = choice
         env.recovery = Recovery(self.id, self.config.on_env_error == "restart" and self.maker is not None, report)
         return env
+
+
+def require_open(given: Any) -> None:
+    """Raise UserError for what makes no environment, and for one that has been closed, where Gymnasium notes it."""
+    maker_of(given)
+    inner = given
+    while isinstance(inner, gymnasium.Wrapper) and not getattr(inner, "close_called", False):
+        inner = inner.env
+    noted = (getattr(inner, "closed", False), getattr(inner, "close_called", False))
+    if isinstance(inner, gymnasium.Env | gymnasium.vector.VectorEnv) and True in noted:
+        raise UserError(f"{name_of(given)} is closed: hand over an environment that is open, or what makes one")
 
 
 def maker_of(given: Any) -> Callable[..., gymnasium.Env] | None:

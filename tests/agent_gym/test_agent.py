@@ -11,6 +11,7 @@ from walk import Walk
 
 import train
 from agent_gym import A2C, DQN, PPO, PQN, SAC, SB3, TD3, UserError, evaluate, load
+from agent_gym.composing.sources import require_open
 from agent_gym.storage.checkpoint import open_checkpoint
 
 SMALL = {"num_threads": 1, "quiet": True, "eval_episodes": 4, "device": "cpu"}
@@ -123,6 +124,25 @@ def test_a_memory_comes_back_and_is_forgotten_where_an_episode_starts(tmp_path):
     np.testing.assert_allclose(fresh, state, rtol=1e-5)
 
 
+class Spoken(Walk):
+    observation_space = gymnasium.spaces.Text(5)
+
+    def reset(self, **options):
+        return "right", super().reset(**options)[1]
+
+    def step(self, action):
+        return "left", *super().step(action)[1:]
+
+
+def test_texts_are_observations(tmp_path):
+    agent = PPO(Spoken, seed=0, num_envs=2, num_steps=16, **SMALL).learn(32, run_dir=tmp_path / "x")
+    action, _ = agent.predict("left")
+    both, _ = agent.predict(["left", "right"])
+    assert type(action) is int and both.tolist() == [action, agent.predict("right")[0]]
+    with pytest.raises(UserError, match="the observation is a int: expected Text"):
+        agent.predict(3)
+
+
 @pytest.mark.parametrize("kind", ["function", "instance", "instance without a record", "vector"])
 def test_environments_in_every_form(kind, tmp_path):
     made = {
@@ -135,7 +155,8 @@ def test_environments_in_every_form(kind, tmp_path):
     agent = PPO(made, seed=0, num_steps=16, num_minibatches=2, **options, **SMALL).learn(96, run_dir=tmp_path / "x")
     assert agent.steps >= 96 and agent.evaluate(2)["episodes"] == 2
     if kind.startswith("instance"):
-        made.reset(seed=0)  # it is not closed
+        require_open(made)
+        made.reset(seed=0)
         made.step(0)
 
 
@@ -163,6 +184,11 @@ def test_functions_score_runs_and_files(walker, tmp_path):
     assert walker.evaluate(3)["agent"] == "ppo" and walker.evaluate(3)["env"] == "Walk"
 
 
+def closed(env):
+    env.close()
+    return env
+
+
 BAD = {
     "an unknown setting": (
         lambda a: PPO(Walk, learning_rat=1e-3),
@@ -173,6 +199,10 @@ BAD = {
     "before it has learned": (lambda a: PPO(Walk).predict([0.0, 0.0]), "has learned nothing yet"),
     "another shape": (lambda a: a.predict(np.zeros(3)), r"the observation is of shape \(3,\)"),
     "another type": (lambda a: a.predict("left"), "the observation is a str"),
+    "not a number": (lambda a: a.predict(np.full(2, np.nan, np.float32)), "the observation holds NaN"),
+    "not a number in a list": (lambda a: a.predict([[0.0, 0.0], [0.0, np.nan]]), "the observation holds NaN"),
+    "a closed environment": (lambda a: PPO(closed(gymnasium.make("CartPole-v1"))), "is closed: hand over"),
+    "closed environments": (lambda a: PPO(closed(gymnasium.vector.SyncVectorEnv([Walk]))), "is closed: hand over"),
     "no environment": (lambda a: PPO(3), "env int: expected an id, a class"),
     "an unknown id": (lambda a: PPO("CartPole-v9"), "did you mean"),
     "another number of environments": (lambda a: PPO(Walk(), num_envs=4), "num_envs 4"),
