@@ -38,24 +38,34 @@ class Model:
 
     def __init__(self, module: nn.Module | Sequence[Layer | nn.Module] | None = None, seed: int = 0) -> None:
         self.layers: list[Any] = []
-        self.module: nn.Module | None = module if isinstance(module, nn.Module) else None
+        self._built: nn.Module | None = module if isinstance(module, nn.Module) else None
         self.final: Callable[[Tensor], Tensor] | None = None
         self.seed, self.settings, self.loss_name = seed, None, ""
-        if self.module is None:
+        if self._built is None:
             for layer in module or ():
                 self.add(layer)
+
+    @property
+    def module(self) -> nn.Module:
+        """What computes the outputs, for loops of one's own. Raises UserError while the inputs' shape is not known."""
+        if self._built is None:
+            first = getattr(self.layers[0], "input_shape", None) if self.layers else None
+            if first is None:
+                raise UserError("the shape of the inputs is not known yet: give input_shape to the first layer, or fit")
+            self.build(first)
+        return self._built
 
     def add(self, layer: Layer | nn.Module) -> None:
         """Put a layer on top."""
         if not isinstance(layer, Layer | nn.Module):
             raise UserError(f"{type(layer).__name__} is no layer: expected one of agent_gym.layers or a torch module")
-        if self.module is not None:
+        if self._built is not None:
             raise UserError("the model is built already: add layers before compile and fit")
         self.layers.append(layer)
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Make the modules for inputs of this shape, without the batch's dimension. Raises UserError."""
-        if self.module is not None:
+        if self._built is not None:
             return
         if not self.layers:
             raise UserError("the model has no layers: add some, or give a torch module")
@@ -75,7 +85,7 @@ class Model:
                     self.final = function
                 else:
                     modules.append(Activation(layer.activation))
-        self.module = nn.Sequential(*modules)
+        self._built = nn.Sequential(*modules)
 
     def compile(self, optimizer: Any = "adam", loss: str = "mse", metrics: Iterable[str] = (), **settings: Any) -> None:
         """How it learns: `optimizer` by name or from agent_gym (Adam, SGD, …), `loss` and `metrics` by Keras's names.
@@ -169,7 +179,7 @@ class Model:
     def predict(self, x: Any, batch_size: int = 4096) -> np.ndarray:
         """Outputs for rows x [N, ...]; probabilities where the last layer has a sigmoid or softmax."""
         inputs = _tensor(x, "x")
-        if self.module is None:
+        if self._built is None:
             raise UserError("the model has no weights yet: call fit first")
         self.module.eval()
         outputs = torch.cat([self._outputs(part) for part in inputs.split(batch_size)])
@@ -179,23 +189,19 @@ class Model:
         """Write what `predict` computes to one file for other programs, .onnx or .pt2. Raises UserError."""
         first = getattr(self.layers[0], "input_shape", None) if self.layers else None
         shape = getattr(self, "_seen", None) or first
-        if self.module is None or shape is None:
+        if self._built is None or shape is None:
             raise UserError("the model has no weights yet: call fit first")
         write_graph(Outputs(self.module, self.final, tuple(shape)), Path(path), {})
         return Path(path)
 
     def summary(self, show: bool = True) -> str:
         """The layers with their output shapes and parameters, printed too."""
-        if self.module is None:
-            first = getattr(self.layers[0], "input_shape", None) if self.layers else None
-            if first is None:
-                raise UserError("the shape of the inputs is not known yet: give input_shape to the first layer, or fit")
-            self.build(first)
+        module = self.module
         first = getattr(self.layers[0], "input_shape", None) if self.layers else None
         shape = getattr(self, "_seen", None) or first
         if shape is None:
             raise UserError("the shape of the inputs is not known yet: call fit first")
-        text = summary(self.module, torch.zeros(1, *shape))
+        text = summary(module, torch.zeros(1, *shape))
         if show:
             print(text)
         return text
@@ -208,7 +214,7 @@ class Model:
             raise UserError("x or y holds NaN or infinite numbers: fill or drop those rows")
         self._seen = tuple(inputs.shape[1:])
         first = getattr(self.layers[0], "input_shape", None) if self.layers else None
-        if first is not None and tuple(first) != self._seen and self.module is None:
+        if first is not None and tuple(first) != self._seen and self._built is None:
             raise UserError(f"x has rows of shape {self._seen}, and the first layer expects {tuple(first)}")
         self.build(self._seen)
         return inputs, targets

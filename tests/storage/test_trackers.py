@@ -248,11 +248,11 @@ def test_a_loop_of_torch_logs_our_model_by_hand(tracked_at, tmp_path, monkeypatc
     mlflow.set_tracking_uri(tracked_at.tracking_uri)
     mlflow.set_experiment("course")
     model = Model([Dense(8, activation="relu", input_shape=(2,)), Dense(1)])
+    optimizer = torch.optim.Adam(model.module.parameters(), lr=0.05)
     with mlflow.start_run() as run:
         mlflow.log_params({"epochs": 3, "learning_rate": 0.05, "batch_size": len(x), "loss": "BCEWithLogitsLoss"})
         Path("model_summary.txt").write_text(model.summary(show=False))
         mlflow.log_artifact("model_summary.txt")
-        optimizer = torch.optim.Adam(model.module.parameters(), lr=0.05)
         for epoch in range(3):
             optimizer.zero_grad()
             loss = torch.nn.functional.binary_cross_entropy_with_logits(model.module(x).squeeze(1), y)
@@ -261,11 +261,14 @@ def test_a_loop_of_torch_logs_our_model_by_hand(tracked_at, tmp_path, monkeypatc
             mlflow.log_metric("loss", loss.item(), step=epoch)
         model.export("model.onnx")
         mlflow.log_artifact("model.onnx")
+        mlflow.pytorch.log_model(model.module, name="model", input_example=x.numpy())
     kept = tracked_at.get_run(run.info.run_id)
     assert kept.data.params["loss"] == "BCEWithLogitsLoss"
     losses = [value for _, value in kept_curves(tracked_at, run.info.run_id)["loss"]]
     assert len(losses) == 3 and losses[2] < losses[0]
     assert {"model_summary.txt", "model.onnx"} <= artifacts(tracked_at, run.info.run_id)
+    loaded = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
+    torch.testing.assert_close(loaded(x), model.module(x))
 
 
 def test_a_killed_run_is_told_of_as_one(tracked_at, tmp_path):
