@@ -63,9 +63,10 @@ class Ranks:
         try:
             yield
         except (RuntimeError, ValueError) as error:
+            reason = one_line(error, 300).rpartition("] ")[2][:120]  # behind the place in gloo's own source
             raise UserError(
                 f"rank {os.environ.get('RANK', self.rank)}: another rank of this run has ended or cannot be reached "
-                f"({one_line(error, 120)}): all stop; go on with --resume from the latest checkpoint"
+                f"({reason}): all stop; go on with --resume from the latest checkpoint"
             ) from error
 
     def _reduced(self, x: Tensor, how: str) -> Tensor:
