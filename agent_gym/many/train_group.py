@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agent_gym.agents.stacked import AGENTS
 from agent_gym.commands.line.invocation import command, logdir, quoted, resume
 from agent_gym.commands.runs import measure
 from agent_gym.ground.errors import UserError, unwritable
@@ -93,9 +94,9 @@ def batches(group: Group, left: list[int]) -> list[tuple[int, ...]]:
     return [batch for batch in together if batch] + [(seed,) for seed in left if seed not in known]
 
 
-def shared_out(kind: str, seeds: tuple[int, ...], cores: int, engine: str) -> tuple[tuple[int, ...], ...]:
+def shared_out(name: str, seeds: tuple[int, ...], cores: int, engine: str) -> tuple[tuple[int, ...], ...]:
     """Seeds that processes train together, as many processes as there are cores; whether they can, those will say."""
-    if engine != "auto" or kind != "agent":
+    if engine != "auto" or name not in AGENTS:
         return ()
     count = min(cores, len(seeds))
     edges = [len(seeds) * k // count for k in range(count + 1)]
@@ -208,4 +209,4 @@ def new_group(
     if settings["track"] != "none":
         settings["parent_run"] = settings["parent_run"] or of or path.resolve().name
         settings["run_name"] = settings["run_name"] or (path.name if of else "")
-    return Group.create(path, kind, name, settings, seeds, shared_out(kind, seeds, usable_cores(), engine))
+    return Group.create(path, kind, name, settings, seeds, shared_out(name, seeds, usable_cores(), engine))

@@ -39,6 +39,13 @@ def test_seeds_that_are_none(text):
         parse_seeds(text)
 
 
+def test_seeds_are_shared_out_among_cores_where_one_program_can_train_them():
+    assert train_group.shared_out("ppo", (0, 1, 2, 3, 4), 2, "auto") == ((0, 1), (2, 3, 4))
+    assert train_group.shared_out("a2c", (0, 1), 2, "auto") == ()  # a process each
+    assert train_group.shared_out("dqn", (0, 1, 2, 3), 2, "auto") == ()
+    assert train_group.shared_out("ppo", (0, 1, 2, 3), 2, "processes") == ()
+
+
 def weights(run):
     return open_checkpoint(run, "last")["agent"]["model"]
 
