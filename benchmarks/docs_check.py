@@ -136,6 +136,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("pages", nargs="*", metavar="FILE.md", type=Path, help="all by default")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="after which a command is stopped")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored in the background
     failed, good, cut = _other_languages(), 0, []
     pages = options.pages or default_pages()
     env = {

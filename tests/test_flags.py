@@ -47,6 +47,18 @@ def test_what_is_no_whole_number(text):
         number(text, int)
 
 
+def test_shells_complete_the_command(capsys, tmp_path):
+    with pytest.raises(SystemExit) as done:
+        parse("ppo", ["--tyro-print-completion", "bash"])
+    assert not done.value.code
+    script = tmp_path / "completion.sh"
+    script.write_text(capsys.readouterr().out)
+    words = "COMP_WORDS=(agent-gym train ppo --learning-r); COMP_CWORD=3"
+    asked = f"source {script}; {words}; $(complete -p agent-gym | cut -d' ' -f3); echo ${{COMPREPLY[@]}}"
+    found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
+    assert found.stdout.split() == ["--learning-rate"], found.stderr
+
+
 def test_a_command_line_and_what_it_sets():
     argv = "--total-steps 50k --num_envs 2 --hidden-sizes 1e2 64 --no-normalize-advantage --seed=1_0 --gamma .9"
     argv = argv.split()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from agent_gym.agents import AGENTS, config_class
-from agent_gym.commands.line.flags import HELP, read_flags, spelled_out
+from agent_gym.commands.line.flags import ASKED, HELP, read_flags, spelled_out
 from agent_gym.commands.line.invocation import command
 from agent_gym.commands.line.messages import reported
 from agent_gym.commands.line.opening import announce, origins
@@ -181,11 +181,11 @@ def parse(name: str, flags: list[str]) -> Parsed:
         if env := of_file.pop("env", ""):
             flags = flags if flag_value(flags, "env") else ["--env", env, *flags]
     if kind == "agent":
-        if not set(HELP) & set(flags):
+        if not set(ASKED) & set(flags):
             spelled_out(flags, settings_class, prog, known)  # mistakes in flags before those in environments
         given = {field: value for field in NAMES if (value := flag_value(flags, field))}
         given |= made_of(flags)
-        silent = set(HELP) & set(flags) or {"--quiet", "--summary"} & set(flags)
+        silent = set(ASKED) & set(flags) or {"--quiet", "--summary"} & set(flags)
         label, values = preset(name, settings_class, given, (lambda env_id: None) if silent else looking())
     if preset_file is not None:
         label, values = f"{f'{label}, then ' if label else ''}{preset_file}", values | of_file

@@ -18,6 +18,8 @@ from agent_gym.ground.settings import flag
 T = TypeVar("T")
 MULTIPLES = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 HELP = ("-h", "--help")
+COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")  # for shells, as tyro makes it
+ASKED = (*HELP, *COMPLETION)  # what is printed without a run
 EXPECTED = {int: "a whole number such as 50000, 50k or 5e4", float: "a number such as 0.01 or 1e-2"}
 
 
@@ -28,7 +30,9 @@ def read_flags(
 
     Raises UserError; for --help prints `default`, or the class's own values, and raises SystemExit.
     """
-    tokens, given = (argv, set()) if set(HELP) & set(argv) else spelled_out(argv, settings, prog, first)
+    tokens, given = (argv, set()) if set(ASKED) & set(argv) else spelled_out(argv, settings, prog, first)
+    if set(COMPLETION) & set(argv):
+        prog = "agent-gym"  # shells complete the words behind one name
     options = {} if default is None else {"default": default}
     message = io.StringIO()
     try:
