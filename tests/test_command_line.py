@@ -10,6 +10,7 @@ import torch
 
 import evaluate
 import train
+from agent_gym.training.score import shown
 
 SMALL = ["--total-steps", "2048", "--num-envs", "8", "--num-steps", "32", "--eval-episodes", "4", "--num-epochs", "2"]
 
@@ -281,5 +282,5 @@ def test_the_score_says_whose_it_is_and_what_the_last_is_compared_with(tmp_path,
     score, last = result["return_mean"], result["last_return_mean"]
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("best"))
     said, _, best = line.partition(", where the best had ")
-    assert said == f"best (step 512) {score:.1f}, last {last:.1f} in its last evaluation"
+    assert said == f"best (step 512) {shown(score)}, last {shown(last)} in its last evaluation"
     assert float(best) > last >= score  # of one kind: the score is of later, leaner episodes

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+
+def shown(value: float) -> str:
+    """A return as it is printed: one decimal, or below 10 so many that three figures are seen."""
+    if not math.isfinite(value) or value == 0.0 or abs(value) >= 10.0:
+        return f"{value + 0.0:.1f}"
+    if abs(value) < 1e-4:
+        return f"{value:.3g}"
+    whole, _, decimals = f"{value:.{2 - math.floor(math.log10(abs(value)))}f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0') or '0'}"
 
 
 class Score(NamedTuple):
@@ -57,18 +68,18 @@ class Score(NamedTuple):
         """The summary as a line for the terminal."""
         rate = "".join(f", success {share:.1%}" for share in self.success_rate.values())
         if len(self.returns) == 1:
-            return f"return {self.returns[0]:.1f} in one episode{rate}"
+            return f"return {shown(self.returns[0])} in one episode{rate}"
         lo, hi = bootstrap_interval(self.returns)
         return (
-            f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes "
-            f"(95 % interval of the mean {lo:.1f} to {hi:.1f}){rate}"
+            f"return {shown(self.returns.mean())} ± {shown(self.returns.std())} over {len(self.returns)} episodes "
+            f"(95 % interval of the mean {shown(lo)} to {shown(hi)}){rate}"
         )
 
     def notes(self) -> list[str]:
         """What else is to be known of it, a line each."""
         lines = []
         if self.by_agent:
-            told = ", ".join(f"{name} {own.mean():.1f}" for name, own in self.by_agent.items())
+            told = ", ".join(f"{name} {shown(own.mean())}" for name, own in self.by_agent.items())
             lines.append(f"that is the sum over the agents: {told}")
         if self.cut:
             lines.append(

@@ -30,6 +30,7 @@ from agent_gym.training.distributed import OTHERS, AgreedStop, own_state, ranked
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Intervals, Look, Meter, Moment, Pause, Trainee, new_clock, train
 from agent_gym.training.progress import Progress, print_opening, print_result
+from agent_gym.training.score import shown
 from agent_gym.training.signals import StopSignal
 from agent_gym.training.stopwatch import Stopwatch
 
@@ -222,8 +223,8 @@ def go_on(session: Session, run: Run, device: torch.device) -> Position:
         print(f"warning: {changed}: the run goes on, but no longer bit for bit", file=sys.stderr)
     if session.scored and much_worse(clock["last"], clock["best"]):
         print(
-            f"note: goes on from the last weights, which scored {clock['last']:.1f} (step {clock['last_step']:,}); "
-            f"the best, {clock['best']:.1f}, are of step {clock['best_step']:,} and stay in best.pt until beaten",
+            f"note: goes on from the last weights, which scored {shown(clock['last'])} (step {clock['last_step']:,}); "
+            f"the best, {shown(clock['best'])}, are of step {clock['best_step']:,} and stay in best.pt until beaten",
             file=sys.stderr,
         )
     run.go_on(session.config, trainee.steps)

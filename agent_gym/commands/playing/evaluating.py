@@ -27,6 +27,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.many.group import Group, is_group
 from agent_gym.storage.checkpoint import require_run
 from agent_gym.training.device import choose_device
+from agent_gym.training.score import shown
 
 if TYPE_CHECKING:
     from agent_gym.commands.playing.evaluate import EvaluateConfig
@@ -150,7 +151,7 @@ def show(args: EvaluateConfig, name: str, policy: Any, source: Any, run: Path | 
     )
     finished = perform(name, policy, source, how, window=args.watch, video=args.video, web=args.web)
     for number, episode_return, length in finished:
-        print(f"episode {number}: return {episode_return:.1f}, {length} steps")
+        print(f"episode {number}: return {shown(episode_return)}, {length} steps")
     if args.video:
         print(f"recorded {args.video}")
 

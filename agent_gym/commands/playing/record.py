@@ -26,6 +26,7 @@ from agent_gym.predicting import Predictor
 from agent_gym.storage import datasets
 from agent_gym.storage.commit import commit
 from agent_gym.storage.datasets import RawEpisode
+from agent_gym.training.score import shown
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def record(args: RecordConfig) -> int:
         played = play(player, args.episodes, args.seed, returns, args.random_share)
         path = datasets.write(name, env, played, about)
     mean, std = np.mean(returns), np.std(returns)
-    print(f"recorded {len(returns)} episodes, return {mean:.1f} ± {std:.1f}, in {quoted(path)}")
+    print(f"recorded {len(returns)} episodes, return {shown(mean)} ± {shown(std)}, in {quoted(path)}")
     print(f"learn from it: {command('train')} bc --data minari:{name}")
     return 0
 

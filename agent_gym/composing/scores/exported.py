@@ -19,7 +19,7 @@ from agent_gym.export.exported import ExportedPolicy
 from agent_gym.export.spaces import describe
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.settings import EVAL_SEED
-from agent_gym.training.score import Score
+from agent_gym.training.score import Score, shown
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names
 from agent_gym.viewing.overlay import Stage, View
@@ -201,7 +201,7 @@ def perform(args: ExportedConfig, policy: ExportedPolicy, env_id: str, make: par
         watch(show, title, fps)
     tap.close()
     for number, episode_return, length in show.finished:
-        print(f"episode {number}: return {episode_return:.1f}, {length} steps")
+        print(f"episode {number}: return {shown(episode_return)}, {length} steps")
     if args.video:
         print(f"recorded {args.video}")
     return 0

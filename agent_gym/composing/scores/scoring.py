@@ -16,7 +16,7 @@ from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.training.evaluation import Watch, episode_limit, play
 from agent_gym.training.loop import Moment
 from agent_gym.training.periodic import FEWEST, SPARING, note, plan
-from agent_gym.training.score import Score, bootstrap_interval
+from agent_gym.training.score import Score, bootstrap_interval, shown
 from agent_gym.training.session import Conclusion
 
 MANY = 20  # environments that a periodic evaluation has
@@ -134,15 +134,15 @@ class Scorer:
         fields["last_return_mean"] = None if math.isnan(last) else last
         lines = [result.text(), *result.notes()]
         if clock["best_step"] != moment.step:
-            where = f"its last evaluation, where the best had {clock['best']:.1f}" if evaluated else "training"
-            told = "" if math.isnan(last) else f", last {last:.1f} in {where}"
-            lines.insert(1, f"best (step {clock['best_step']:,}) {fields['return_mean']:.1f}{told}")
+            where = f"its last evaluation, where the best had {shown(clock['best'])}" if evaluated else "training"
+            told = "" if math.isnan(last) else f", last {shown(last)} in {where}"
+            lines.insert(1, f"best (step {clock['best_step']:,}) {shown(fields['return_mean'])}{told}")
         if (sampled := self.sampled(result, moment.watch)) is not None:
             lo, hi = bootstrap_interval(sampled.returns)
             fields |= {"sampled_return_mean": float(sampled.returns.mean()), "sampled_return_ci95": [lo, hi]}
             lines.append(
-                f"with sampled actions, as in training: {sampled.returns.mean():.1f} (95 % interval {lo:.1f} to "
-                f"{hi:.1f}); evaluate.py --stochastic plays so"
+                f"with sampled actions, as in training: {shown(sampled.returns.mean())} (95 % interval {shown(lo)} to "
+                f"{shown(hi)}); evaluate.py --stochastic plays so"
             )
         return Conclusion(fields, "final/episode_return", fields["return_mean"], "\n".join(lines))
 
