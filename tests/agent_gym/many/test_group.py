@@ -115,8 +115,11 @@ def test_bad_input_is_one_line(group, capsys, tmp_path):
     for argv, words in (
         (["train", "a2c", "--seeds", "x", "--run-dir", str(tmp_path / "x")], "--seeds x: expected a count"),
         (["train", "a2c", "--seeds"], "--seeds without a value"),
-        (["train", "a2c", "--seeds", "2", "--engine", "threads"], "--engine threads: expected auto or processes"),
-        (["train", "a2c", "--engine", "auto"], "--engine says how --seeds are trained"),
+        (
+            ["train", "a2c", "--seeds", "2", "--engine", "threads"],
+            "--engine threads: expected one of auto, processes, ray",
+        ),
+        (["train", "a2c", "--engine", "auto"], "--engine says how many runs are trained"),
         (["train", "a2c", "--seeds", "2", "--seed", "1"], "--seed does not go with --seeds"),
         (["train", "a2c", "--seeds", "2", "--run-dir", str(group)], "is not empty"),
         (["train", "a2c", "--env", "CartPoel-v1", "--seeds", "2"], "CartPole-v1"),
