@@ -31,9 +31,9 @@ class GradientGraph:
     Parameters and their gradients must stay where they are in memory.
     """
 
-    def __init__(self, loss_fn: Callable, parameters: list[Tensor], patience: int = PATIENCE) -> None:
-        """`parameters` have their `.grad`; `patience`: updates of one shape before it is traced."""
-        self.loss_fn, self.patience = loss_fn, patience
+    def __init__(self, loss_fn: Callable, parameters: list[Tensor], patience: int | None = None) -> None:
+        """`parameters` have their `.grad`; `patience`: updates of one shape before it is traced; None: PATIENCE."""
+        self.loss_fn, self.patience = loss_fn, PATIENCE if patience is None else patience
         self.parameters = parameters
         self.gradients = [parameter.grad for parameter in parameters]
         self.graphs: dict[tuple, _Graph | None] = {}
