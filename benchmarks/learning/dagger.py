@@ -31,7 +31,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 name, steps = recorded(options.run, labels, seed, Path(folder) / "sets")
                 clone = BC(env, data=name, seed=seed, **common).learn(options.updates, run_dir=Path(folder) / "bc")
-                rate = {"num_envs": 8, "train_every": 16, "utd": options.updates / labels}
+                rate = {"num_envs": 1, "train_every": 50, "utd": options.updates / labels}  # whole episodes
                 taught = DAgger(env, teacher=str(options.run), seed=seed, buffer_size=10 * labels, **rate, **common)
                 taught.learn(labels, run_dir=Path(folder) / "dagger")
                 scores = [agent.evaluate(episodes=50)["return_mean"] for agent in (clone, taught)]
