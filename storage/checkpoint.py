@@ -82,10 +82,17 @@ def _modernise(agent: dict) -> None:
 
 
 def open_checkpoint(run: Path, name: str, device: torch.device | str = "cpu") -> dict:
-    """The state of checkpoint `name` (best or last) of a run. Raises UserError."""
+    """The state of checkpoint `name` (best or last) of a run. Raises UserError.
+
+    A run that was stopped before its first evaluation has no best.pt: its last weights stand in, which is said.
+    """
     if name == "last":
         return latest_checkpoint(run, device)[0]
     require_run(run)
+    folder = run / FOLDER
+    if name == "best" and not (folder / "best.pt").exists() and (folder / "last.pt").is_file():
+        print(f"note: {run} has not been evaluated yet and has no best.pt: taking last.pt", file=sys.stderr)
+        return latest_checkpoint(run, device)[0]
     try:
         return load_checkpoint(run / FOLDER / f"{name}.pt", device)
     except UserError as error:

@@ -193,6 +193,9 @@ class Follower:
             state = open_checkpoint(self.run, self.name)["agent"]
             self.policy.load_state_dict(state["model"])
             steps = state.get("steps")
+        except FileNotFoundError:  # not yet: the first evaluation is still to come
+            self.stage.subtitle = f"there is no {self.name}.pt yet; playing on as before"
+            return
         except Exception:  # whatever a damaged or foreign file leads to
             self.stage.subtitle = f"{self.name}.pt cannot be read; playing on as before"
             return

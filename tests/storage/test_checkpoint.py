@@ -253,6 +253,18 @@ def test_the_one_before_is_taken_with_one_warning(tmp_path, capsys):
         open_checkpoint(tmp_path, "last")
 
 
+def test_the_last_weights_stand_in_where_none_have_been_scored(tmp_path, capsys):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    save_checkpoint(folder / "last.pt", state(3))
+    assert open_checkpoint(tmp_path, "best")["agent"]["steps"] == 3
+    told = capsys.readouterr()
+    assert told.out == "" and "no best.pt: taking last.pt" in told.err and told.err.count("\n") == 1
+    (folder / "best.pt").write_bytes(b"torn")  # one that is there and damaged is not passed over in silence
+    with pytest.raises(UserError, match="best.pt is not a readable checkpoint.*use --checkpoint last"):
+        open_checkpoint(tmp_path, "best")
+
+
 def test_a_failed_save_leaves_the_last_one_and_nothing_else(tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
