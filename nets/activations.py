@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._C import _functorch
-from torch._functorch.utils import enable_single_level_autograd_function
+
+from agent_gym.nets.beneath import applied
 
 # Elements from which 2 sigmoid(2x) - 1 beats torch.tanh on CPU, without and with a backward pass (measured).
 FAST_TANH_FROM = 8_192
@@ -30,12 +31,6 @@ class _FastTanh(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tensor:
         return torch.ops.aten.tanh_backward(grad, ctx.saved_tensors[0])
 
-    @classmethod
-    def plainly(cls, x: Tensor) -> Tensor:
-        """`apply`, which torch does not do while a vmap is under way, even to a tensor that has no part in it."""
-        with enable_single_level_autograd_function():
-            return super(torch.autograd.Function, cls).apply(x)
-
 
 def tanh(x: Tensor) -> Tensor:
     """tanh, absolute error below 3e-7 in float32; large float32 CPU tensors take the sigmoid kernel.
@@ -48,7 +43,8 @@ def tanh(x: Tensor) -> Tensor:
     if torch.compiler.is_exporting() or x.numel() < FAST_TANH_FROM or x.is_cuda or x.dtype != torch.float32:
         return torch.tanh(x)
     if x.requires_grad and torch.is_grad_enabled():
-        return _FastTanh.plainly(x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else torch.tanh(x)
+        quick = applied(_FastTanh, x) if x.numel() >= FAST_TANH_FROM_WITH_GRAD else None
+        return torch.tanh(x) if quick is None else quick
     return _tanh_by_sigmoid(x)
 
 

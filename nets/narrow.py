@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C import _functorch
-from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.function import once_differentiable
+
+from agent_gym.nets.beneath import applied
 
 # The gradient [out, in] of 8,192 rows of 64 units on 4 inputs takes 625 µs as d_y^T x and 90 as (x^T d_y)^T; on 24
 # inputs a quarter less, on 32 nothing. Below so many numbers a call of ours costs more than it gains.
@@ -32,12 +33,13 @@ def _of_many(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     level = _functorch.maybe_get_level(weight)
     parts = (x, weight, bias)
     if any(_functorch.maybe_get_level(part) != level or _functorch.maybe_get_bdim(part) != 0 for part in parts):
-        return F.linear(x, weight, bias)
+        return F.linear(*parts)
     x, weight, bias = map(_functorch.get_unwrapped, parts)
     rows = x.flatten(1, -2)
     if torch.is_grad_enabled() and weight.requires_grad:
-        with enable_single_level_autograd_function():  # `apply` is refused while a vmap is under way
-            y = super(torch.autograd.Function, _Products).apply(rows, weight, bias)
+        y = applied(_Products, rows, weight, bias)
+        if y is None:
+            return F.linear(*parts)
     else:
         y = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
     return _functorch._add_batch_dim(y.view(*x.shape[:-1], -1), 0, level)
