@@ -10,7 +10,7 @@ import torch
 import train
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.watch import Watcher
-from agent_gym.training.stopwatch import PARTS, Stopwatch
+from agent_gym.training import stopwatch
 
 HIGH = {"learning_rate": 0.1, "gamma": 0.99, "clip_coef": 0.2, "num_steps": 128, "num_envs": 8, "total_steps": 10_000}
 FLAGS = ["--num-threads", "1", "--eval-episodes", "4", "--device", "cpu"]
@@ -90,7 +90,7 @@ def test_a_run_writes_findings_and_where_its_time_goes(tmp_path, capsys, monkeyp
     found = json.loads((run / "findings.json").read_text())
     assert "learning_rate_high" in [f["cause"] for f in found]
     curves = read_curves(run)
-    shares = [curves[f"time/{part}"].values for part in PARTS]
+    shares = [curves[f"time/{part}"].values for part in stopwatch.PARTS]
     assert all(abs(sum(values) - 1.0) < 1e-5 for values in zip(*shares, strict=True))
 
 
@@ -103,17 +103,22 @@ def test_watching_changes_no_bit(tmp_path, monkeypatch):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_the_environment_is_not_counted_as_acting():
-    watch = Stopwatch()
+def test_the_environment_is_not_counted_as_acting(monkeypatch):
+    clock = SimpleNamespace(at=0.0)
+    by_hand = SimpleNamespace(perf_counter=lambda: clock.at, thread_time=lambda: clock.at)
+    monkeypatch.setattr(stopwatch, "time", by_hand)
+    watch = stopwatch.Stopwatch()
 
-    def step():
-        sum(range(200_000))
+    def take(seconds: float) -> None:
+        clock.at += seconds
 
-    timed = watch.timed("environment", step)
+    timed = watch.timed("environment", take)
     with watch.part("acting"):
-        timed()
-    assert watch.seconds["environment"] > 10 * abs(watch.seconds["acting"]) > 0
+        take(0.5)
+        timed(2.0)
+    assert watch.seconds["environment"] == 2.0 and watch.seconds["acting"] == 0.5
     with watch.paused():
-        timed()
-    assert sum(watch.read().values()) > 0.99
+        timed(8.0)
+    shares = watch.read()
+    assert shares["time/environment"] == 0.8 and shares["time/acting"] == 0.2 and shares["time/waiting"] == 0.0
     assert watch.read() == {}
