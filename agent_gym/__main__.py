@@ -27,8 +27,6 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    if sys.path[:1] != [""]:
-        sys.path.insert(0, "")  # for modules of the user: --env module:Id, --encoder module:Class
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__ + "\n\n" + "\n".join(f"  {name:<20} {purpose}" for name, (_, purpose) in COMMANDS.items()))
         return 0

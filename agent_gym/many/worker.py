@@ -103,6 +103,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.path[:1] != [""]:
-        sys.path.insert(0, "")  # for modules of the user
     sys.exit(main(sys.argv[1:]))

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from agent_gym.__main__ import main
+from agent_gym.commands.line.messages import reported
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--quiet", "--num-threads", "1", "--eval-episodes", "4", "--device", "cpu", "--total-steps", "512"]
@@ -84,3 +86,11 @@ def test_the_wheel_brings_one_name_and_works_in_an_empty_folder(tmp_path):
     where = "import agent_gym.ground.errors as m; print(m.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=env, capture_output=True, text=True).stdout
     assert str(site) in found
+
+
+def test_every_command_finds_modules_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "stands_here.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as a script's path is, without ""
+    assert reported(lambda argv: int(import_module("stands_here").__name__ != "stands_here"))([]) == 0
+    monkeypatch.delitem(sys.modules, "stands_here")

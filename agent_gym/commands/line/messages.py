@@ -16,10 +16,15 @@ def leave_until_ready() -> None:
 
 
 def reported(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """A command whose UserErrors, and memory that there is not, end it with one line and code 2; Ctrl-C with 130."""
+    """A command whose UserErrors, and memory that there is not, end it with one line and code 2; Ctrl-C with 130.
+
+    However it was started, it finds the user's modules in the current folder: --env module:Id, --encoder module:Class.
+    """
 
     @wraps(main)
     def run(argv: list[str]) -> int:
+        if sys.path[:1] != [""]:
+            sys.path.insert(0, "")
         try:
             return main(argv)
         except UserError as error:
