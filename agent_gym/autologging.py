@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.storage.trackers.tracker import TRACKERS, require_tracker
-from agent_gym.training import session
+from agent_gym.training import running
 
 
 def autolog(
@@ -21,11 +21,11 @@ def autolog(
     exported model at the end. Within a run of the tracker that the program has open (`mlflow.start_run()`) everything
     goes into that one. `disable` ends it. Raises UserError where the tracker's package is missing.
     """
-    session.AUTOLOG.clear()
+    running.AUTOLOG.clear()
     if disable:
         return
     if tracker not in TRACKERS:
         raise UserError(f"tracker {tracker!r}: expected one of {', '.join(TRACKERS)}{nearest(tracker, TRACKERS)}")
     require_tracker(tracker)
     names = {"track": tracker, "experiment": experiment, "parent_run": parent_run, "track_model": log_models}
-    session.AUTOLOG.update(names)
+    running.AUTOLOG.update(names)

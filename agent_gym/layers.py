@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.activations import ACTIVATIONS
+from agent_gym.nets.layers.activations import ACTIVATIONS
 
 Shape = tuple[int, ...]
 FINAL: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softmax": lambda x: x.softmax(-1)}

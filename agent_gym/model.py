@@ -22,7 +22,8 @@ from agent_gym.nets.losses import LOSSES
 from agent_gym.nets.summary import summary
 from agent_gym.storage.charts import TASK_CHARTS
 from agent_gym.training.callbacks import CallbackFailed, Callbacks
-from agent_gym.training.session import Session, run_session
+from agent_gym.training.running import run_session
+from agent_gym.training.session import Session
 
 SHORT = {"mean_squared_error": "mse", "mean_absolute_error": "mae", "acc": "accuracy"}
 METRICS = ("accuracy", "mae", "mse")

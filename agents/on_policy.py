@@ -17,9 +17,10 @@ from agent_gym.agents.buffers.returns import gae
 from agent_gym.agents.buffers.rollout import Rollout, minibatches
 from agent_gym.agents.buffers.turns import decisions, held, starts
 from agent_gym.agents.settings.on_policy import OnPolicyConfig
-from agent_gym.envs.vector import Step, VectorEnv
+from agent_gym.agents.whole_rollout import WholeRollout
+from agent_gym.envs.vector import Step, TensorEnv, VectorEnv
 from agent_gym.ground.errors import Interrupted
-from agent_gym.ground.tree import tree_leaves, tree_map
+from agent_gym.ground.tree import tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, apart, records
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.ranks import RANKS
@@ -55,6 +56,7 @@ class OnPolicy(Agent):
         self.rollout = Rollout(config.num_steps, env.num_envs, self.device)
         self.filled = 0  # steps of it; more than 0 between calls after an interruption alone
         self.noise: Tensor | None = None  # what is held for some steps
+        self.whole: WholeRollout | None = None
         self.update_seconds = math.inf  # of the one before; of the first nothing is known
         self.undo: Callable[[], None] | None = None  # gives the update in progress up
         if self.on_gpu:
@@ -85,14 +87,14 @@ class OnPolicy(Agent):
     def _record(self) -> None:
         """On a GPU, act by graphs: one for a step, or one for a whole rollout of environments that live there too."""
         env, device = self.env, self.device
-        how = {"record": self.config.capture == "auto" and self.policy.alone}
-        if self.apart or env.tensors() is None or self.config.num_steps > LONGEST:
-            how |= {"generators": [self.generator], "borrowed": True}
-            self.recorded = {"acting": Recorded("acting", self._explore_at, device, lambda: (), **how)}
+        record = self.config.capture == "auto" and self.policy.alone
+        there = isinstance(env, TensorEnv) and env.tensors() is not None and not self.apart
+        if there and self.config.num_steps <= LONGEST:
+            self.whole = WholeRollout(self, env, record)
+            self.recorded = {"rollout": self.whole.recorded}
         else:
-            how |= {"generators": [self.generator, *env.generators]}
-            self.recorded = {"rollout": Recorded("a rollout", self._whole_rollout, device, self._moved, **how)}
-            self.standing: dict = {}
+            how = {"generators": [self.generator], "record": record, "borrowed": True}
+            self.recorded = {"acting": Recorded("acting", self._explore_at, device, lambda: (), **how)}
 
     def begin(self) -> None:
         super().begin()
@@ -117,21 +119,19 @@ class OnPolicy(Agent):
         return self.episode_scalars(episodes)
 
     def _fill_rollout(self) -> None:
-        if "rollout" in self.recorded and self.filled == 0:
+        if self.whole is not None and self.filled == 0:
             if not self.interrupted():
-                self._stand()
-                steps = self.env.steps + self.config.num_steps
-                self.recorded["rollout"]()
-                self.env.steps, self.filled, self.noise = steps, self.config.num_steps, None
+                self.whole.collect()
+                self.filled, self.noise = self.config.num_steps, None
             return
         explore = self.recorded.get("acting", self._explore_at)
         for t in range(self.filled, self.config.num_steps):
             if self.interrupted():
                 return
-            self._advance(t, explore)
+            self.advance(t, explore)
             self.filled = t + 1
 
-    def _advance(self, t: int, explore: Callable[..., tuple[Tensor, Tensor, dict[str, Tensor]]]) -> None:
+    def advance(self, t: int, explore: Callable[..., tuple[Tensor, Tensor, dict[str, Tensor]]]) -> None:
         """Step t of the rollout."""
         self._hold(t)
         mask, acts = self.env.mask, self.env.acts
@@ -160,31 +160,6 @@ class OnPolicy(Agent):
             value = self._value(self.here(step.final_obs), state, never, step.final_mask)
             return {"final_value": value.to(step.reward.device)}
         return {"final_value": step.reward}  # stands in where nothing is truncated and nobody reads it
-
-    def _stand(self) -> None:
-        """Put the tensors that a rollout starts from where its graph finds them."""
-        moving = {"obs": self.obs, "state": self.state, "reset": self.reset, "env": self.env.tensors()}
-        with torch.inference_mode(False):
-            self.standing = self.standing or tree_map(torch.empty_like, moving)
-        for place, leaf in zip(tree_leaves(self.standing), tree_leaves(moving), strict=True):
-            if place is not leaf:
-                place.copy_(leaf)
-        self._begin_there()
-
-    def _begin_there(self) -> None:
-        self.obs, self.state, self.reset = (self.standing[name] for name in ("obs", "state", "reset"))
-        self.env.put(self.standing["env"])
-
-    def _whole_rollout(self) -> None:
-        """A rollout on tensors alone, from `standing` to `standing`."""
-        self._begin_there()
-        for t in range(self.config.num_steps):
-            self._advance(t, self._explore_at)
-        self._stand()
-
-    def _moved(self) -> list[Tensor]:
-        """What a rollout changes in place."""
-        return [*tree_leaves(self.standing), *tree_leaves(self.rollout.fields), *self.env.changed()]
 
     def update(self) -> Stats | None:
         began = time.perf_counter()

@@ -2,10 +2,13 @@
 
 import gymnasium
 
-from agent_gym.envs.native.acrobot import ACROBOT, ACROBOT_NO_VEL
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
 from agent_gym.envs.native.boards.core import family
-from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
+from agent_gym.envs.native.classic.acrobot import ACROBOT, ACROBOT_NO_VEL
+from agent_gym.envs.native.classic.cartpole import CARTPOLE, CARTPOLE_NO_VEL
+from agent_gym.envs.native.classic.mountain_car import MOUNTAIN_CAR
+from agent_gym.envs.native.classic.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
+from agent_gym.envs.native.classic.pendulum import PENDULUM, PENDULUM_NO_VEL
 from agent_gym.envs.native.core import register, register_family
 from agent_gym.envs.native.driving import DRIVING
 from agent_gym.envs.native.minatar.asterix import ASTERIX
@@ -13,10 +16,7 @@ from agent_gym.envs.native.minatar.breakout import BREAKOUT
 from agent_gym.envs.native.minatar.freeway import FREEWAY
 from agent_gym.envs.native.minatar.seaquest import SEAQUEST
 from agent_gym.envs.native.minatar.space_invaders import SPACE_INVADERS
-from agent_gym.envs.native.mountain_car import MOUNTAIN_CAR
-from agent_gym.envs.native.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
 from agent_gym.envs.native.obstacles import OBSTACLES
-from agent_gym.envs.native.pendulum import PENDULUM, PENDULUM_NO_VEL
 from agent_gym.envs.native.recommender import RECOMMENDER
 from agent_gym.envs.native.repeat_previous import REPEAT_PREVIOUS
 from agent_gym.envs.native.snake import SNAKE

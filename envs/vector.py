@@ -172,26 +172,9 @@ class VectorEnv(ABC):
     def step(self, action: Tensor) -> Step:
         """Act in all environments. Raises EnvFailure."""
 
-    def tensors(self) -> dict[str, Obs] | None:
-        """What each step puts in new tensors; None where steps are more than operations on tensors."""
-        return None
-
-    def put(self, tensors: dict[str, Obs]) -> None:
-        """Go on from what `tensors` gave, in these tensors."""
-        raise NotImplementedError(f"{self.id} ({self.backend}) gives no tensors")
-
-    def changed(self) -> list[Tensor]:
-        """What each step on tensors changes in place."""
-        return []
-
-    @property
-    def generators(self) -> list[torch.Generator]:
-        """What steps on tensors draw from."""
-        return []
-
-    def move(self, device: torch.device) -> None:
-        """Before its first use: live on `device` from now on."""
-        raise NotImplementedError(f"{self.id} ({self.backend}) stays on {self.device}")
+    def move(self, device: torch.device) -> bool:
+        """Before its first use: live on `device` from now on; False where it stays on the one that it has."""
+        return torch.device(device) == self.device
 
     def check(self) -> None:  # noqa: B027  most look at every step
         """Raises EnvFailure for what earlier steps could not tell without waiting for a GPU. Call it once a rollout."""
@@ -229,8 +212,29 @@ class VectorEnv(ABC):
         return None
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Go on from there; False where the environments did not take the same way again: reset them then."""
-        raise NotImplementedError(f"the state of {self.id} ({self.backend}) cannot be restored")
+        """Go on from there; False where the environments do not get there: reset them then."""
+        return False
 
     def close(self) -> None:  # noqa: B027  most have nothing to give back
         """Give back processes, windows and memory; may be called twice."""
+
+
+class TensorEnv(VectorEnv):
+    """One whose steps are operations on tensors alone, so that many of them can be one graph on a GPU."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Obs] | None:
+        """What each step puts in new tensors; None where more than tensors is looked at in each."""
+
+    @abstractmethod
+    def put(self, tensors: dict[str, Obs]) -> None:
+        """Go on from what `tensors` gave, in these tensors."""
+
+    @abstractmethod
+    def changed(self) -> list[Tensor]:
+        """What each step changes in place."""
+
+    @property
+    @abstractmethod
+    def generators(self) -> list[torch.Generator]:
+        """What steps draw from."""

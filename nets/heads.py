@@ -20,7 +20,7 @@ from agent_gym.nets.distributions import (
     StateDependentGaussian,
 )
 from agent_gym.nets.encoders.base import orthogonal_init
-from agent_gym.nets.narrow import Linear
+from agent_gym.nets.layers.narrow import Linear
 from agent_gym.nets.precision import precisely
 
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")

@@ -16,11 +16,11 @@ from agent_gym.ground.budget import parameter_budget
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.plain import from_plain, reason
 from agent_gym.ground.tensors import all_finite
-from agent_gym.nets.embedding import CategoryEmbedding
 from agent_gym.nets.encoders.make import Encoder, make_encoder
 from agent_gym.nets.encoders.mlp import Dense, MLPEncoder
-from agent_gym.nets.ensemble import make_ensemble
 from agent_gym.nets.heads import LinearHead
+from agent_gym.nets.layers.embedding import CategoryEmbedding
+from agent_gym.nets.layers.ensemble import make_ensemble
 from agent_gym.tasks.config import MAX_MEMBERS, TaskConfig
 
 MAX_INPUTS = 2**26  # numbers in one input

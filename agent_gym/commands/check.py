@@ -11,7 +11,7 @@ import tyro
 
 from agent_gym.commands.line.flags import read_flags
 from agent_gym.commands.line.messages import reported
-from agent_gym.commands.train import together
+from agent_gym.commands.line.raw import together
 from agent_gym.ground.settings import NOT_NEGATIVE, Count, check_ranges
 from agent_gym.ground.stdout import reserved_stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -38,7 +39,8 @@ from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import Choice, choose_device
 from agent_gym.training.evaluation import Watch
 from agent_gym.training.loop import Moment
-from agent_gym.training.session import Conclusion, Ending, Session, run_session
+from agent_gym.training.running import run_session
+from agent_gym.training.session import Conclusion, Ending, Session
 from agent_gym.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -91,14 +93,17 @@ class AgentRun:
         refuse_actions(self.name, env)
 
         def measured(device: torch.device) -> float:
-            if moves:
-                env.move(device)
+            if moves and not env.move(device):
+                return math.inf
             return cost(self.name, config, env, device)
 
         unit = "step with its share of learning"
         choice = choose_device(config.device, measured if config.learning() else None, former=former, unit=unit)
-        if moves and env.device.type != choice.device.type:
-            env.move(choice.device)
+        if moves and env.device.type != choice.device.type and not env.move(choice.device):
+            raise UserError(
+                f"the environments of {env.id} ({env.backend}) stay on the {env.device.type}, where {self.name} cannot "
+                f"reach them from the {choice.device.type}: --device {env.device.type}"
+            )
         return env, choice
 
     def train(self, notes: Iterable[str] = (), callbacks: Iterable[Any] = ()) -> Ending:

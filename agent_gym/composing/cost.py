@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.agents import agent_class
-from agent_gym.envs.vector import VectorEnv
+from agent_gym.envs.vector import TensorEnv, VectorEnv
 from agent_gym.ground.chance import undisturbed
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, records
@@ -72,7 +72,7 @@ def _acting(policy: Any, env: VectorEnv, device: torch.device) -> float:
     generator = torch.Generator(device).manual_seed(0)  # of the policy
     state = policy.initial_state(env.num_envs)
     reset = torch.zeros(env.num_envs, dtype=torch.bool, device=device)
-    start = env.tensors() if env.backend == "native" else None
+    start = env.tensors() if isinstance(env, TensorEnv) else None
     obs = samples(env.obs_space, env.num_envs, torch.device("cpu")) if start is None else start["last"]
 
     def act(obs: Tree) -> tuple[Tensor, Tensor]:
@@ -84,8 +84,8 @@ def _acting(policy: Any, env: VectorEnv, device: torch.device) -> float:
             return env.step(action).reward, after
         return action, after
 
-    drawing = [generator, *env.generators]
-    work = Recorded("acting", act, device, env.changed, drawing) if records(device) else act
+    changed, drawing = (list, [generator]) if start is None else (env.changed, [generator, *env.generators])
+    work = Recorded("acting", act, device, changed, drawing) if records(device) else act
     with torch.inference_mode():
         return _seconds(lambda: work(obs)[0].cpu() if start is None else work(obs), device)
 

@@ -24,7 +24,8 @@ from agent_gym.tasks.task import Task
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.device import choose_device
 from agent_gym.training.loop import Moment
-from agent_gym.training.session import Conclusion, Ending, Session, run_session
+from agent_gym.training.running import run_session
+from agent_gym.training.session import Conclusion, Ending, Session
 
 
 def make_task(name: str, config: Any, run: Run | None, device: torch.device) -> Any:

@@ -23,7 +23,7 @@ from agent_gym.many.group import Group
 from agent_gym.storage.checkpoint import FOLDER, latest_checkpoint
 from agent_gym.training.callbacks import Callbacks
 from agent_gym.training.loop import Pause
-from agent_gym.training.session import PAUSE, Rounds, begin_session
+from agent_gym.training.running import PAUSE, Rounds, begin_session
 from agent_gym.training.signals import StopSignal
 
 

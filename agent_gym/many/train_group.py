@@ -197,7 +197,7 @@ def new_group(
     `of`: what it is a part of; a tracker nests the runs under that, else under the group.
     """
     from agent_gym.storage.run import default_run_dir
-    from agent_gym.training.session import AUTOLOG
+    from agent_gym.training.running import AUTOLOG
 
     if getattr(config, "record", ""):
         raise UserError("--record writes one data set of one run, and this is a group of them: leave it out")

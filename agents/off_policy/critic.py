@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from agent_gym.nets.distributions import RULED_OUT
 from agent_gym.nets.encoders.make import has_image, make_encoder
-from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.layers.ensemble import EnsembleMLP
+from agent_gym.nets.layers.noisy import NoisyLinear
 from agent_gym.nets.mixture import Combinations
-from agent_gym.nets.noisy import NoisyLinear
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.nets.trunks.ensemble import EnsembleTrunk

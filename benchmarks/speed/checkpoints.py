@@ -45,7 +45,7 @@ class Options:
 def measure(argv: list[str], out: Path) -> int:
     """Train in this process with a clock around every save; the figures go to `out`."""
     import train
-    from agent_gym.training import session
+    from agent_gym.training import running
     from agent_gym.training.loop import train as loop
 
     boundaries: list[dict] = []  # where environments begin anew, and where a checkpoint is written too
@@ -65,7 +65,7 @@ def measure(argv: list[str], out: Path) -> int:
         agent.settle, run.save_last = first, last
         yield from loop(agent, run, *args, **kwargs)
 
-    session.train = timed
+    running.train = timed
     if code := train.main(argv):
         return code
     folder = Path(argv[argv.index("--run-dir") + 1])

@@ -46,8 +46,9 @@ class ArrayVectorEnv(RecordedEnv):
         self.last = None
         self.all_valid = torch.ones(num_envs, dtype=torch.bool, device=self.device)
 
-    def move(self, device: torch.device) -> None:
+    def move(self, device: torch.device) -> bool:
         self.device, self.all_valid = torch.device(device), self.all_valid.to(device)
+        return True
 
     @property
     def raw_spaces(self) -> tuple[gymnasium.Space, gymnasium.Space]:

@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from agent_gym.envs.adapters.episodes.snapshot import own
+from agent_gym.envs.adapters.episodes.plain import own
 from agent_gym.envs.family import Family, register
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.libraries import rounding_depends_on

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from agent_gym.envs.adapters.episodes.snapshot import own
+from agent_gym.envs.adapters.episodes.plain import own
 from agent_gym.envs.family import Family, register
 from agent_gym.ground.libraries import rounding_depends_on
 

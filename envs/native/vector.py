@@ -12,12 +12,12 @@ from agent_gym.envs.adapters.boundary.spaces import canonical_action, map_obs
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.native.core import Core
 from agent_gym.envs.native.finite import NOT_FINITE, Watch
-from agent_gym.envs.vector import NOTHING, Obs, Step, Told, VectorEnv, check_action
+from agent_gym.envs.vector import NOTHING, Obs, Step, TensorEnv, Told, check_action
 
 _ONE = torch.tensor(1, dtype=torch.int32)  # an operation with a tensor costs half of one with a Python number
 
 
-class NativeVectorEnv(VectorEnv):
+class NativeVectorEnv(TensorEnv):
     """B environments of a Core with autoreset, a time limit and their own generator; never waits for a GPU.
 
     Values are looked at in every step, on a GPU without waiting, so that there `check` raises what was found.
@@ -133,10 +133,11 @@ class NativeVectorEnv(VectorEnv):
         )
         return step, state, time
 
-    def move(self, device: torch.device) -> None:
+    def move(self, device: torch.device) -> bool:
         kept = self.recovery, self.choice
         self.__init__(self.core, self.num_envs, device, self.seed)
         self.recovery, self.choice = kept
+        return True
 
     def tensors(self) -> dict[str, Obs] | None:
         if self.recovery.restart or self.core.tell:  # what is told is looked at in each step

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import Tree
-from agent_gym.nets.activations import get_activation
 from agent_gym.nets.encoders.base import Encoder, orthogonal_init
 from agent_gym.nets.encoders.pooled import POOLED
-from agent_gym.nets.narrow import linear
+from agent_gym.nets.layers.activations import get_activation
+from agent_gym.nets.layers.narrow import linear
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.nets.trunks import TRUNKS
 

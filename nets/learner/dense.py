@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 
 aten = torch.ops.aten
 SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # gradient after an activation and its result -> before it

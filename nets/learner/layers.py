@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agent_gym.nets.activations import tanh
+from agent_gym.nets.layers.activations import tanh
 
 STILL = 0.01  # of an activation's largest slope: below it a unit counts as dead (relu) or saturated (sigmoid, tanh)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 from agent_gym.nets.trunks.layers import layer_norm, linear
 
 

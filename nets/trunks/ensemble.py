@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from agent_gym.nets.ensemble import BatchedLinear
+from agent_gym.nets.layers.ensemble import BatchedLinear
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.trunks import TRUNKS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from agent_gym.nets.ensemble import BatchedLayerNorm, BatchedLinear
+from agent_gym.nets.layers.ensemble import BatchedLayerNorm, BatchedLinear
 
 
 def linear(num: int, in_dim: int, out_dim: int) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 from agent_gym.nets.trunks.layers import layer_norm, linear
 
 WIDER = 4  # times a block is wider inside

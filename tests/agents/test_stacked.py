@@ -15,9 +15,9 @@ from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import StackedNative, stacked
 from agent_gym.ground.tree import tree_leaves
+from agent_gym.nets.layers.narrow import Linear
 from agent_gym.nets.learner.learner import NonFiniteError
 from agent_gym.nets.learner.stacked import Stack
-from agent_gym.nets.narrow import Linear
 
 SMALL = {"num_envs": 4, "num_steps": 16, "num_epochs": 2, "num_minibatches": 2, "hidden_sizes": (16, 16)}
 PPO_SMALL = PPOConfig(**SMALL, total_steps=20 * 64)

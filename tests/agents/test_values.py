@@ -14,8 +14,8 @@ from agent_gym.agents.settings.pqn import PQNConfig
 from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.settings import check_effects
+from agent_gym.nets.layers.noisy import NoisyLinear
 from agent_gym.nets.losses import quantile_huber
-from agent_gym.nets.noisy import NoisyLinear
 from agent_gym.nets.values.atoms import Atoms
 from agent_gym.nets.values.implicit import ImplicitQuantiles
 

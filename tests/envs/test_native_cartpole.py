@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from scipy.stats import kstest
 
 from agent_gym.envs.make import make_env, native_core
-from agent_gym.envs.native.cartpole import CARTPOLE, CARTPOLE_NO_VEL
+from agent_gym.envs.native.classic.cartpole import CARTPOLE, CARTPOLE_NO_VEL
 from agent_gym.envs.native.core import NativeGymEnv
 from agent_gym.envs.native.vector import NativeVectorEnv
 

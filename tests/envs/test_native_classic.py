@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from agent_gym.envs.native.acrobot import ACROBOT, ACROBOT_NO_VEL
+from agent_gym.envs.native.classic.acrobot import ACROBOT, ACROBOT_NO_VEL
+from agent_gym.envs.native.classic.mountain_car import MOUNTAIN_CAR
+from agent_gym.envs.native.classic.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
+from agent_gym.envs.native.classic.pendulum import PENDULUM, PENDULUM_NO_VEL
 from agent_gym.envs.native.core import NativeGymEnv
-from agent_gym.envs.native.mountain_car import MOUNTAIN_CAR
-from agent_gym.envs.native.mountain_car_continuous import MOUNTAIN_CAR_CONTINUOUS
-from agent_gym.envs.native.pendulum import PENDULUM, PENDULUM_NO_VEL
 from agent_gym.envs.native.vector import NativeVectorEnv
 
 WHOLE = (ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, PENDULUM)

@@ -17,7 +17,7 @@ from agent_gym.envs.adapters.envpool_env import EnvPoolEnv
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.adapters.workers import WorkerEnv
 from agent_gym.envs.make import make_env, make_single
-from agent_gym.envs.native.cartpole import CARTPOLE
+from agent_gym.envs.native.classic.cartpole import CARTPOLE
 
 B, T = 5, 60
 

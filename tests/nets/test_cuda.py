@@ -72,7 +72,7 @@ def test_an_update_waits_for_nothing(capsys, run):
         if agent == "ppo":
             made.learner.update(batch, made.first_state)
             if "rollout" in made.recorded:
-                made._stand()
+                made.whole.stand()
                 made.recorded["rollout"]()
         else:
             list(made._updates(8))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 from agent_gym.nets.learner.dense import SLOPES, DenseGradients
 from agent_gym.nets.learner.learner import Learner
 from agent_gym.nets.losses import LOSSES

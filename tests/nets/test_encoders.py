@@ -11,9 +11,9 @@ from torch import nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves, tree_map
-from agent_gym.nets.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
 from agent_gym.nets.encoders.cells import to_nchw
 from agent_gym.nets.encoders.make import MEMORIES, make_encoder
+from agent_gym.nets.layers.activations import ACTIVATIONS, FAST_TANH_FROM_WITH_GRAD, get_activation, tanh
 from agent_gym.nets.settings import EncoderSettings
 from agent_gym.nets.summary import summary
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from agent_gym.nets.ensemble import BatchedLayerNorm, BatchedLinear, EnsembleMLP
+from agent_gym.nets.layers.ensemble import BatchedLayerNorm, BatchedLinear, EnsembleMLP
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from agent_gym.nets.encoders.mlp import MLP
-from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.layers.ensemble import EnsembleMLP
 from agent_gym.nets.learner.layers import still_units
 from agent_gym.nets.learner.learner import Learner
 from agent_gym.nets.settings import OptimizerSettings
@@ -40,7 +40,7 @@ def test_dead_units_are_counted_by_hand():
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     assert learner.update(x)["dead_units/0"].item() == 0.5
     y = torch.tensor([[1.0, 0.0, -1.0], [1.0, 0.5, 0.3]])
-    from agent_gym.nets.activations import tanh
+    from agent_gym.nets.layers.activations import tanh
 
     assert still_units(y, tanh).item() == pytest.approx(1 / 3)  # saturated on both rows
     assert still_units(y.abs(), torch.sigmoid).item() == pytest.approx(1 / 3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from agent_gym.nets import narrow
+from agent_gym.nets.layers import narrow
 
 
 @pytest.mark.parametrize("shape", [(4096, 4), (1, 512, 7), (2, 300, 24)])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from agent_gym.nets.ensemble import EnsembleMLP
+from agent_gym.nets.layers.ensemble import EnsembleMLP
 from agent_gym.nets.learner import graphs
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.learner import flatten

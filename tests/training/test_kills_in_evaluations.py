@@ -26,7 +26,7 @@ KINDS = {
 }
 LOOK = Spot("agent_gym.training.loop:look", 2)
 SCORE = Spot("agent_gym.composing.scores.scoring:play", 4)  # after three in training, of which the last is at its end
-FINAL = Spot("agent_gym.training.session:conclude")
+FINAL = Spot("agent_gym.training.running:conclude")
 FILM = Spot("agent_gym.composing.seats.shows:film_episode")
 SPOTS = [
     *((kind, LOOK, ["evaluate"]) for kind in KINDS if kind != "film"),

@@ -11,8 +11,8 @@ import torch
 
 from agent_gym.envs.adapters.boundary.spaces import Arrays, ObsLayout
 from agent_gym.envs.adapters.episodes.drain import Drain
+from agent_gym.envs.adapters.episodes.plain import array_of, array_text
 from agent_gym.envs.adapters.episodes.record import Record, tell_of, tell_of_snapshot
-from agent_gym.envs.adapters.episodes.snapshot import array_of, array_text
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import VectorEnv
 
@@ -54,8 +54,11 @@ class RecordedEnv(VectorEnv):
         """Act; the batch is of fresh arrays."""
 
     def _step_some(self, action: np.ndarray, chosen: np.ndarray) -> tuple[Batch, list[Trouble]]:
-        """Act in the `chosen` [B] environments alone; other rows of the batch hold anything."""
-        raise NotImplementedError(f"{self.id} ({self.backend}) steps all environments together")
+        """Act in the `chosen` [B] environments alone; other rows of the batch hold anything.
+
+        All are chosen of environments that began together.
+        """
+        return self._step(action)
 
     def keep_record(self) -> None:
         """From the next reset on `state_dict` can bring the running episodes back.
@@ -194,7 +197,7 @@ class RecordedEnv(VectorEnv):
         record.saw(obs)
         for t, action in enumerate(actions):
             chosen = record.starts <= t
-            batch, troubles = self._step(action.copy()) if self.whole else self._step_some(action.copy(), chosen)
+            batch, troubles = self._step_some(action.copy(), chosen)
             if troubles or (not self.whole and (batch.terminated | batch.truncated)[chosen].any()):
                 return False
             record.add(action)

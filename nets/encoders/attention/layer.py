@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 
 WIDEN = 4  # units of the feed-forward layer for each of the model's
 

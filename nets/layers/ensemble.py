@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.activations import get_activation
+from agent_gym.nets.layers.activations import get_activation
 from agent_gym.nets.precision import precisely
 from agent_gym.nets.settings import EncoderSettings
 

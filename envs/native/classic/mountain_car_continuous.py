@@ -6,9 +6,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from agent_gym.envs.native.classic.mountain_car import OBS_SPACE, initial, observe, roll
 from agent_gym.envs.native.core import Core
 from agent_gym.envs.native.drawing import gymnasium_picture
-from agent_gym.envs.native.mountain_car import OBS_SPACE, initial, observe, roll
 
 POWER, GOAL = 0.0015, 0.45
 

@@ -1,0 +1,1 @@
+"""Gymnasium's classic control, step for step, and the same without velocities."""
