@@ -80,18 +80,19 @@ class Shows(gymnasium.Env):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_learned_from_saved_and_gone_on_with(kind, tmp_path):
     space = KINDS[kind]
-    for name in ("ppo", "dqn"):
-        settings = {"num_envs": 2, "hidden_sizes": (8,), "total_steps": 1000, "seed": 1}
-        settings |= {"num_steps": 8} if name == "ppo" else {"learning_starts": 20, "buffer_size": 80, "batch_size": 8}
+    for name, encoder in (("ppo", "auto"), ("ppo", "gru"), ("dqn", "auto")):
+        settings = {"num_envs": 10, "hidden_sizes": (8,), "recurrent_size": 8, "total_steps": 2000, "seed": 1}
+        settings |= {"encoder": encoder}
+        settings |= {"num_steps": 25, "num_epochs": 1} if name == "ppo" else {"buffer_size": 400, "utd": 0.05}
 
         def made(name=name, settings=settings):
-            env = SyncEnv([Shows(space) for _ in range(2)], "Shows")
+            env = SyncEnv([Shows(space) for _ in range(10)], "Shows")
             env.keep_record()
             return agent_class(name)(config_class(name)(**settings), env)
 
         agent, again = made(), made()
         agent.begin()
-        while agent.steps < 48:
+        while agent.steps < 1500:
             agent.collect()
             agent.update()
         segment = None if agent.history is None else agent.history.since(None)
@@ -101,7 +102,7 @@ def test_each_kind_is_learned_from_saved_and_gone_on_with(kind, tmp_path):
             again.history.extend(segment)
         again.load_state_dict(state)
         for part in (agent, again):
-            while part.steps < 64:
+            while part.steps < 2000:
                 part.collect()
                 part.update()
         for a, b in zip(agent.policy.parameters(), again.policy.parameters(), strict=True):
