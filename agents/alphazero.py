@@ -15,7 +15,7 @@ from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.self_play.ladder import Ladder
 from agent_gym.agents.self_play.resignation import Resignation
 from agent_gym.agents.settings.alphazero import AlphaZeroConfig
-from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_kwargs
 from agent_gym.envs.games.game import MOVES, TURN, Game, find_game, outcome, over
 from agent_gym.envs.games.players import Player, make_player
 from agent_gym.envs.games.search import NEVER, Found, SearchConfig, improved, puct, search
@@ -67,7 +67,7 @@ class AlphaZeroPolicy(Policy):
 
     def __init__(self, obs_space: spaces.Space, action_space: spaces.Space, config: AlphaZeroConfig) -> None:
         super().__init__(obs_space, action_space, config)
-        self.game = find_game(config.env, parse_env_kwargs(config.env_kwargs), "alphazero")
+        self.game = find_game(config.env, parse_kwargs(config.env_kwargs), "alphazero")
         if config.encoder in ("rnn", "lstm", "gru", "transformer"):
             raise UserError(f"--encoder {config.encoder}: alphazero looks at positions one by one; take mlp or cnn")
         self.network = PolicyAndValue(obs_space, self.game.num_actions, config)

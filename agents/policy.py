@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from agent_gym.agents.groups import RoutedNorm, group_spaces
 from agent_gym.agents.settings.base import AgentConfig
 from agent_gym.ground.tree import Tree, tree_map
+from agent_gym.nets.distributions import Noise
 from agent_gym.nets.normalisation import ObsNorm
 
 
@@ -82,3 +83,16 @@ class Policy(nn.Module):
     def device(self) -> torch.device:
         """Where it lives."""
         return next(self.parameters()).device
+
+
+class DecidesByHead:
+    """What export.acting.ExportablePolicy asks, of a policy with a head that draws: before `Policy` in its bases."""
+
+    network: nn.Module
+    decides_by_mask = True
+
+    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return self.network.head.decide(features, noise, mask)
+
+    def noise(self, features: Tensor) -> Noise:
+        return self.network.head(features).noise

@@ -13,11 +13,11 @@ from agent_gym.agents.buffers.returns import standardize
 from agent_gym.agents.groups import Routed, group_of, group_spaces
 from agent_gym.agents.networks import ActorCritic, describe
 from agent_gym.agents.on_policy import OnPolicy
-from agent_gym.agents.policy import Policy, one_step
+from agent_gym.agents.policy import DecidesByHead, Policy, one_step
 from agent_gym.agents.self_play.league import self_play
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.nets.distributions import Distribution, Noise
+from agent_gym.nets.distributions import Distribution
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.nets.ranks import RANKS
@@ -68,7 +68,7 @@ def ratio_stats(log_ratio: Tensor, clip_coef: Tensor) -> Stats:
     return {"approx_kl": (change - log_ratio).mean(), "clip_fraction": (change.abs() > clip_coef).float().mean()}
 
 
-class PPOPolicy(Policy):
+class PPOPolicy(DecidesByHead, Policy):
     """An action distribution and a value, on one encoder or on one each."""
 
     network: ActorCritic | Routed
@@ -115,14 +115,6 @@ class PPOPolicy(Policy):
         distribution = self.network.act(one_step(self.obs_norm(obs)), reset, None if mask is None else mask[None])
         action = distribution.sample_from(noise[None]).squeeze(0)
         return self.network.head.to_env(action), action
-
-    decides_by_mask = True
-
-    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return self.network.head.decide(features, noise, mask)
-
-    def noise(self, features: Tensor) -> Noise:
-        return self.network.head(features).noise
 
     @torch.no_grad()
     def act_and_value(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None, generator, noise=None):

@@ -30,10 +30,11 @@ from agent_gym.agents.off_policy.soft_values import (
     soft_value,
     truncated,
 )
+from agent_gym.agents.policy import DecidesByHead
 from agent_gym.agents.settings.sac import TRUNKS, SACConfig
 from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.distributions import Categorical, Noise, SquashedGaussian
+from agent_gym.nets.distributions import Categorical, SquashedGaussian
 from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.heads import DiscreteHead, PolicyHead, SquashedGaussianHead
 from agent_gym.nets.learner.learner import Learner, Stats
@@ -45,7 +46,7 @@ from agent_gym.nets.trunks.batch_renorm import BatchStatistics
 DISCRETE_ENTROPY = 0.5  # of log n, unless --target-entropy says otherwise
 
 
-class SACPolicy(ActorAndCritic):
+class SACPolicy(DecidesByHead, ActorAndCritic):
     """A stochastic actor and a pair of critics evaluated as one."""
 
     num_critics = 2
@@ -61,14 +62,6 @@ class SACPolicy(ActorAndCritic):
 
     def choose(self, output: SquashedGaussian | Categorical, explore: bool, generator: torch.Generator | None):
         return output.sample(generator) if explore else output.mode()
-
-    decides_by_mask = True
-
-    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return self.network.head.decide(features, noise, mask)
-
-    def noise(self, features: Tensor) -> Noise:
-        return self.network.head(features).noise
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.sb3.presets import zoo_preset
-from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_kwargs
 from agent_gym.composing.presets import preset
 from agent_gym.envs.make import make_single
 from agent_gym.ground.errors import UserError
@@ -124,7 +124,7 @@ def prepare(config: Compare) -> tuple[list[dict], list[str], Path]:
         if config.threshold is not None and config.criterion == "evaluation":
             raise UserError("--speed leaves evaluation out, and --threshold needs it: add --criterion training")
         config = replace(config, eval_episodes=0, final_episodes=0)
-    env_kwargs = parse_env_kwargs(config.env_kwargs)
+    env_kwargs = parse_kwargs(config.env_kwargs)
     single = make_single(config.env, env_kwargs)
     action_space = single.action_space
     single.close()

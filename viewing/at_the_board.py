@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request, Response
 
 from agent_gym.viewing.bars import CHOSEN, FAINT, INK, Line, draw_rows, font, number, shorten
-from agent_gym.viewing.browser import HOST, WebServer
+from agent_gym.viewing.browser import HEAD, HOST, WebServer
 from agent_gym.viewing.overlay import CURVE, MARGIN, PANEL, Stage, View, curve
 from agent_gym.viewing.window import Controls, Window
 
@@ -182,16 +182,8 @@ def play_in_window(stage: BoardStage, title: str) -> None:
 
 
 PASS = '  <button data-command="pass" title="P">Pass</button>\n'
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>%(title)s</title>
-<style>
-  body { background: #18191f; color: #ebecf0; font: 15px system-ui, sans-serif; text-align: center; margin: 24px }
-  img { border-radius: 6px; cursor: pointer }
-  button { font: inherit; color: inherit; background: #2e3240; border: 0; border-radius: 5px; padding: 8px 16px }
-  button:hover { background: #485064 }
-  p { color: #808694; margin: 10px }
-</style></head><body>
-<img id="board" src="/pictures" alt="%(title)s">
+BODY = """\
+<img id="board" style="cursor: pointer" src="/pictures" alt="%(title)s">
 <div>
   <button data-command="new" title="N">New game</button>
   <button data-command="sides" title="S">Change sides</button>
@@ -228,7 +220,7 @@ class BoardServer(WebServer):
         match request.method, request.path:
             case "GET", "/":
                 button = "" if self.stage.table.pass_move is None else PASS
-                page = PAGE % {"title": html.escape(self.title), "pass_button": button}
+                page = (HEAD + BODY) % {"title": html.escape(self.title), "pass_button": button}
                 return Response(page, mimetype="text/html")
             case "GET", "/state":
                 return self._state()

@@ -24,7 +24,7 @@ from agent_gym.viewing.window import Controls, present
 
 HOST = "127.0.0.1"
 BOUNDARY = "picture"
-PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>%(title)s</title>
 <style>
   body { background: #18191f; color: #ebecf0; font: 15px system-ui, sans-serif; text-align: center; margin: 24px }
@@ -33,6 +33,8 @@ PAGE = """<!doctype html>
   button:hover { background: #485064 }
   p { color: #808694; margin: 10px }
 </style></head><body>
+"""
+BODY = """\
 <img id="picture" src="/pictures" alt="%(title)s">
 <div>
   <button data-command="pause" title="space">Pause</button>
@@ -167,7 +169,7 @@ class WebServer:
         """What a page asks for beside its pictures; None: there is no such thing."""
         match request.method, request.path:
             case "GET", "/":
-                return Response(PAGE % {"title": html.escape(self.title)}, mimetype="text/html")
+                return Response((HEAD + BODY) % {"title": html.escape(self.title)}, mimetype="text/html")
             case "GET", "/state":
                 return self._state()
             case "POST", "/pause" | "/slower" | "/faster" | "/next":

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from agent_gym.agents.presets import table
-from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_kwargs
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.offline.brought import brought_along
 
@@ -42,7 +42,7 @@ def preset(
 
         config = replace(settings_class(), env=env_id, **{field: given[field] for field in MADE_OF if field in given})
         layers = Layers.of(config)
-        spaces, first = opening(env_id, parse_env_kwargs(config.env_kwargs), layers)
+        spaces, first = opening(env_id, parse_kwargs(config.env_kwargs), layers)
         if first is not None:
             OPENED[key(config)] = first
         return spaces

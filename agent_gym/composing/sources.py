@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import torch
 
-from agent_gym.agents.settings.base import AgentConfig, parse_env_kwargs
+from agent_gym.agents.settings.base import AgentConfig, parse_kwargs
 from agent_gym.composing.registry import check_modules
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.conventions.masks import take_mask
@@ -67,7 +67,7 @@ class NamedSource:
                 f"--central-value is for environments of many agents, such as mpe2:simple_spread_v3, and {config.env} "
                 "has one"
             )
-        self.eval_kwargs = self.kwargs | parse_env_kwargs(config.eval_kwargs, "--eval-kwargs")
+        self.eval_kwargs = self.kwargs | parse_kwargs(config.eval_kwargs, "--eval-kwargs")
         """Arguments of the environments that scores are played in."""
         self.step_limit = step_limit(config.env, self.kwargs, self.layers)
         """Steps after which the environments themselves end an episode, where that is known."""

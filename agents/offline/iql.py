@@ -13,9 +13,10 @@ from agent_gym.agents.off_policy.actor_critic import ActorAndCritic, ActorCritic
 from agent_gym.agents.off_policy.batches import batch_mean
 from agent_gym.agents.off_policy.features import next_obs_features, obs_features
 from agent_gym.agents.offline.heads import policy_head
+from agent_gym.agents.policy import DecidesByHead
 from agent_gym.agents.settings.iql import IQLConfig
 from agent_gym.envs.vector import VectorEnv
-from agent_gym.nets.distributions import Distribution, Noise
+from agent_gym.nets.distributions import Distribution
 from agent_gym.nets.encoders.make import make_encoder
 from agent_gym.nets.heads import PolicyHead, ValueHead
 from agent_gym.nets.learner.learner import Learner, Stats
@@ -48,7 +49,7 @@ class Value(nn.Module):
         return self.head(next_obs_features(self.encoder, batch, self.empty(batch)))
 
 
-class IQLPolicy(ActorAndCritic):
+class IQLPolicy(DecidesByHead, ActorAndCritic):
     """A stochastic actor, a pair of critics and a value."""
 
     num_critics = 2
@@ -62,12 +63,6 @@ class IQLPolicy(ActorAndCritic):
 
     def choose(self, output: Distribution, explore: bool, generator: torch.Generator | None) -> Tensor:
         return output.sample(generator) if explore else output.mode()
-
-    def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return self.network.head.decide(features, noise)
-
-    def noise(self, features: Tensor) -> Noise:
-        return self.network.head(features).noise
 
     @torch.no_grad()
     def inspect(self, obs: Any, state: Tensor, reset: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:

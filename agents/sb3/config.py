@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from gymnasium import spaces
 
 from agent_gym.agents.sb3.presets import ALGORITHMS, CONTRIB, zoo_preset
-from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.agents.settings.base import AgentConfig, parse_kwargs
 from agent_gym.ground.errors import UserError
-from agent_gym.ground.plain import short
-from agent_gym.ground.settings import Needs
+from agent_gym.ground.settings import Needs, flag
 from agent_gym.nets.settings import MEMORY, ActivationName
 
 ACTION_SPACES = {  # of the algorithms that do not take all
@@ -91,19 +90,10 @@ class SB3Config(AgentConfig):
     def own_settings(self) -> dict:
         """What the user set. Raises UserError."""
         own = self._json("algo_kwargs")
-        for name, flag in OWN_FLAGS.items():
+        for name, given_by in OWN_FLAGS.items():
             if name in own:
-                raise UserError(f"--algo-kwargs: give {name} as {flag}")
+                raise UserError(f"--algo-kwargs: give {name} as {given_by}")
         return own
 
     def _json(self, name: str) -> dict:
-        text, flag = getattr(self, name), f"--{name.replace('_', '-')}"
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{flag} {short(text)} is not JSON ({error}): write it like '{{\"gamma\": 0.98}}'"
-            ) from None
-        if not isinstance(value, dict):
-            raise UserError(f"{flag} {short(text)} is not a JSON object: write it like '{{\"gamma\": 0.98}}'")
-        return value
+        return parse_kwargs(getattr(self, name), flag(name), '{"gamma": 0.98}')

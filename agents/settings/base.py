@@ -18,16 +18,14 @@ if TYPE_CHECKING:
     from agent_gym.agents.presets import Spaces
 
 
-def parse_env_kwargs(text: str, flag: str = "--env-kwargs") -> dict:
+def parse_kwargs(text: str, flag: str = "--env-kwargs", example: str = '{"continuous": true}') -> dict:
     """The JSON object of `flag`. Raises UserError."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{flag} {short(text)} is not JSON ({error}): write it like {flag} '{{\"continuous\": true}}'"
-        ) from None
+        raise UserError(f"{flag} {short(text)} is not JSON ({error}): write it like {flag} '{example}'") from None
     if not isinstance(value, dict):
-        raise UserError(f"{flag} {short(text)} is not a JSON object: write it like '{{\"continuous\": true}}'")
+        raise UserError(f"{flag} {short(text)} is not a JSON object: write it like '{example}'")
     return value
 
 
@@ -126,8 +124,8 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_env_kwargs(self.env_kwargs)
-        parse_env_kwargs(self.eval_kwargs, "--eval-kwargs")
+        parse_kwargs(self.env_kwargs)
+        parse_kwargs(self.eval_kwargs, "--eval-kwargs")
 
     @classmethod
     def preset(cls, agent: str, env_id: str, spaces_of: Callable[[], Spaces], given: dict) -> tuple[str, dict]:
@@ -138,7 +136,7 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
         """All arguments of the environment. Raises UserError."""
         if not is_atari and self.atari != AtariFlags():
             raise UserError(f"--atari.… is for Atari games that show their screen, and {self.env} is none")
-        return parse_env_kwargs(self.env_kwargs) | (asdict(self.atari) if is_atari else {})
+        return parse_kwargs(self.env_kwargs) | (asdict(self.atari) if is_atari else {})
 
     def plain(self, is_atari: bool) -> dict:
         """Plain data from which `restore_config` makes it again."""

@@ -37,7 +37,6 @@ class Game:
     # [B, num_planes, rows, columns] uint8 0 or 1, as the player to move sees it: own stones, the other's, what else
     restore: Callable[[Tensor], Tensor]
     # the state behind an observation; what it does not show counts as never seen (Go's earlier positions)
-    score: Callable[[Tensor], Tensor]  # [B] float32: how far the first player is ahead, 0 where only winning counts
     cells: Callable[[Tensor], Tensor]  # [B, rows, columns]: 0 empty, 1 the first player's, 2 the second's
     symmetries: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     # each as (which cell comes to each cell, which action comes to each action); the identity first
@@ -45,6 +44,8 @@ class Game:
     point: Callable[[float, float], int | None]
     # (share of the width, of the height) of a place in its picture -> the action meant there, legal or not; None: none
     render: Callable[[np.ndarray], np.ndarray]  # state of one game [S] -> image [H, W, 3] uint8
+    score: Callable[[Tensor], Tensor] = lambda state: torch.zeros(state.shape[1], device=state.device)
+    # [B] float32: how far the first player is ahead, 0 where only winning counts
     variant: str = ""  # what sets it apart from others of its id, in words
     shifted: bool = False  # each row of cells lies half a cell further to the right
 

@@ -26,7 +26,16 @@ def require_different(settings: Any, *names: str) -> None:
 
 
 @dataclass(frozen=True)
-class HeightsConfig(TableConfig):
+class WholeTableConfig(TableConfig):
+    """A table of which all rows are learned from at once, and none is held back."""
+
+    batch_size: int = 0
+    val_split: float = 0.0
+    test_split: float = 0.0
+
+
+@dataclass(frozen=True)
+class HeightsConfig(WholeTableConfig):
     """Height from weight of ten people, by one linear unit: height = w0 + w1 weight."""
 
     target: str = "height"
@@ -36,29 +45,23 @@ class HeightsConfig(TableConfig):
     w1: float = 1.0
     """First value of the slope, in cm per kg."""
     epochs: int = 2000
-    batch_size: int = 0
     learning_rate: float = 0.01
     schedule: ScheduleName = "cosine"
     optimizer: OptimizerName = "sgd"
     encoder: str = "linear"
-    val_split: float = 0.0
-    test_split: float = 0.0
 
 
 @dataclass(frozen=True)
-class XorConfig(TableConfig):
+class XorConfig(WholeTableConfig):
     """The exclusive or of two bits, with a hidden layer and without."""
 
     target: str = "a xor b"
     kind: KindName = "binary"
     scaler: ScalerName = "none"
     epochs: int = 1000
-    batch_size: int = 0
     learning_rate: float = 0.03
     hidden_sizes: tuple[int, ...] = (8,)
     activation: ActivationName = "tanh"
-    val_split: float = 0.0
-    test_split: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class ConvolutionConfig(DigitsConfig):
 
 
 @dataclass(frozen=True)
-class LikelihoodConfig(TableConfig):
+class LikelihoodConfig(WholeTableConfig):
     """Maximum likelihood: one unit with a sigmoid learns who of 32 students got better grades."""
 
     target: str = "GRADE"
@@ -98,12 +101,9 @@ class LikelihoodConfig(TableConfig):
     encoder: Literal["linear"] = "linear"
     loss: Literal["binary_crossentropy"] = "binary_crossentropy"
     epochs: int = 1000
-    batch_size: int = 0
     learning_rate: float = 0.05
     schedule: ScheduleName = "cosine"
     optimizer: OptimizerName = "adam"
-    val_split: float = 0.0
-    test_split: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from agent_gym.tasks.plots import gallery_image
 from agent_gym.tasks.predictor import BOX, Predictor, Spec
 from agent_gym.tasks.senses.digits import bundled_digits
 from agent_gym.tasks.senses.glimpse import Detector, boxes
-from agent_gym.tasks.senses.idx import IMAGES, read_idx, read_mnist
+from agent_gym.tasks.senses.idx import images_like, read_mnist
 from agent_gym.tasks.senses.settings import DetectConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
@@ -155,11 +155,6 @@ def _pixels(box: list[float]) -> tuple[float, float, float, float]:
 
 def predict(model: Predictor, config: DetectConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """Digits and boxes, in pixels, for the images of an IDX file. Raises UserError."""
-    images = read_idx(path, IMAGES)
-    if images.shape[1:] != tuple(model.spec.shape):
-        raise UserError(
-            f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}"
-        )
-    outputs = model.outputs(torch.from_numpy(images.copy()))
+    outputs = model.outputs(torch.from_numpy(images_like(path, tuple(model.spec.shape))))
     edges = dict(zip(("left", "top", "right", "bottom"), (boxes(outputs) * SIDE).T.numpy(), strict=True))
     return pd.DataFrame({"predicted digit": outputs[:, :-BOX].argmax(-1).numpy()} | edges), {}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks.predictor import Predictor, Spec
-from agent_gym.tasks.senses.idx import IMAGES, read_idx, read_mnist
+from agent_gym.tasks.senses.idx import images_like, read_mnist
 from agent_gym.tasks.senses.settings import DigitsConfig
 from agent_gym.tasks.split import split_rows
 from agent_gym.tasks.task import Dataset, Part, Task
@@ -103,11 +103,6 @@ def bundled_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def predict(model: Predictor, config: DigitsConfig, path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """Digits for the images of an IDX file. Raises UserError."""
-    images = read_idx(path, IMAGES)
-    if images.shape[1:] != tuple(model.spec.shape):
-        raise UserError(
-            f"{path} holds images of {images.shape[1:]}: the model was trained on {tuple(model.spec.shape)}"
-        )
-    outputs = model.outputs(torch.from_numpy(images.copy()))
+    outputs = model.outputs(torch.from_numpy(images_like(path, tuple(model.spec.shape))))
     probabilities, digits = model.probabilities(outputs).max(-1)
     return pd.DataFrame({"predicted digit": digits.numpy(), "probability": probabilities.numpy()}), {}

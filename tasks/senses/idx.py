@@ -85,3 +85,11 @@ def _find(folder: Path, stem: str, rank: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise UserError(f"--data {folder} lacks {names[0]} (or {names[1]}): expected the four files of MNIST")
+
+
+def images_like(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The images of an IDX file for a model that was trained on such of this shape. Raises UserError."""
+    images = read_idx(path, IMAGES)
+    if images.shape[1:] != shape:
+        raise UserError(f"{path} holds images of {images.shape[1:]}: the model was trained on {shape}")
+    return images.copy()

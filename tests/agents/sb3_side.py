@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
@@ -68,3 +69,36 @@ def copy(source: list[Tensor], into: list[Tensor]) -> None:
 def check_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.detach(), b.detach(), atol=1e-5, rtol=1e-5)
+
+
+def actor_weights(actor) -> list[Tensor]:
+    """Its actor's layers in our order: hidden layers, then mean and log_std as one layer."""
+    hidden = [p.detach() for p in actor.latent_pi.parameters()]
+    heads = [torch.cat((getattr(actor.mu, name), getattr(actor.log_std, name))).detach() for name in ("weight", "bias")]
+    return [*hidden, *heads]
+
+
+def take_over_actor_and_critics(theirs, ours) -> None:
+    """Its weights for our SAC, with a target network that is not the network itself."""
+    disturb(theirs.critic_target)
+    # Narrow, because theirs adds 1e-6 inside a logarithm that ours takes exactly.
+    theirs.actor.log_std.bias.data.fill_(-1.0)
+    copy(actor_weights(theirs.actor), list(ours.actor.parameters()))
+    copy(critic_weights(theirs.critic), our_critic_weights(ours.critic))
+    copy(critic_weights(theirs.critic_target), our_critic_weights(ours.target.module))
+
+
+def same_round(monkeypatch, theirs, ours, batch: dict) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Both learn from the batch with the same draws, and what they log and their weights are held to be the same."""
+    mine = torch.Generator().manual_seed(0)
+    mine.set_state(ours.generator.get_state())
+    draws = list(torch.randn(2, batch["reward"].shape[1], 1, generator=mine))  # theirs draws for obs before next_obs
+    monkeypatch.setattr(torch.distributions.normal, "_standard_normal", lambda *_, **__: draws.pop(0))
+    logged, stats = train_once(theirs, batch), ours.learn(batch)
+    assert not draws
+    for name, their_name in {"q_loss": "critic_loss", "policy_loss": "actor_loss", "alpha": "ent_coef"}.items():
+        assert stats[name].item() == pytest.approx(logged[f"train/{their_name}"], abs=1e-5, rel=1e-5), name
+    check_same(list(ours.actor.parameters()), actor_weights(theirs.actor))
+    check_same(our_critic_weights(ours.critic), critic_weights(theirs.critic))
+    check_same(our_critic_weights(ours.target.module), critic_weights(theirs.critic_target))
+    return logged, stats

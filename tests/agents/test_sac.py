@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from sb3_side import (
-    check_same,
-    copy,
-    critic_weights,
-    disturb,
-    our_critic_weights,
-    random_batch,
-    train_once,
-)
+from sb3_side import random_batch, same_round, take_over_actor_and_critics
 from stable_baselines3 import SAC as SB3SAC
 from tiny_envs import Aim, Cue, miss, score, train
 
@@ -26,13 +18,6 @@ from agent_gym.envs.make import make_env
 from agent_gym.ground.errors import UserError
 
 SMALL = {"buffer_size": 100, "batch_size": 32}
-
-
-def actor_weights(actor) -> list[torch.Tensor]:
-    """Its actor's layers in our order: hidden layers, then mean and log_std as one layer."""
-    hidden = [p.detach() for p in actor.latent_pi.parameters()]
-    heads = [torch.cat((getattr(actor.mu, name), getattr(actor.log_std, name))).detach() for name in ("weight", "bias")]
-    return [*hidden, *heads]
 
 
 @pytest.mark.parametrize(("alpha", "initial_alpha"), [(0.0, 1.0), (0.0, 0.2), (0.3, 1.0)])
@@ -59,31 +44,14 @@ def test_losses_and_updates_are_those_of_stable_baselines3(monkeypatch, alpha, i
         initial_alpha=initial_alpha,
     )
     ours = SAC(config, make_env("Pendulum-v1", 1))
-    disturb(theirs.critic_target)
-    # Narrow, because theirs adds 1e-6 inside a logarithm that ours takes exactly.
-    theirs.actor.log_std.bias.data.fill_(-1.0)
-    copy(actor_weights(theirs.actor), list(ours.actor.parameters()))
-    copy(critic_weights(theirs.critic), our_critic_weights(ours.critic))
-    copy(critic_weights(theirs.critic_target), our_critic_weights(ours.target.module))
+    take_over_actor_and_critics(theirs, ours)
 
     for step in range(5):
-        batch = random_batch(64, step, 3)
-        mine = torch.Generator().manual_seed(0)
-        mine.set_state(ours.generator.get_state())
-        draws = list(torch.randn(2, 64, 1, generator=mine))  # theirs too draws for obs first, then for next_obs
-        monkeypatch.setattr(torch.distributions.normal, "_standard_normal", lambda *_, d=draws, **__: d.pop(0))
-        logged, stats = train_once(theirs, batch), ours.learn(batch)
-        assert not draws
-        expected = {"q_loss": "critic_loss", "policy_loss": "actor_loss", "alpha": "ent_coef"}
-        for name, their_name in expected.items():
-            assert stats[name].item() == pytest.approx(logged[f"train/{their_name}"], abs=1e-5, rel=1e-5), name
+        logged, stats = same_round(monkeypatch, theirs, ours, random_batch(64, step, 3))
         if not alpha:
             temperature_loss = stats["loss"].item() - stats["policy_loss"].item()
             assert temperature_loss == pytest.approx(logged["train/ent_coef_loss"], abs=1e-5)
             assert ours.log_alpha.item() == pytest.approx(theirs.log_ent_coef.item(), abs=1e-6)
-        check_same(list(ours.actor.parameters()), actor_weights(theirs.actor))
-        check_same(our_critic_weights(ours.critic), critic_weights(theirs.critic))
-        check_same(our_critic_weights(ours.target.module), critic_weights(theirs.critic_target))
     if alpha:
         assert ours.log_alpha.exp().item() == pytest.approx(alpha)
     else:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 from sb3_contrib import TQC as SB3TQC
-from sb3_side import check_same, copy, critic_weights, disturb, our_critic_weights, random_batch, train_once
-from test_sac import actor_weights
+from sb3_side import random_batch, same_round, take_over_actor_and_critics
 
 from agent_gym.agents.off_policy.soft_values import truncated
 from agent_gym.agents.sac import SAC
@@ -28,24 +27,9 @@ def test_losses_and_updates_are_those_of_sb3_contrib(monkeypatch, drop):
     theirs.ent_coef_optimizer = torch.optim.SGD([theirs.log_ent_coef], lr=0.02)
     small = {"buffer_size": 100, "batch_size": 32, "hidden_sizes": (32, 32), "optimizer": "sgd", "learning_rate": 0.02}
     ours = SAC(TQCConfig(**small, quantiles=7, drop_atoms=drop), make_env("Pendulum-v1", 1))
-    disturb(theirs.critic_target)
-    theirs.actor.log_std.bias.data.fill_(-1.0)
-    copy(actor_weights(theirs.actor), list(ours.actor.parameters()))
-    copy(critic_weights(theirs.critic), our_critic_weights(ours.critic))
-    copy(critic_weights(theirs.critic_target), our_critic_weights(ours.target.module))
+    take_over_actor_and_critics(theirs, ours)
     for step in range(4):
-        batch = random_batch(64, step, 3)
-        mine = torch.Generator().manual_seed(0)
-        mine.set_state(ours.generator.get_state())
-        draws = list(torch.randn(2, 64, 1, generator=mine))
-        monkeypatch.setattr(torch.distributions.normal, "_standard_normal", lambda *_, d=draws, **__: d.pop(0))
-        logged, stats = train_once(theirs, batch), ours.learn(batch)
-        assert not draws
-        for name, their_name in {"q_loss": "critic_loss", "policy_loss": "actor_loss", "alpha": "ent_coef"}.items():
-            assert stats[name].item() == pytest.approx(logged[f"train/{their_name}"], abs=1e-5, rel=1e-5), name
-        check_same(list(ours.actor.parameters()), actor_weights(theirs.actor))
-        check_same(our_critic_weights(ours.critic), critic_weights(theirs.critic))
-        check_same(our_critic_weights(ours.target.module), critic_weights(theirs.critic_target))
+        same_round(monkeypatch, theirs, ours, random_batch(64, step, 3))
 
 
 def test_the_largest_quantiles_of_all_critics_are_left_out():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from handing_over import hand_over
 
 from agent_gym.agents import agent_class, config_class
 from agent_gym.envs.adapters.boundary.space_data import make_space, space_data
@@ -95,12 +96,7 @@ def test_each_kind_is_learned_from_saved_and_gone_on_with(kind, tmp_path):
         while agent.steps < 1500:
             agent.collect()
             agent.update()
-        segment = None if agent.history is None else agent.history.since(None)
-        torch.save((agent.state_dict(), segment), tmp_path / "state.pt")
-        state, segment = torch.load(tmp_path / "state.pt", weights_only=True)
-        if segment is not None:
-            again.history.extend(segment)
-        again.load_state_dict(state)
+        hand_over(agent, again, tmp_path / "state.pt")
         for part in (agent, again):
             while part.steps < 2000:
                 part.collect()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from handing_over import hand_over
 from masked_envs import MET, WAYS
 from sb3_contrib import MaskablePPO
 
@@ -93,12 +94,7 @@ def test_a_masked_agent_goes_on_exactly(name, encoder, tmp_path):
     agent.begin()
     learn(agent, 160)
     agent.settle()
-    segment = None if agent.history is None else agent.history.since(None)
-    torch.save((agent.state_dict(), segment), tmp_path / "state.pt")
-    state, segment = torch.load(tmp_path / "state.pt", weights_only=True)
-    if segment is not None:
-        again.history.extend(segment)
-    again.load_state_dict(state)
+    hand_over(agent, again, tmp_path / "state.pt")
     for part in (agent, again):
         learn(part, 288)
     for a, b in zip(agent.policy.parameters(), again.policy.parameters(), strict=True):

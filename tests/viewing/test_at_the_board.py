@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 from contextlib import closing
@@ -10,6 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from asking import ask
 
 from agent_gym.composing.seats.sitting import Sitting
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
@@ -141,15 +141,6 @@ def server():
     server.asked.put(("quit", None))
     loop.join()
     server.close()
-
-
-def ask(server, method, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body
 
 
 def test_a_game_in_the_browser(server):

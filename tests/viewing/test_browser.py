@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from asking import ask
 from painted import make_show
 from PIL import Image
 
@@ -24,16 +25,6 @@ def server():
     server = WebServer(0, "ppo on <Painted>", Controls())
     yield server
     server.close()
-
-
-def ask(server, method, path, **headers):
-    """Status and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, body
 
 
 class Spectator:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_kwargs
 from agent_gym.composing.saved import Saved
 from agent_gym.composing.scores.playing import score
 from agent_gym.composing.sources import NamedSource
@@ -24,7 +24,7 @@ def among(saved: Saved, against: str, episodes: int, seed: int, names: list[str]
     for number, name in enumerate(names):
         share = episodes // len(names) + (number < episodes % len(names))
         if share:
-            kwargs = parse_env_kwargs(config.env_kwargs) | {"opponent": against, "side": name}
+            kwargs = parse_kwargs(config.env_kwargs) | {"opponent": against, "side": name}
             source = NamedSource(replace(config, env_kwargs=json.dumps(kwargs), eval_kwargs="{}"))
             returns[name] = score(saved.policy, source, share, seed=seed).returns
     whole = np.concatenate(list(returns.values()))
@@ -57,7 +57,7 @@ def seats_of(config: Any) -> list[str]:
 
 def everyone(config: Any) -> dict[str, Any]:
     """The arguments of the environment without those that put one agent among others."""
-    return {key: value for key, value in parse_env_kwargs(config.env_kwargs).items() if key not in ("opponent", "side")}
+    return {key: value for key, value in parse_kwargs(config.env_kwargs).items() if key not in ("opponent", "side")}
 
 
 def text(result: dict[str, Any]) -> str:

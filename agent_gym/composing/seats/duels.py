@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.agents.settings.base import parse_env_kwargs
+from agent_gym.agents.settings.base import parse_kwargs
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.sources import NamedSource
 from agent_gym.envs.games.game import GAMES, Game, find_game
@@ -43,7 +43,7 @@ def policy_player(policy: Any, game: Game, name: str) -> Player:
 
 def rules_of(saved: Saved, asked_by: str) -> Game:
     """The game of a run. Raises UserError."""
-    return find_game(saved.config.env, parse_env_kwargs(saved.config.env_kwargs), asked_by)
+    return find_game(saved.config.env, parse_kwargs(saved.config.env_kwargs), asked_by)
 
 
 BEING_OPENED: list[Path] = []

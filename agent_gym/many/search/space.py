@@ -100,11 +100,11 @@ def acts_by_choices(config: Any) -> bool:
     """Whether the actions of the environment hold no numbers. Raises UserError where there is no such environment."""
     from gymnasium import spaces
 
-    from agent_gym.agents.settings.base import parse_env_kwargs
+    from agent_gym.agents.settings.base import parse_kwargs
     from agent_gym.envs.layers import Layers
     from agent_gym.envs.single import opening
 
-    (_, actions), env = opening(config.env, parse_env_kwargs(config.env_kwargs), Layers.of(config))
+    (_, actions), env = opening(config.env, parse_kwargs(config.env_kwargs), Layers.of(config))
     if env is not None:
         env.close()
     return isinstance(actions, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)

@@ -43,6 +43,11 @@ def by_player(planes: Tensor, turn: Tensor) -> Tensor:
     return mine * (1 + turn) + theirs * (2 - turn)
 
 
+def empty_board(num_games: int, device: torch.device) -> Tensor:
+    """State [5, B] before the first move: turn, result, moves, and the stones of both."""
+    return torch.zeros(5, num_games, dtype=torch.int64, device=device)
+
+
 def state_of(obs: Tensor, positions: tuple[int, ...]) -> Tensor:
     """State [5, B] of a game without passes or captures from its planes: each move left one stone."""
     mine, theirs = pack(obs.flatten(2), positions).T

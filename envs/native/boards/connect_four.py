@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import TURN, Game, numbers, over, result
-from agent_gym.envs.native.boards.bits import by_player, planes, state_of, unpack
+from agent_gym.envs.native.boards.bits import by_player, empty_board, planes, state_of, unpack
 from agent_gym.envs.native.boards.pictures import draw_discs, pointed
 
 MINE, THEIRS = 3, 4  # rows: discs of who is to move, and of the other
@@ -19,11 +19,6 @@ BOTTOM = tuple(1 << HEIGHT * column for column in range(COLUMNS))
 WHOLE = tuple(((1 << ROWS) - 1) << HEIGHT * column for column in range(COLUMNS))
 WAYS = ((1,), (HEIGHT,), (HEIGHT - 1,), (HEIGHT + 1,))  # up, right, and both diagonals, in bits
 WAYS_TWICE = tuple((2 * way,) for (way,) in WAYS)
-
-
-def initial(num_games: int, device: torch.device) -> Tensor:
-    """State [5, B]: an empty board."""
-    return torch.zeros(5, num_games, dtype=torch.int64, device=device)
 
 
 def play(state: Tensor, action: Tensor) -> Tensor:
@@ -51,10 +46,6 @@ def restore(obs: Tensor) -> Tensor:
     return state_of(obs, CELLS)
 
 
-def score(state: Tensor) -> Tensor:
-    return torch.zeros(state.shape[1], device=state.device)
-
-
 def cells(state: Tensor) -> Tensor:
     """[B, 6, 7]: 0, 1 for the first player, 2 for the second."""
     return by_player(observe(state), state[TURN])
@@ -79,12 +70,11 @@ def make() -> Game:
         num_planes=2,
         num_actions=COLUMNS,
         max_moves=ROWS * COLUMNS,
-        initial=initial,
+        initial=empty_board,
         play=play,
         mask=mask,
         observe=observe,
         restore=restore,
-        score=score,
         cells=cells,
         symmetries=(
             (tuple(board.ravel().tolist()), straight),

@@ -84,9 +84,6 @@ class Hex:
         state[TURN] = turn
         return state
 
-    def score(self, state: Tensor) -> Tensor:
-        return torch.zeros(state.shape[1], device=state.device)
-
     def board(self, state: Tensor) -> Tensor:
         return state[self.cells].T.reshape(-1, self.size, self.size)
 
@@ -111,7 +108,6 @@ def make(size: int = 11) -> Game:
         mask=rules.mask,
         observe=rules.observe,
         restore=rules.restore,
-        score=rules.score,
         cells=rules.board,
         symmetries=((same, same), (turned, turned)),
         name_action=lambda action: name_cell(size, action),

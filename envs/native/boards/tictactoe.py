@@ -9,18 +9,13 @@ import torch
 from torch import Tensor
 
 from agent_gym.envs.games.game import TURN, Game, name_cell, numbers, over, result, square_symmetries
-from agent_gym.envs.native.boards.bits import bit, by_player, planes, state_of, unpack
+from agent_gym.envs.native.boards.bits import bit, by_player, empty_board, planes, state_of, unpack
 from agent_gym.envs.native.boards.pictures import WIDE, draw_crosses, pointed
 
 MINE, THEIRS = 3, 4  # rows: stones of who is to move, and of the other
 CELLS = tuple(range(9))
 ROWS = [(i, i + 1, i + 2) for i in (0, 3, 6)] + [(i, i + 3, i + 6) for i in (0, 1, 2)] + [(0, 4, 8), (2, 4, 6)]
 LINES = tuple(sum(1 << cell for cell in row) for row in ROWS)
-
-
-def initial(num_games: int, device: torch.device) -> Tensor:
-    """State [5, B]: an empty board."""
-    return torch.zeros(5, num_games, dtype=torch.int64, device=device)
 
 
 def play(state: Tensor, action: Tensor) -> Tensor:
@@ -45,10 +40,6 @@ def restore(obs: Tensor) -> Tensor:
     return state_of(obs, CELLS)
 
 
-def score(state: Tensor) -> Tensor:
-    return torch.zeros(state.shape[1], device=state.device)
-
-
 def cells(state: Tensor) -> Tensor:
     """[B, 3, 3]: 0, 1 for the first player, 2 for the second."""
     return by_player(observe(state), state[TURN])
@@ -65,12 +56,11 @@ def make() -> Game:
         num_planes=2,
         num_actions=9,
         max_moves=9,
-        initial=initial,
+        initial=empty_board,
         play=play,
         mask=mask,
         observe=observe,
         restore=restore,
-        score=score,
         cells=cells,
         symmetries=square_symmetries(3),
         name_action=lambda action: name_cell(3, action),
