@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from urllib.request import url2pathname
 
 from filelock import FileLock
 
@@ -22,6 +22,18 @@ from agent_gym.storage.trackers.tracker import About, Ending, Point
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 PARAMS_AT_ONCE = 100  # MLflow's limit
 FOREIGN = re.compile(r"[^\w\-. :/]")  # what MLflow takes in no name
+
+
+def alone() -> FileLock:
+    """Held while something is made that runs beside this one want too. Its file stays, one for each store on this
+    machine, beside it, and one for all servers: taken away, it could be held twice."""
+    kind, colon, rest = mlflow.get_tracking_uri().partition(":")
+    place = url2pathname(rest.removeprefix("//").removeprefix("/" if kind == "sqlite" else "")) if colon else kind
+    if place and (kind in ("sqlite", "file") or not colon):
+        store = Path(place).absolute()
+        return FileLock(store.with_name(f".{store.name}.lock"), timeout=60)
+    user = getattr(os, "getuid", int)()  # where there is no such number, the folder is the user's own
+    return FileLock(Path(tempfile.gettempdir()) / f"agent-gym-{user}.lock", timeout=60)
 
 
 class MLflow:
@@ -65,25 +77,20 @@ class MLflow:
         if not name and (found := os.environ.get("MLFLOW_EXPERIMENT_ID")):
             return found
         name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "agent-gym"
-        with self._alone(name):
+        with alone():
             found = self.client.get_experiment_by_name(name)
             return self.client.create_experiment(name) if found is None else found.experiment_id
 
     def _parent(self, experiment: str, name: str) -> str:
         """The id of the run that holds those nested under `name`; the first of them makes it."""
         wanted = name.replace("'", "")
-        with self._alone(experiment + wanted):
+        with alone():
             found = self.client.search_runs([experiment], f"tags.`agent_gym.parent` = '{wanted}'", max_results=1)
             if found:
                 return found[0].info.run_id
             run = self.client.create_run(experiment, run_name=name, tags={"agent_gym.parent": wanted})
             self.client.set_terminated(run.info.run_id)
             return run.info.run_id
-
-    def _alone(self, what: str) -> FileLock:
-        """Held while something is made that runs beside this one want too."""
-        name = hashlib.sha256(f"{mlflow.get_tracking_uri()} {what}".encode()).hexdigest()[:16]
-        return FileLock(Path(tempfile.gettempdir()) / f"agent-gym-mlflow-{name}.lock", timeout=60)
 
     def _log_params(self, params: dict[str, str], there: dict[str, str]) -> None:
         """Params never change at MLflow: what a resumed run has set anew becomes a tag."""

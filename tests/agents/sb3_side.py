@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ def as_theirs(batch: dict) -> ReplayBufferSamples:
 
 def train_once(theirs, batch: dict) -> dict[str, float]:
     """One round of Stable-Baselines3's own `train` on the batch; returns what it logs."""
-    theirs.set_logger(configure(None, []))
+    theirs.set_logger(Logger(folder=None, output_formats=[]))
     theirs.replay_buffer.sample = lambda *_, env=None: as_theirs(batch)
     theirs.train(1, batch["reward"].shape[1])
     return theirs.logger.name_to_value

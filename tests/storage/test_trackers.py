@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from importlib.metadata import version
@@ -125,6 +126,20 @@ def artifacts(client, run_id: str) -> set[str]:
     return {
         file.path for folder in ("", "checkpoints", "videos") for file in client.list_artifacts(run_id, folder or None)
     }
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}/my.db", "file://{}/my.db", "{}/my.db"])
+def test_what_runs_make_once_is_locked_beside_the_store(monkeypatch, tmp_path, uri):
+    from agent_gym.storage.trackers.mlflow_tracker import alone
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
+    assert alone().lock_file == str(tmp_path / ".my.db.lock")
+    servers = set()
+    for server in ("http://127.0.0.1:5000", "https://elsewhere"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        servers.add(alone().lock_file)
+    (only,) = servers
+    assert Path(only).parent == Path(tempfile.gettempdir())  # one file, however many servers there are
 
 
 def test_mlflow_holds_what_tensorboard_holds_once_after_a_resume_too(tracked_at, tmp_path, monkeypatch):
