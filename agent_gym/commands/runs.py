@@ -47,16 +47,23 @@ def main(argv: list[str]) -> int:
 
 
 def find_runs(folder: Path) -> list[dict[str, Any]]:
-    """What is known of each run below `folder`. Raises UserError where there is no such folder."""
+    """What is known of each run below `folder`. Raises UserError where there is no such folder.
+
+    Of the settings, those that differ between runs of one agent or task on one environment or set: what was tried.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give the one that your runs are in, such as runs")
     rows = [row for path in sorted(folder.rglob("config.json")) if (row := describe(path.parent, folder)) is not None]
     rows += [
         row for path in sorted(folder.rglob("group.json")) if (row := describe_group(path.parent, folder)) is not None
     ]
-    differing = _differing([row["settings"] for row in rows])
+    alike: dict[tuple, list[dict]] = {}
     for each in rows:
-        each["settings"] = {name: value for name, value in each["settings"].items() if name in differing}
+        alike.setdefault((each["who"], each["on"]), []).append(each["settings"])
+    differing = {kind: _differing(settings) for kind, settings in alike.items()}
+    for each in rows:
+        names = differing[each["who"], each["on"]]
+        each["settings"] = {name: value for name, value in each["settings"].items() if name in names}
     return rows
 
 
@@ -120,14 +127,19 @@ def _read(path: Path) -> dict | None:
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """The rows as a table; unfinished runs have no score."""
+    from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("run", "who", "on", "seed", "score", "95 %", "steps", "seconds", "settings that differ")
+    narrow = ("run", "who", "seed", "score", "95 %", "steps", "seconds")
+    columns = [Column(name, no_wrap=True) for name in narrow]
+    columns.insert(2, Column("on", overflow="fold"))
+    note = "below a run: settings in which it differs from others like it" if any(r["settings"] for r in rows) else None
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=note)
     for row in rows:
         interval = row["interval"]
         table.add_row(
-            row["run"],
+            "\n  ".join([row["run"], *(f"{name}={value}" for name, value in row["settings"].items())]),
             row["who"],
             row["on"],
             str(row["seed"]),
@@ -135,7 +147,6 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             f"{interval[0]:.4g} to {interval[1]:.4g}" if isinstance(interval, list) and len(interval) == 2 else "",
             "–" if row["steps"] is None else f"{row['steps']:,}",
             "–" if row["seconds"] is None else f"{row['seconds']:.1f}",
-            " ".join(f"{name}={value}" for name, value in row["settings"].items()),
         )
     console = Console(highlight=False)
     console.print(table if rows else "no runs here")

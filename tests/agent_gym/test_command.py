@@ -36,6 +36,11 @@ def test_a_table_of_runs(tmp_path, capsys):
     assert {row["settings"]["learning_rate"] for row in rows} == {0.001, 0.002}
     assert all(row["steps"] >= 512 and row["on"] == "CartPole-v1" for row in rows)
     assert main(["runs", str(tmp_path / "runs"), "--sort", "name"]) == 0 and "s2" in capsys.readouterr().out
+    other = ["iris", "--epochs", "1", "--run-dir", str(tmp_path / "runs" / "iris"), "--quiet"]
+    assert main(["train", *other]) == 0 and capsys.readouterr().out
+    assert main(["runs", str(tmp_path / "runs"), "--json"]) == 0
+    settings = {row["run"]: row["settings"] for row in json.loads(capsys.readouterr().out)}
+    assert settings["s1"] == {"learning_rate": 0.001} and settings["iris"] == {}
 
 
 @pytest.mark.parametrize(
