@@ -67,9 +67,11 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-    yield SimpleNamespace(address=made.address, add=lambda: made.add_node(**node), remove=made.remove_node)
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # 15 by default: beside a busy neighbour nothing would ever be done
+        made = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        yield SimpleNamespace(address=made.address, add=lambda: made.add_node(**node), remove=made.remove_node)
+        made.shutdown()
 
 
 def weights(run):
