@@ -6,6 +6,7 @@ from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding, sort
 from agent_gym.diagnosis.rules import (  # noqa: F401  they list themselves
     batches,
+    changed,
     environment,
     exploration,
     networks,

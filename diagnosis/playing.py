@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent_gym.ground.tree import tree_leaves, tree_map
+from agent_gym.diagnosis.environment.measures import different
+from agent_gym.ground.tree import tree_map
 
 AT_BOUND = 0.98  # of half the range of an action: from there on it is saturated
 KEPT = 512  # observations for measuring the networks
@@ -17,24 +18,48 @@ KEPT = 512  # observations for measuring the networks
 
 @torch.no_grad()
 def play_facts(
-    policy: Any, env: Any, *, gamma: float, steps: int = 4000, seconds: float = 8.0, seed: int = 12_345
+    policy: Any,
+    env: Any,
+    *,
+    gamma: float,
+    chance: dict[str, Any] | None = None,
+    steps: int = 4000,
+    seconds: float = 8.0,
+    seed: int = 12_345,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Facts of greedy and of sampled play in the vector environment `env`, at most `steps` steps each, and a batch of
     what was seen: obs, state, reset, each [B, ...].
 
     "value" is what the policy expects of an episode's first observation, "achieved" the discounted return that
-    followed: at a time limit with the mean reward going on.
+    followed: at a time limit with the mean reward going on. "different" is the share of observations that differ, as
+    in `chance`, which is what random play says of observations (measures.observations).
     """
     found: dict[str, Any] = {}
     batch: dict[str, Any] = {}
     for name, explore in (("greedy", False), ("sampled", True)):
-        facts, seen = _play(policy, env, gamma, explore, steps, seconds / 2, seed)
-        found[name] = facts
-        batch = batch or seen
+        facts, kept = _play(policy, env, gamma, explore, steps, seconds / 2, seed, every="mean" in (chance or {}))
+        found[name] = facts | {"different": _different([obs for obs, _, _ in kept], chance or {})}
+        batch = batch or _batch(kept)
     return found, batch
 
 
-def _play(policy: Any, env: Any, gamma: float, explore: bool, steps: int, seconds: float, seed: int):
+def _different(seen: list[Any], chance: dict[str, Any]) -> float | None:
+    """The share of the observations, a list of [B, ...], that differ; None where that cannot be compared."""
+    if not isinstance(seen[0], Tensor) or "mean" not in chance:
+        return None
+    x = torch.cat(seen).cpu().double().flatten(1) if seen[0].dim() > 1 else torch.cat(seen).cpu().double().unsqueeze(1)
+    mean, std = np.asarray(chance["mean"]), np.asarray(chance["std"])
+    if x.shape[1] != len(mean):
+        if not (x.shape[1] == 1 and seen[0].dtype == torch.int64):
+            return None
+        mean, std = np.zeros(1), np.ones(1)  # the number of one of the entries
+    return different(x.numpy(), mean, std)
+
+
+def _play(
+    policy: Any, env: Any, gamma: float, explore: bool, steps: int, seconds: float, seed: int, every: bool
+) -> tuple[dict[str, Any], list[tuple[Any, Tensor, Tensor]]]:
+    """Facts, and (obs, state, reset) of each step, or of the first ones unless `every`."""
     count, began = env.num_envs, time.perf_counter()
     generator = torch.Generator(env.device).manual_seed(seed)
     obs, state = env.reset(seed), policy.initial_state(count)
@@ -54,8 +79,8 @@ def _play(policy: Any, env: Any, gamma: float, explore: bool, steps: int, second
                     running[k].value = float(value[k])
             del b
             break
-        if len(kept) * count < KEPT or t % 10 == 0:
-            kept.append((obs, state, reset))
+        if every or len(kept) * count < KEPT:
+            kept.append((tree_map(torch.clone, obs), state, reset))
         action, state, _ = policy.act(obs, state, reset, env.mask, explore=explore, generator=generator)
         step = env.step(action)
         actions.append(action.detach().cpu().double())
@@ -71,7 +96,7 @@ def _play(policy: Any, env: Any, gamma: float, explore: bool, steps: int, second
                     finished.append(running[b])
                 running[b] = _Running()
         obs, reset = step.obs, step.terminated | step.truncated
-    return _facts(env, finished, running, actions, gamma), _batch(kept)
+    return _facts(env, finished, running, actions, gamma), kept
 
 
 class _Running:
@@ -129,24 +154,12 @@ def _facts(env: Any, finished: list[_Running], running: list[_Running], actions:
 
 
 def _batch(kept: list[tuple]) -> dict[str, Any]:
-    obs, state, reset = zip(*kept, strict=True)
-    together = {
-        "obs": _cat(obs),
-        "state": torch.cat(state)[:KEPT],
-        "reset": torch.cat(reset)[:KEPT],
-    }
-    return together
+    """KEPT observations, evenly chosen among the steps."""
+    obs, state, reset = zip(*kept[:: max(len(kept) * len(kept[0][2]) // KEPT, 1)], strict=True)
+    return {"obs": _cat(obs), "state": torch.cat(state)[:KEPT], "reset": torch.cat(reset)[:KEPT]}
 
 
 def _cat(parts: tuple) -> Any:
     if isinstance(parts[0], dict):
         return {key: _cat(tuple(part[key] for part in parts)) for key in parts[0]}
     return torch.cat(parts)[:KEPT]
-
-
-def size_of(obs: Any) -> int:
-    """Observations in a batch."""
-    return len(tree_leaves(obs)[0])
-
-
-__all__ = ["play_facts", "size_of", "tree_map"]

@@ -13,6 +13,7 @@ T: dict[str, float] = {
     "learned_gain": 0.75,  # of what healthy runs gain over random actions
     "poor_gain": 0.6,  # below this share of it something is missing
     "learned_lift": 3.0,  # deviations of a random episode's return above the random mean
+    "short_run": 0.5,  # of the steps of preset or default: before it nothing need be learned
     "rise_over_noise": 12.0,  # the gain of the return over its median change from log to log
     # policy
     "entropy_gone": 0.03,  # of the entropy of uniform actions
@@ -34,6 +35,7 @@ T: dict[str, float] = {
     # actions
     "one_action": 0.995,
     "at_bound": 0.95,
+    "nothing_new": 0.1,  # of the different situations that random actions meet
     # lengths
     "horizon": 0.2,  # of an episode that the discount sees
     "few_episodes": 10,
@@ -55,6 +57,9 @@ T: dict[str, float] = {
     "memory_one": 0.3,
     "memory_gain": 0.4,
     "same_end": 0.9,
+    "short_limit": 8.0,  # steps
+    "late_effect": 3.0,  # steps until an action shows
+    "unchanged": 0.9,  # of steps that leave the observation as it was
     # speed
     "time_share": 0.6,  # of a part other than learning
     # tasks

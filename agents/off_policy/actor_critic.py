@@ -146,9 +146,9 @@ class _Both(nn.Module):
         self.actor, self.critic = actor, critic
         self.state_dim = actor.state_dim + critic.state_dim
 
-    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> Tensor:
-        """obs [T, B, ...], state [B, state_dim], reset [T, B]; returns what Critic does."""
+    def forward(self, obs: Any, state: Tensor, reset: Tensor) -> tuple[Any, Tensor]:
+        """obs [T, B, ...], state [B, state_dim], reset [T, B]; returns what the actor's head and Critic do."""
         mine, critics = state.split((self.actor.state_dim, self.critic.state_dim), dim=1)
-        self.actor(obs, mine, reset)
+        output, _ = self.actor(obs, mine, reset)
         features, _ = self.critic.encoder(obs, critics, reset)
-        return self.critic(features, features.new_zeros(*features.shape[:2], self.critic.numbers))
+        return output, self.critic(features, features.new_zeros(*features.shape[:2], self.critic.numbers))

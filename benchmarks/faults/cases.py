@@ -41,7 +41,14 @@ def _agent(name: str, half: str, who: str, env: str, steps: int, **settings: Any
     return Problem(name, half, who, {"env": env, "total_steps": steps, "eval_episodes": 20} | settings)
 
 
-SMALL_OFF = {"hidden_sizes": (32, 32), "batch_size": 64, "utd": 0.5, "learning_rate": 3e-3}
+SMALL_OFF = {
+    **{"hidden_sizes": (32, 32), "batch_size": 64, "utd": 0.5, "learning_rate": 3e-3},
+    **{"num_envs": 8, "learning_starts": 200},
+}
+SMALL_LSTM = {
+    **{"encoder": "lstm", "hidden_sizes": (32,), "recurrent_size": 32, "num_envs": 32, "num_steps": 30},
+    **{"learning_rate": 3e-3, "num_minibatches": 4, "num_epochs": 4},
+}
 PROBLEMS = {
     p.name: p
     for p in (
@@ -57,40 +64,12 @@ PROBLEMS = {
             **{"num_envs": 4, "train_every": 4, "utd": 0.4, "hidden_sizes": (64, 64), "exploration_fraction": 0.5},
             **{"learning_rate": 2e-3, "learning_starts": 500},
         ),
-        _agent("sac-pendulum", "A", "sac", "Pendulum-v1", 5_000, num_envs=2, train_every=2, **SMALL_OFF),
-        _agent(
-            "sac-point",
-            "B",
-            "sac",
-            "Faults/Point-v0",
-            4_000,
-            num_envs=4,
-            train_every=4,
-            learning_starts=400,
-            **SMALL_OFF,
-        ),
-        _agent("td3-pendulum", "A", "td3", "Pendulum-v1", 6_000, num_envs=2, train_every=2, **SMALL_OFF),
-        _agent(
-            "td3-point",
-            "B",
-            "td3",
-            "Faults/Point-v0",
-            4_000,
-            num_envs=4,
-            train_every=4,
-            learning_starts=400,
-            **SMALL_OFF,
-        ),
-        _agent("lstm-cartpole", "A", "ppo", "AgentGym/CartPoleNoVel-v1", 40_000),
-        _agent(
-            "lstm-point",
-            "B",
-            "ppo",
-            "Faults/PointNoVel-v0",
-            40_000,
-            **{"encoder": "lstm", "num_envs": 32, "num_steps": 32, "hidden_sizes": (32,), "recurrent_size": 32},
-            **{"learning_rate": 3e-3, "num_minibatches": 4, "num_epochs": 4},
-        ),
+        _agent("sac-slide", "A", "sac", "Faults/Slide-v0", 1_500, **SMALL_OFF),
+        _agent("sac-point", "B", "sac", "Faults/Point-v0", 2_400, **SMALL_OFF),
+        _agent("td3-slide", "A", "td3", "Faults/Slide-v0", 1_500, **SMALL_OFF),
+        _agent("td3-point", "B", "td3", "Faults/Point-v0", 2_400, **SMALL_OFF),
+        _agent("lstm-slide", "A", "ppo", "Faults/SlideNoVel-v0", 15_000, **SMALL_LSTM),
+        _agent("lstm-point", "B", "ppo", "Faults/PointNoVel-v0", 24_000, **SMALL_LSTM),
         Problem("iris", "A", "iris", {}),
         Problem("diabetes", "A", "diabetes", {}),
         Problem("breast-cancer", "B", "breast-cancer", {}),
@@ -228,8 +207,8 @@ def noisy(frame: pd.DataFrame, target: str) -> pd.DataFrame:
     return pd.concat([few, more], axis=1)
 
 
-PPO, DQN, SAC = ("ppo-cartpole", "ppo-reach"), ("dqn-cartpole", "dqn-reach"), ("sac-pendulum", "sac-point")
-TD3, LSTM = ("td3-pendulum", "td3-point"), ("lstm-cartpole", "lstm-point")
+PPO, DQN, SAC = ("ppo-cartpole", "ppo-reach"), ("dqn-cartpole", "dqn-reach"), ("sac-slide", "sac-point")
+TD3, LSTM = ("td3-slide", "td3-point"), ("lstm-slide", "lstm-point")
 CLASSES, NUMBERS, TABLES = ("iris", "breast-cancer"), ("diabetes", "waves"), ("moons", "waves")
 HIGH, LOW, SHORT = ("learning_rate_high",), ("learning_rate_low",), ("discount_short",)
 
@@ -255,7 +234,7 @@ FAULTS = (
     Fault("env blind", ("obs_constant",), PPO, env("blind", broken.blind)),
     Fault("env noise for observations", ("obs_noise",), PPO, env("noise", broken.noise_obs)),
     Fault("env ends at once", ("episodes_end_at_once",), PPO, env("short", broken.ends_at_once)),
-    Fault("env never ends", ("episodes_never_end",), PPO, env("endless", broken.no_limit)),
+    Fault("env never ends", ("episodes_never_end",), PPO, env("endless", broken.no_limit, eval_max_steps=500)),
     Fault(
         "env reward large",
         ("reward_scale",),
@@ -314,12 +293,25 @@ FAULTS = (
         SAC,
         lambda p, f: (
             {
-                "env": {"Pendulum-v1": "AgentGym/PendulumNoVel-v1"}.get(p.settings["env"], "Faults/PointNoVel-v0"),
+                "env": p.settings["env"].replace("-v0", "NoVel-v0"),
                 "encoder": "mlp",
             }
             | preset_of(p)
         ),
     ),
+    Fault(
+        "sac vanishing gradients",
+        ("vanishing_gradients",),
+        SAC,
+        flags(hidden_sizes=(32,) * 12, activation="sigmoid"),
+    ),
+    Fault("sac weight decay", ("settings_changed",), SAC, flags(weight_decay=1.0)),
+    Fault("sac env deaf", ("actions_without_effect",), SAC, env("deaf", broken.deaf)),
+    Fault("td3 discount short", SHORT, TD3, flags(gamma=0.0)),
+    Fault("td3 few updates", ("updates_few",), TD3, flags(utd=0.01)),
+    Fault("td3 learning late", ("learning_late",), TD3, _share("learning_starts", 0.95)),
+    Fault("td3 few rounds", ("few_updates",), TD3, _share("train_every", 0.2)),
+    Fault("td3 env blind", ("obs_constant",), TD3, env("blind", broken.blind)),
     Fault("td3 learning rate high", HIGH, TD3, flags(learning_rate=0.5)),
     Fault("td3 learning rate low", LOW, TD3, flags(learning_rate=1e-7)),
     Fault("td3 exploration endless", ("exploration_endless",), TD3, flags(exploration_noise=20.0)),
@@ -329,6 +321,11 @@ FAULTS = (
     Fault("lstm learning rate low", LOW, LSTM, flags(learning_rate=1e-6)),
     Fault("lstm discount short", SHORT, LSTM, flags(gamma=0.2)),
     Fault("lstm memory missing", ("memory_missing",), LSTM, flags(encoder="mlp")),
+    Fault("lstm value not learned", ("value_not_learned",), LSTM, flags(value_coef=0.0)),
+    Fault("lstm few updates", ("few_updates",), LSTM, _long_rollout),
+    Fault("lstm entropy bonus large", ("entropy_bonus_large",), LSTM, flags(entropy_coef=5.0)),
+    Fault("lstm eps large", ("settings_changed",), LSTM, flags(eps=1e3)),
+    Fault("lstm env constant reward", ("no_reward_signal",), LSTM, env("unpaid", broken.constant_reward)),
     Fault("task epochs few", ("epochs_few",), CLASSES, flags(epochs=2)),
     Fault("task learning rate high", HIGH, CLASSES, flags(learning_rate=10.0)),
     Fault("task learning rate low", LOW, CLASSES, flags(learning_rate=1e-6)),
@@ -360,12 +357,12 @@ HEALTHY_MORE = (  # agent or task, settings: presets at short budgets, and defau
     ("ppo", {"env": "MountainCar-v0", "total_steps": 60_000}),
     ("ppo", {"env": "Pendulum-v1", "total_steps": 20_000}),
     ("a2c", {"env": "CartPole-v1", "total_steps": 20_000}),
-    ("dqn", {"env": "Acrobot-v1", "total_steps": 8_000, "utd": 0.25}),
-    ("dqn", {"env": "MountainCar-v0", "total_steps": 8_000, "utd": 0.25}),
-    ("qrdqn", {"env": "CartPole-v1", "total_steps": 6_000, "utd": 0.25}),
-    ("sac", {"env": "MountainCarContinuous-v0", "total_steps": 3_000, "utd": 0.5, "hidden_sizes": (32, 32)}),
-    ("td3", {"env": "MountainCarContinuous-v0", "total_steps": 3_000, "utd": 0.5, "hidden_sizes": (32, 32)}),
-    ("ddpg", {"env": "Faults/Point-v0", "total_steps": 4_000, "hidden_sizes": (32, 32), "batch_size": 64}),
+    ("dqn", {"env": "Acrobot-v1", "total_steps": 6_000}),
+    ("dqn", {"env": "MountainCar-v0", "total_steps": 6_000}),
+    ("qrdqn", {"env": "CartPole-v1", "total_steps": 3_000}),
+    ("sac", {"env": "Pendulum-v1", "total_steps": 1_600, "hidden_sizes": (32, 32)}),
+    ("td3", {"env": "MountainCarContinuous-v0", "total_steps": 2_000, "hidden_sizes": (32, 32)}),
+    ("ddpg", {"env": "Faults/Point-v0", "total_steps": 2_000, "hidden_sizes": (32, 32)}),
     ("digits", {"epochs": 6}),
     ("xor", {}),
     ("heights", {}),

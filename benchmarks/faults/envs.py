@@ -1,4 +1,4 @@
-"""Small native environments for benchmarks.faults: two easy problems, and ways of breaking any native environment."""
+"""Small native environments for benchmarks.faults: easy problems, and ways of breaking any native environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agent_gym.envs.native.core import NATIVE, Core, register
 
-FORCE = spaces.Box(-1.0, 1.0, (2,), np.float32)
+FORCE, PUSH = (spaces.Box(-1.0, 1.0, (n,), np.float32) for n in (2, 1))
 _HIGH = np.full(4, np.inf, np.float32)
 
 
@@ -33,6 +33,22 @@ def _point(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[T
     state = _push(state, action)
     reward = -state[:2].square().sum(0).sqrt() - 0.01 * action.square().sum(1)
     return state, reward.float(), torch.zeros_like(reward, dtype=torch.bool)
+
+
+def _track(num_envs: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """State [3, B]: place and goal in ±1, at rest."""
+    state = torch.zeros(3, num_envs, device=device)
+    state[:2].uniform_(-1.0, 1.0, generator=generator)
+    return state
+
+
+def _slide(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """A mass on a track is pushed to a goal: minus the distance from it."""
+    place, goal, velocity = state
+    velocity = 0.8 * velocity + 0.2 * action[:, 0].clamp(-1.0, 1.0)
+    place = (place + 0.3 * velocity).clamp(-1.5, 1.5)
+    reward = -(place - goal).abs()
+    return torch.stack((place, goal, velocity)), reward.float(), torch.zeros_like(reward, dtype=torch.bool)
 
 
 _GOAL_STEP = 0.15
@@ -57,7 +73,9 @@ def _places(state: Tensor) -> Tensor:
 POINT = Core("Faults/Point-v0", spaces.Box(-_HIGH, _HIGH), FORCE, 50, _initial, _point, _all)
 POINT_NO_VEL = Core("Faults/PointNoVel-v0", spaces.Box(-_HIGH[:2], _HIGH[:2]), FORCE, 50, _initial, _point, _places)
 REACH = Core("Faults/Reach-v0", spaces.Box(-_HIGH[:2], _HIGH[:2]), spaces.Discrete(5), 60, _initial, _reach, _places)
-for _core in (POINT, POINT_NO_VEL, REACH):
+SLIDE = Core("Faults/Slide-v0", spaces.Box(-_HIGH[:3], _HIGH[:3]), PUSH, 30, _track, _slide, _all)
+SLIDE_NO_VEL = Core("Faults/SlideNoVel-v0", spaces.Box(-_HIGH[:2], _HIGH[:2]), PUSH, 30, _track, _slide, _places)
+for _core in (POINT, POINT_NO_VEL, REACH, SLIDE, SLIDE_NO_VEL):
     register(_core)
 
 

@@ -15,6 +15,7 @@ from agent_gym.envs.adapters.boundary.checks import PartError, check_step, first
 from agent_gym.ground.errors import one_line
 
 ENTRIES = 256  # of an observation that are looked at; images have more
+FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 Chooser = Callable[[int, np.random.Generator], Any]
 
 
@@ -45,7 +46,7 @@ class Player:
 
     def __init__(self, env: gymnasium.Env) -> None:
         self.env, self.steps, self.seconds = env, 0, 0.0
-        self.width = spaces.flatdim(env.observation_space)
+        self.width = width(env.observation_space)
         self.outside = 0
         keep = np.linspace(0, self.width - 1, min(self.width, ENTRIES)).astype(int)
         self.keep = keep if self.width > ENTRIES else None
@@ -53,7 +54,7 @@ class Player:
     def flat(self, obs: Any) -> np.ndarray:
         """An observation as numbers [n], a sample of them where there are many."""
         try:
-            numbers = np.asarray(spaces.flatten(self.env.observation_space, obs), dtype=np.float64).ravel()
+            numbers = flatten(self.env.observation_space, obs)
         except Exception as error:  # whatever a user's observation is
             raise Broken(
                 f"an observation does not fit its space {_short(self.env.observation_space)}: {one_line(error, 120)}"
@@ -92,7 +93,7 @@ class Player:
             obs, reward, episode.terminated, episode.truncated, _ = result
             self._look(obs)
             episode.obs.append(self.flat(obs))
-            episode.action.append(np.asarray(action, dtype=np.float64).ravel())
+            episode.action.append(flatten(self.env.action_space, action, codes=True))
             episode.reward.append(float(np.asarray(reward).ravel()[0]))
             if episode.terminated or episode.truncated:
                 break
@@ -103,6 +104,27 @@ class Player:
             self.outside += not self.env.observation_space.contains(obs)
         except Exception:  # a space that cannot even tell
             self.outside += 1
+
+
+def flatten(space: spaces.Space, value: Any, codes: bool = False) -> np.ndarray:
+    """The numbers [n] in a value of `space`, without texts, graphs and sequences; `codes`: one for each choice among
+    several, else as many as there are."""
+    if isinstance(space, spaces.Dict):
+        parts = [flatten(child, value[key], codes) for key, child in space.items()]
+    elif isinstance(space, spaces.Tuple):
+        parts = [flatten(child, part, codes) for child, part in zip(space, value, strict=True)]
+    elif codes and isinstance(space, FLAT):
+        parts = [np.asarray(value, dtype=np.float64).ravel()]
+    else:
+        parts = [np.asarray(spaces.flatten(space, value), dtype=np.float64).ravel()] if isinstance(space, FLAT) else []
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def width(space: spaces.Space) -> int:
+    """How many numbers `flatten` gives."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return sum(map(width, space.values() if isinstance(space, spaces.Dict) else space))
+    return spaces.flatdim(space) if isinstance(space, FLAT) else 0
 
 
 def random_actions(space: spaces.Space) -> Chooser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from gymnasium import spaces
 from agent_gym.diagnosis.environment.episodes import Episode
 
 LISTED = 5  # entries that are named
+ROWS = 300  # observations among which different ones are counted
+CELLS = 4  # to a deviation
+MANY = 64  # entries, of which no two observations are alike
 
 
 def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]:
@@ -22,7 +26,11 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
     moving = std > 1e-9 * np.maximum(size, 1.0)
     found["constant"] = _some(~moving)
     found["constant_share"] = float((~moving).mean())
+    found["unchanged"] = float(np.mean(np.concatenate([[np.array_equal(*o) for o in pairs(e)] for e in episodes])))
     found["largest"] = float(size.max())
+    if x.shape[1] <= MANY:
+        found["mean"], found["std"] = x.mean(0).tolist(), std.tolist()
+        found["different"] = different(x, x.mean(0), std)
     if moving.any():
         rms = np.sqrt(np.square(x).mean(0))
         found["scale_ratio"] = float(std[moving].max() / std[moving].min())
@@ -32,7 +40,7 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
     low, high = np.quantile(x, (0.05, 0.95), axis=0)
     span = np.maximum(high - low, 1e-9 * np.maximum(size, 1.0))
     beyond = np.maximum(x.max(0) - high, low - x.min(0)) / np.maximum(span, 1e-12)
-    jump = np.where((span > 0) & (size > 100.0), beyond, 0.0)
+    jump = np.where((span > 0) & (size > 100.0) & ~whole_bytes(space, x.shape[1]), beyond, 0.0)
     found["jump"], found["jump_entry"] = float(jump.max()), int(jump.argmax())
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -87,6 +95,26 @@ def ends(episodes: list[Episode], limit: int | None) -> dict[str, Any]:
         found["terminated_at_longest"] = float((terminated == longest).mean())
         found["terminated_longest"] = int(longest)
     return found
+
+
+def whole_bytes(space: spaces.Space, entries: int) -> np.ndarray:
+    """Which of the entries are bytes, whose range everybody knows, [n]."""
+    return np.full(entries, isinstance(space, spaces.Box) and space.dtype == np.uint8)
+
+
+def pairs(episode: Episode) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each observation with the next one."""
+    return zip(episode.obs[:-1], episode.obs[1:], strict=True)
+
+
+def different(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> float | None:
+    """The share of ROWS of the rows x [N, n], evenly chosen, that differ by a cell of a quarter of `std` [n] or more;
+    None where there are fewer."""
+    if len(x) < ROWS:
+        return None
+    x = x[np.linspace(0, len(x) - 1, ROWS).astype(int)]
+    cells = np.round(np.nan_to_num((x - mean) / np.where(std > 0, std, 1.0)).clip(-1e6, 1e6) * CELLS)
+    return len(np.unique(cells, axis=0)) / ROWS
 
 
 def _some(which: np.ndarray) -> list[int]:

@@ -81,7 +81,7 @@ def _look(
         returns = [sum(e.reward) for e in pure]
         found["random_return"], found["random_std"] = float(np.mean(returns)), float(np.std(returns))
     found["steps_per_second"] = player.steps / max(player.seconds, 1e-9)
-    found["repeats"] = trials.repeats(player, seed)
+    found["repeats"], found["goes_on"] = trials.repeats(player, seed)
     if found["repeats"]:
         found["effect"] = trials.effect(player, seed)
         if found["effect"]["obs"]:

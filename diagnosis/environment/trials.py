@@ -24,8 +24,9 @@ def same(a: Episode, b: Episode) -> bool:
     )
 
 
-def repeats(player: Player, seed: int) -> bool:
-    """Whether the same seed and actions give the same episode while Python's and NumPy's generators stand elsewhere."""
+def repeats(player: Player, seed: int) -> tuple[bool, bool]:
+    """Whether the same seed and actions give the same episode while Python's and NumPy's generators stand elsewhere;
+    and whether, instead, the second one begins where the first one stood."""
     choose = random_actions(player.env.action_space)
     with undisturbed():
         played = []
@@ -33,21 +34,26 @@ def repeats(player: Player, seed: int) -> bool:
             random.seed(other)
             np.random.seed(other)
             played.append(player.play(choose, seed, SHORT))
-    return same(*played)
+    first, second = played
+    goes_on = np.array_equal(first.obs[-1], second.obs[0], equal_nan=True)
+    return same(first, second), bool(goes_on and not np.array_equal(first.obs[0], second.obs[0], equal_nan=True))
 
 
-def effect(player: Player, seed: int) -> dict[str, bool | None]:
-    """Whether other actions from one seed lead to other observations and rewards; None where that cannot be told."""
+def effect(player: Player, seed: int) -> dict[str, Any]:
+    """Whether other actions from one seed lead to other observations and rewards, and after how many steps the first of
+    them shows in an observation ("after"; None: never)."""
     space = player.env.action_space
     first = player.play(held(random_actions(space), 4), seed, SHORT)
     obs = reward = False
+    after: list[int] = []
     for other in _contrasts(space):
         played = player.play(other, seed, SHORT)
         n = min(len(first), len(played))
-        obs |= not np.array_equal(np.stack(first.obs[: n + 1]), np.stack(played.obs[: n + 1]), equal_nan=True)
-        obs |= len(first) != len(played)
+        differ = [not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.obs, played.obs, strict=False)]
+        after += [differ.index(True)] if any(differ) else []
+        obs |= any(differ) or len(first) != len(played)
         reward |= not np.array_equal(first.reward[:n], played.reward[:n])
-    return {"obs": obs, "reward": reward}
+    return {"obs": obs, "reward": reward, "after": min(after, default=None)}
 
 
 def saturates(player: Player, seed: int) -> bool | None:

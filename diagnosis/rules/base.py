@@ -56,6 +56,12 @@ def state(case: Case) -> str:
     return "poor" if lift < T["learned_lift"] / 3 else "unknown"
 
 
+def early(case: Case) -> bool:
+    """Whether the run is so short beside its preset or default that it need not have learned anything yet."""
+    total, usual = case.setting("total_steps"), case.usual.get("total_steps")
+    return bool(total and usual and total < T["short_run"] * usual)
+
+
 def rose(case: Case) -> bool:
     """Whether the return went up far beyond its own noise and stayed there."""
     returns = case.returns

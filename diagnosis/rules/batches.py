@@ -146,6 +146,58 @@ def updates_few(case: Case) -> Finding | None:
 
 
 @rule(live=True)
+def updates_many(case: Case) -> Finding | None:
+    """So many updates a step that the first experience is learned by heart (Nikishin et al. 2022)."""
+    still = max(case.layers.get("still", {}).values(), default=0.0)
+    loss = case.curve("train/q_loss", points=8)
+    symptoms = []
+    if still > T["still_units"] / 2:
+        symptoms.append(f"{still:.0%} of a layer's units no longer learn")
+    if loss is not None and abs(loss.late()) > T["loss_grows"] * abs(loss.early()) > 0:
+        symptoms.append(f"train/q_loss grew from {loss.early():.3g} to {loss.late():.3g} (healthy runs: it levels out)")
+    return unusual(
+        case,
+        "utd",
+        high=True,
+        cause="updates_many",
+        title="each step is learned from too often",
+        why="before anything new is in the buffer, the networks know the old by heart and have lost what they need to "
+        "learn on",
+        source="Nikishin et al. 2022, section 3",
+        symptoms=symptoms,
+        weight=5.4,
+        tags=("train/q_loss", "rollout/episode_return"),
+    )
+
+
+@rule(live=True)
+def rounds_few(case: Case) -> Finding | None:
+    """Learning in a few rounds, with no new experience within each (Fedus et al. 2020)."""
+    steps, envs, total = (case.setting(n) for n in ("train_every", "num_envs", "total_steps"))
+    ratio = case.ratio("train_every")
+    if not (steps and envs and total) or ratio is None or ratio < T["setting_times"]:
+        return None
+    rounds = total / (steps * envs)
+    if rounds >= T["few_updates"]:
+        return None
+    return Finding(
+        "few_updates",
+        "it learns in a few rounds only",
+        (
+            f"train_every {steps:,} times num_envs {envs}: {rounds:.1f} rounds of updates in {total:,} steps (healthy "
+            f"runs: at least {T['few_updates']:.0f})",
+            scored(case),
+        ),
+        "within a round of updates nothing new comes into the buffer, and what was learned is not tried before its end",
+        {"train_every": case.usual["train_every"]},
+        weight=6.0,
+        hint=state(case) == "good",
+        tags=("rollout/episode_return",),
+        source=FEDUS,
+    )
+
+
+@rule(live=True)
 def buffer_small(case: Case) -> Finding | None:
     """A buffer that forgets too early (Fedus et al. 2020)."""
     size, total = case.setting("buffer_size"), case.setting("total_steps")

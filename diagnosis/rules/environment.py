@@ -6,7 +6,7 @@ import numpy as np
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, state
+from agent_gym.diagnosis.rules.base import early, rule, state
 from agent_gym.diagnosis.thresholds import T
 
 GYMNASIUM = "Gymnasium's documentation, Env"
@@ -44,6 +44,86 @@ def actions_without_effect(case: Case) -> Finding | None:
         advice="see that step(action) uses its argument; test: two actions from one seed must differ",
         weight=8.0,
         source=GYMNASIUM,
+    )
+
+
+@rule()
+def effects_late(case: Case) -> Finding | None:
+    """What an action does shows some steps later (Katsikopoulos and Engelbrecht 2003)."""
+    after = case.env.get("effect", {}).get("after") or 0
+    if after < T["late_effect"] or state(case) == "good":
+        return None
+    return Finding(
+        "effects_late",
+        "what an action does is seen some steps later",
+        (
+            f"from one seed, other actions show in an observation after {after} steps at the earliest (usual: 1, or 2 "
+            "where velocities are missing)",
+        ),
+        "the observation is old: what was done since is not in it, and the best action depends on that",
+        {"frame_stack": int(after) + 1},
+        "see that step() observes after it has acted; where the delay is real, memory (--encoder lstm) helps too",
+        weight=4.2,
+        hint=bool(case.env.get("obs", {}).get("image")),
+        source="Katsikopoulos and Engelbrecht 2003",
+    )
+
+
+@rule()
+def obs_rarely_change(case: Case) -> Finding | None:
+    """Most steps change nothing that is seen (Zahavy et al. 2018, for actions without use)."""
+    obs = case.env.get("obs", {})
+    share = obs.get("unchanged", 0.0)
+    if share < T["unchanged"] or obs.get("constant_share") == 1.0 or state(case) == "good":
+        return None
+    return Finding(
+        "obs_rarely_change",
+        "most steps change nothing that is seen",
+        (
+            f"{share:.0%} of random steps end in the observation that was there before (usual: below "
+            f"{T['unchanged']:.0%})",
+        ),
+        "either most actions do nothing, or the observation is renewed now and then only",
+        advice='leave out actions that do nothing, or give info["action_mask"]; see that each step observes anew',
+        weight=3.4,
+        hint=state(case) != "poor",
+        source="Zahavy et al. 2018",
+    )
+
+
+@rule()
+def reset_incomplete(case: Case) -> Finding | None:
+    """An episode begins where the last one stood."""
+    if not case.env.get("goes_on"):
+        return None
+    return Finding(
+        "reset_incomplete",
+        "reset() leaves things as they were",
+        ("the first observation after reset(seed=...) is the last one of the episode before",),
+        "episodes then depend on those before them, and ends and returns say nothing of one policy",
+        advice="set all that step() changes anew in reset()",
+        weight=7.4,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
+def limit_short(case: Case) -> Finding | None:
+    """A time limit after a few steps (Pardo et al. 2018)."""
+    ends = case.env.get("ends", {})
+    if ends.get("truncated", 0.0) < T["same_end"] or ends["length_max"] > T["short_limit"] or state(case) == "good":
+        return None
+    mine = case.setting("max_episode_steps")
+    return Finding(
+        "limit_short",
+        "a time limit ends episodes after a few steps",
+        (f"{ends['truncated']:.0%} of random episodes are cut off after at most {ends['length_max']} steps",),
+        "what lies further from the start is never met",
+        {"max_episode_steps": 0} if mine else {},
+        "" if mine else "register it with a larger max_episode_steps, or give --max-episode-steps",
+        weight=5.6,
+        hint=state(case) != "poor",
+        source="Pardo et al. 2018",
     )
 
 
@@ -88,14 +168,15 @@ def episodes_never_end(case: Case) -> Finding | None:
 @rule()
 def hidden_randomness(case: Case) -> Finding | None:
     """The same seed takes another way (Henderson et al. 2018)."""
-    if case.env.get("repeats") is not False:
+    if case.env.get("repeats") is not False or case.env.get("goes_on"):
         return None
     return Finding(
         "hidden_randomness",
         "the same seed and actions take another way",
         ("two episodes from one seed differ while Python's and NumPy's own generators stand elsewhere",),
         "runs cannot be repeated, and episodes of a checkpoint cannot go on",
-        advice="draw from self.np_random, which reset(seed=...) seeds, and from nothing else",
+        advice="draw from self.np_random, which reset(seed=...) seeds, and from nothing else; set all that step() "
+        "changes anew in reset()",
         weight=3.2,
         hint=state(case) == "good",
         source=GYMNASIUM,
@@ -127,7 +208,7 @@ def no_reward_signal(case: Case) -> Finding | None:
         advice="see that step() returns the reward that was computed; if the goal is only too far for chance, reward "
         "the way to it, start nearer to it, or explore longer",
         weight=7.6,
-        hint=not case.curves and reward.get("usual", 0.0) < 0,
+        hint=(not case.curves or early(case)) and reward.get("usual", 0.0) < 0,
         source="Ng et al. 1999",
     )
 

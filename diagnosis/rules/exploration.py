@@ -8,7 +8,7 @@ import numpy as np
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, scored, seen, state
+from agent_gym.diagnosis.rules.base import early, rule, scored, seen, state
 from agent_gym.diagnosis.thresholds import T
 
 SUTTON = "Sutton and Barto 2018, section 2.2"
@@ -152,6 +152,7 @@ def never_commits(case: Case) -> Finding | None:
         {},
         "train longer or raise --learning-rate; where that does not help, look at what the reward says of each action",
         weight=2.0,
+        hint=early(case),
         tags=("train/entropy",),
         source="Schulman et al. 2017, equation 9",
     )
@@ -172,6 +173,7 @@ def one_action(case: Case) -> Finding | None:
         {"entropy_coef": 0.01} if "entropy_coef" in case.config else {},
         "see whether observations tell the situations apart, and lower the learning rate",
         weight=2.2,
+        hint=early(case),
         source="Ahmed et al. 2019",
     )
 
@@ -191,5 +193,38 @@ def actions_saturated(case: Case) -> Finding | None:
         {"normalize_obs": True} if case.setting("normalize_obs") is False else {},
         "lower the learning rate, and see whether observations or rewards are large",
         weight=2.5,
+        hint=early(case),
         source="Hausknecht and Stone 2016, section 4",
+    )
+
+
+@rule()
+def nothing_new(case: Case) -> Finding | None:
+    """What it sees is the same few situations over and over (Bellemare et al. 2016; Ecoffet et al. 2021)."""
+    chance, now = case.env.get("obs", {}).get("different"), case.play.get("sampled", {}).get("different")
+    if chance is None or now is None or now > T["nothing_new"] * chance or state(case) != "poor":
+        return None
+    config, remedy = case.config, {}
+    if "exploration_final" in config:
+        remedy = {"exploration_final": max(0.2, config["exploration_final"]), "exploration_fraction": 0.5}
+    elif config.get("exploration_noise") is not None:
+        remedy = {"exploration_noise": max(0.5, 2.0 * config["exploration_noise"])}
+    elif "entropy_coef" in config:
+        remedy = {"entropy_coef": max(0.05, 3.0 * config["entropy_coef"])}
+    elif config.get("alpha"):
+        remedy = {"alpha": 0.0}
+    into = "the replay buffer" if "buffer_size" in config else "rollouts"
+    return Finding(
+        "nothing_new",
+        f"{into} get{'s' if 'buffer_size' in config else ''} nothing new",
+        (
+            f"{now:.1%} of the situations that it meets, exploring as at the end of training, differ; with random "
+            f"actions {chance:.1%} (healthy runs: more than {T['nothing_new']:.0%} of that)",
+            scored(case),
+        ),
+        "it learns the same few transitions by heart, and what it has never seen cannot be learned",
+        remedy,
+        weight=3.2,
+        tags=("rollout/episode_return",),
+        source="Bellemare et al. 2016; Ecoffet et al. 2021",
     )

@@ -8,16 +8,29 @@ from agent_gym.diagnosis.rules.base import rule, scored, state
 from agent_gym.diagnosis.thresholds import T
 
 
+def by_network(case: Case) -> dict[str, list[float]]:
+    """The gradients of the layers of each network, from the first layer to the last."""
+    parts: dict[str, list[float]] = {}
+    for name, size in case.layers.get("gradient", {}).items():
+        critic = name.startswith(("critic", "value_head"))
+        parts.setdefault("critic" if critic else "actor", []).append(size)
+    return parts
+
+
 @rule("both")
 def vanishing_gradients(case: Case) -> Finding | None:
     """Gradients that shrink from layer to layer (Hochreiter 1991; Glorot and Bengio 2010)."""
-    gradient = {name: g for name, g in case.layers.get("gradient", {}).items() if "critic" not in name}
     depth = len(case.setting("hidden_sizes") or ())
-    if len(gradient) < 4 or depth < 4:
+    if depth < 4 or state(case) == "good":
         return None
-    values = list(gradient.values())
-    last = max(values[1:])
-    if last <= 0 or values[0] > T["vanishing"] * last or state(case) == "good":
+    networks = by_network(case)
+    told = [
+        f"gradient of the first layer of the {name} {values[0]:.2g}, of a later one "
+        f"{max(values[1:]):.2g} (healthy runs: above {T['vanishing']:g} of it)"
+        for name, values in networks.items()
+        if len(values) >= 4 and max(values[1:]) > 0 and values[0] <= T["vanishing"] * max(values[1:])
+    ]
+    if not told:
         return None
     remedy: dict = {"activation": case.usual.get("activation")}
     usual = case.usual.get("hidden_sizes") or (64, 64)
@@ -28,12 +41,7 @@ def vanishing_gradients(case: Case) -> Finding | None:
     return Finding(
         "vanishing_gradients",
         "gradients vanish on their way to the first layers",
-        (
-            f"gradient of the first layer {values[0]:.2g}, of the last {last:.2g} (healthy runs: above "
-            f"{T['vanishing']:g} of it)",
-            f"{depth} layers of {case.setting('activation')}",
-            scored(case),
-        ),
+        (*told, f"{depth} layers of {case.setting('activation')}", scored(case)),
         "the first layers stay random, and what they pass on says little of the input",
         {k: v for k, v in remedy.items() if v != case.setting(k)},
         weight=6.4,
@@ -43,17 +51,24 @@ def vanishing_gradients(case: Case) -> Finding | None:
 
 @rule("both")
 def dead_units(case: Case) -> Finding | None:
-    """Units that are flat on every input (Lyle et al. 2022; Sokar et al. 2023)."""
-    still = case.layers.get("still", {})
-    worst = max(still, key=still.get, default=None)
-    if worst is None or still[worst] < T["still_units"] or state(case) == "good":
+    """Units that are flat on every input, or almost all that a layer says is (Lyle et al. 2022; Sokar et al. 2023)."""
+    if state(case) == "good":
         return None
     saturating = case.setting("activation") in ("tanh", "sigmoid")
-    name = "saturated" if saturating else "dead"
+    told = []
+    for kind, limit, words in (
+        ("still", "still_units", "of the units of {} are flat on the whole batch"),
+        ("near", "flat_outputs", "of what the units of {} say lies where they are flat"),
+    ):
+        share, name = max(((v, k) for k, v in case.layers.get(kind, {}).items()), default=(0.0, ""))
+        if share >= T[limit] and (saturating or kind == "still"):
+            told.append(f"{share:.0%} {words.format(name)} (healthy runs: below {T[limit]:.0%})")
+    if not told:
+        return None
     return Finding(
         "dead_units",
-        f"units are {name}",
-        (f"{still[worst]:.0%} of the units of {worst} (healthy runs: below {T['still_units']:.0%})", scored(case)),
+        f"units are {'saturated' if saturating else 'dead'}",
+        (*told, scored(case)),
         "a unit that is flat everywhere has no gradient and never comes back",
         {"learning_rate": float(case.config["learning_rate"]) / 3, "layer_norm": True},
         weight=2.4,

@@ -86,7 +86,8 @@ def obs_outlier(case: Case) -> Finding | None:
 def obs_unscaled(case: Case) -> Finding | None:
     """Entries of very different sizes (LeCun et al. 1998, section 4.3)."""
     obs = case.env.get("obs", {})
-    if case.setting("normalize_obs") is not False or obs.get("image") or state(case) == "good":
+    scaled = case.setting("normalize_obs") is not False and bool(case.config)
+    if scaled or obs.get("image") or state(case) == "good":
         return None
     ratio, wide = obs.get("scale_ratio", 1.0), obs.get("widest_rms", 0.0)
     if wide < T["wide_obs"] and ratio < T["wide_ratio"]:
@@ -115,6 +116,9 @@ def obs_noise(case: Case) -> Finding | None:
     ):
         return None
     if memory.get("persistence", 1.0) > T["noise_follows"] or (case.config and state(case) != "poor"):
+        return None
+    recall = case.env.get("recall")
+    if recall and min(recall["one"], recall["two"]) < T["noise_left"]:  # rewards follow from them
         return None
     return Finding(
         "obs_noise",

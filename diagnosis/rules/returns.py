@@ -6,7 +6,7 @@ import numpy as np
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, scored, state
+from agent_gym.diagnosis.rules.base import early, rule, scored, state
 from agent_gym.diagnosis.thresholds import T
 
 HENDERSON = "Henderson et al. 2018"
@@ -22,7 +22,7 @@ def run_short(case: Case) -> Finding | None:
     preset = usual and usual != 100_000 and total and usual / total >= 2 * T["setting_far"]
     rounds = (case.setting("num_steps") or 0) * (case.setting("num_envs") or 1)
     updates = case.step / rounds if rounds else None
-    tiny = updates is not None and updates <= 4
+    tiny = updates is not None and updates <= 3
     if not (few or preset or tiny) or state(case) == "good" or (case.ratio("num_steps") or 1.0) > 1.0:
         return None
     evidence = [f"{case.step:,} steps, about {episodes:.0f} episodes (healthy runs: at least {T['few_episodes']:.0f})"]
@@ -37,6 +37,7 @@ def run_short(case: Case) -> Finding | None:
         "the first episodes of any agent are those of a random one",
         {"total_steps": max(int(usual or 0), 10 * case.step)},
         weight=7.1 if few or tiny else 5.5,
+        hint=not few and not tiny,
         tags=("rollout/episode_return",),
         source=HENDERSON,
     )
@@ -123,6 +124,7 @@ def flat_from_the_start(case: Case) -> Finding | None:
         {"total_steps": 4 * int(case.setting("total_steps") or case.step)},
         "start with the first of the other findings; with none, simplify the task until it is learned",
         weight=1.2,
+        hint=early(case),
         tags=("rollout/episode_return",),
         source=HENDERSON,
     )
@@ -154,6 +156,39 @@ def evaluation_below_training(case: Case) -> Finding | None:
         hint=True,
         tags=("eval/episode_return", "rollout/episode_return"),
         source="Sutton and Barto 2018, example 13.1",
+    )
+
+
+@rule()
+def evaluation_elsewhere(case: Case) -> Finding | None:
+    """Scores far from the returns of training, with chance and without it: it is not the same environment, or not with
+    the same statistics (Engstrom et al. 2020; Machado et al. 2018, section 3)."""
+    returns, score = case.curve("rollout/episode_return", points=12), case.result.get("return_mean")
+    sampled, greedy = (case.play.get(name, {}) for name in ("sampled", "greedy"))
+    if returns is None or score is None or "return_mean" not in sampled or "return_mean" not in greedy:
+        return None
+    floor = case.random_return if case.random_return is not None else returns.early()
+    last = returns.part(0.9)
+    training, played = float(np.median(last)), max(sampled["return_mean"], greedy["return_mean"], score)
+    spread = max(sampled["return_std"], float(last.std()), 0.5 * (case.env.get("random_std") or 0.0))
+    gap, gained = training - played, training - floor
+    if gained <= 0 or gap < 0.5 * gained or gap < 3.0 * spread:
+        return None
+    changed = {n: case.usual[n] for n in ("eval_kwargs", "eval_env") if case.setting(n) != case.usual.get(n)}
+    return Finding(
+        "evaluation_elsewhere",
+        "scores are far below the returns of training",
+        (
+            f"rollout/episode_return {training:.4g} at the end, the score {score:.4g}; played again {played:.4g} at "
+            "best, with chance and without it (healthy runs: alike)",
+            *(f"{name} {case.setting(name)}" for name in changed),
+        ),
+        "what is scored is then not what was trained in: other arguments, another limit, a reward that a wrapper makes",
+        changed,
+        "see that wrappers which change rewards or observations, and arguments, are the same for both",
+        weight=3.8,
+        tags=("eval/episode_return", "rollout/episode_return"),
+        source="Machado et al. 2018, section 3",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, scored, seen, state
+from agent_gym.diagnosis.rules.base import early, rule, scored, seen, state
 from agent_gym.diagnosis.thresholds import T
 
 
@@ -77,6 +77,7 @@ def value_explains_nothing(case: Case) -> Finding | None:
         "advantages are then returns with all their noise",
         {"normalize_returns": True} if case.setting("normalize_returns") is False else {"num_epochs": 10},
         weight=1.8,
+        hint=early(case),
         tags=("train/explained_variance", "train/value_loss"),
         source="Andrychowicz et al. 2021, section 3.3",
     )

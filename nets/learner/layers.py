@@ -22,12 +22,13 @@ SLOPES: dict[Callable, Callable[[Tensor], Tensor]] = {
 }
 
 
-def still_units(y: Tensor, activation: Callable, channel: int = -1) -> Tensor:
-    """The share [] of units, along dimension `channel` of the outputs y, that are flat on every row."""
+def still_units(y: Tensor, activation: Callable, units: tuple[int, ...] = (-1,)) -> Tensor:
+    """The share [] of units, along the dimensions `units` of the outputs y, that are flat on every row."""
     slope = SLOPES.get(activation)
     if slope is None:
         return torch.zeros((), device=y.device)
-    rows = slope(y.detach()).movedim(channel, -1).flatten(0, -2)
+    last = tuple(range(-len(units), 0))
+    rows = slope(y.detach()).movedim(units, last).flatten(-len(units)).flatten(0, -2)
     return (rows < STILL).all(0).float().mean()
 
 
@@ -44,16 +45,16 @@ class LayerWatch:
                 self.parameters[name or "network"] = own
         self.counting = False
         self.counts: dict[str, Tensor] = {}
-        for name, module, activation, channel in activated(model):
+        for name, module, activation, units in activated(model):
             if name in self.parameters:
-                module.register_forward_hook(self._hook(name, activation, channel))
+                module.register_forward_hook(self._hook(name, activation, units))
 
-    def _hook(self, name: str, activation: Callable | None, channel: int) -> Callable:
+    def _hook(self, name: str, activation: Callable | None, units: tuple[int, ...]) -> Callable:
         def count(module: nn.Module, inputs: tuple, output: Tensor) -> None:
             if self.counting:
                 known = module.activation if activation is None else activation
                 y = output if activation is None or isinstance(module, nn.ReLU) else activation(output.detach())
-                self.counts[f"dead_units/{name}"] = still_units(y, known, channel)
+                self.counts[f"dead_units/{name}"] = still_units(y, known, units)
 
         return count
 
@@ -78,27 +79,29 @@ class LayerWatch:
         }
 
 
-def activated(model: nn.Module) -> Iterator[tuple[str, nn.Module, Callable | None, int]]:
-    """Layers with an activation: name, the module to listen to, the activation, the dimension of the units.
+def activated(model: nn.Module) -> Iterator[tuple[str, nn.Module, Callable | None, tuple[int, ...]]]:
+    """Layers with an activation: name, the module to listen to, the activation, the dimensions of the units.
 
-    A module with an attribute `activation` applies it to its own output (None is given then) or, where it holds a
-    list `hidden`, to the output of each layer there. An nn.ReLU belongs to the layer before it.
+    A linear layer with an attribute `activation` applies it to its own output (None is given then); a module that
+    holds a list `hidden`, to the output of each layer there. With `num` it is so many networks, which stand first. An
+    nn.ReLU belongs to the layer before it.
     """
     for name, module in model.named_modules():
         prefix = f"{name}." if name else ""
         if hasattr(module, "activation"):
             layers = getattr(module, "hidden", None)
-            if layers is None:
-                yield name, module, None, -1
+            if isinstance(module, nn.Linear):
+                yield name, module, None, (-1,)
+            units = (0, -1) if hasattr(module, "num") else (-1,)
             for number, layer in enumerate(layers or ()):
                 inner = next((f".{n}" for n, m in layer.named_modules() if n and list(m.parameters(recurse=False))), "")
-                yield f"{prefix}hidden.{number}{inner}", layer, module.activation, -1
+                yield f"{prefix}hidden.{number}{inner}", layer, module.activation, units
         if isinstance(module, nn.Sequential):
             before = ""
             for child_name, child in module.named_children():
                 if isinstance(child, nn.ReLU) and before:
                     convolution = isinstance(dict(module.named_children())[before], nn.Conv2d)
-                    yield f"{prefix}{before}", child, torch.relu, 1 if convolution else -1
+                    yield f"{prefix}{before}", child, torch.relu, (1,) if convolution else (-1,)
                 before = child_name
 
 
@@ -108,19 +111,19 @@ def unit_counts(model: nn.Module, forward: Callable[[], object]) -> tuple[dict[s
     share of all outputs that are."""
     still, near, hooks = {}, {}, []
 
-    def hook(name: str, activation: Callable | None, channel: int) -> Callable:
+    def hook(name: str, activation: Callable | None, units: tuple[int, ...]) -> Callable:
         def count(module: nn.Module, inputs: tuple, output: Tensor) -> None:
             known = module.activation if activation is None else activation
             y = output if activation is None or isinstance(module, nn.ReLU) else activation(output)
             slope = SLOPES.get(known)
             if slope is not None:
-                still[name] = still_units(y, known, channel).item()
+                still[name] = still_units(y, known, units).item()
                 near[name] = (slope(y) < STILL).float().mean().item()
 
         return count
 
-    for name, module, activation, channel in activated(model):
-        hooks.append(module.register_forward_hook(hook(name, activation, channel)))
+    for name, module, activation, units in activated(model):
+        hooks.append(module.register_forward_hook(hook(name, activation, units)))
     try:
         forward()
     finally:
@@ -136,7 +139,8 @@ def layer_gradients(model: nn.Module, forward: Callable[[], object]) -> dict[str
         if not outputs:
             return {}
         total = sum(x.float().square().mean() for x in outputs)
-        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and p.dim() > 1]
+        weights = ((n, p) for n, p in model.named_parameters() if p.dim() > 1 and not n.endswith("bias"))
+        named = [(n, p) for n, p in weights if p.requires_grad]
         gradients = torch.autograd.grad(total, [p for _, p in named], allow_unused=True)
     return {
         name.removesuffix(".weight"): g.square().mean().sqrt().item()

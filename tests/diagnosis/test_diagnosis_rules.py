@@ -95,6 +95,9 @@ FAULTS = {
     "num_epochs_many": agent(num_epochs=100, curves={"train/approx_kl": line(0.2, 0.2)}),
     "batch_small": agent(OFF, batch_size=1),
     "updates_few": agent(OFF, utd=0.01),
+    "updates_many": agent(OFF, utd=20.0),
+    "nothing_new": agent(OFF, env={"obs": {"different": 0.8}}, play={"sampled": {"different": 0.02}}),
+    "settings_changed": agent(OFF | {"weight_decay": 0.0}, weight_decay=1.0),
     "buffer_small": agent(OFF, buffer_size=200),
     "learning_late": agent(OFF, learning_starts=19_000),
     "target_slow": agent(SAC, tau=1e-6),
@@ -113,7 +116,16 @@ FAULTS = {
         hidden_sizes=(32,) * 8,
         activation="sigmoid",
     ),
-    "dead_units": agent(layers={"still": {"encoder.0": 0.99}}),
+    "dead_units": agent(layers={"still": {"actor.encoder.mlp.0": 0.1, "critic.heads.hidden.1": 0.99}}),
+    "evaluation_elsewhere": agent(
+        score=0.0,
+        curves={"rollout/episode_return": line(0, 90)},
+        play={name: {"return_mean": 0.0, "return_std": 1.0, "episodes": 20} for name in ("greedy", "sampled")},
+    ),
+    "effects_late": agent(env={"effect": {"obs": True, "reward": True, "after": 4}}),
+    "obs_rarely_change": agent(env={"obs": {"unchanged": 0.97, "entries": 4}}),
+    "reset_incomplete": agent(env={"repeats": False, "goes_on": True}),
+    "limit_short": agent(env={"ends": {"truncated": 1.0, "length_max": 4, "length_min": 4, "ended": 1.0}}),
     "exploding_gradients": agent(max_grad_norm=0.0, curves={"train/grad_norm": curve(np.logspace(0, 6, 40))}),
     "run_short": agent(total_steps=1500, curves={"rollout/episode_length": line(400, 400)}).__class__(
         **{**vars(agent(total_steps=1500)), "step": 1500, "total": 1500}
@@ -201,6 +213,30 @@ def test_curves_of_nothing_finite_are_as_none(values):
         curves={tag: curve(values) if values else Curve(*[np.zeros(0)] * 2) for tag in tags},
     )
     assert [c for c in findings_of(case) if not c.hint] == []
+
+
+def test_layers_of_actor_and_critic_are_judged_each_by_itself():
+    deep = {"hidden_sizes": (32,) * 8, "activation": "sigmoid"}
+    fine = {f"actor.{n}": 0.1 for n in range(6)} | {f"critic.{n}": 1e-4 for n in range(6)}
+    assert "vanishing_gradients" not in causes(agent(SAC, layers={"gradient": fine}, **deep))
+    gone = fine | {"critic.0": 1e-9}
+    assert "vanishing_gradients" in causes(agent(SAC, layers={"gradient": gone}, **deep))
+    flat = {"still": {"actor.0": 0.0}, "near": {"actor.0": 0.99}}
+    assert "dead_units" in causes(agent(SAC, layers=flat, activation="tanh"))
+    assert "dead_units" not in causes(agent(SAC, layers=flat, activation="relu"))  # where half of all is flat
+
+
+def test_rounds_without_new_experience_are_few_updates():
+    assert "few_updates" in causes(agent(OFF | {"train_every": 1}, train_every=5000))
+
+
+def test_a_short_run_need_not_have_learned_anything():
+    flat = {"rollout/episode_return": line(0, 0.1)}
+    for total, fault in ((100_000, True), (20_000, False)):
+        case = agent(score=0.0, curves=flat)
+        case.config["total_steps"] = total
+        (found,) = [f for f in findings_of(case) if f.cause == "flat_from_the_start"]
+        assert found.hint != fault
 
 
 def test_a_setting_far_off_is_a_hint_where_the_run_has_learned():

@@ -96,6 +96,41 @@ class Places(Line):
         return np.array([self.x], np.float32)
 
 
+class Late(Line):
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        self.queue = [obs] * 3
+        return obs, info
+
+    def step(self, action):
+        obs, *rest = super().step(action)
+        self.queue.append(obs)
+        return self.queue.pop(0), *rest
+
+
+class GoesOn(Line):
+    x = v = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        return self.obs(), {}
+
+
+class Cut(Line):
+    def __new__(cls):
+        return gymnasium.wrappers.TimeLimit(Line(), 4)
+
+
+class Seldom(Line):
+    time, shown = 0, None
+
+    def obs(self):
+        self.time += 1
+        if self.shown is None or self.time % 30 == 0:
+            self.shown = super().obs()
+        return self.shown
+
+
 class AtOnce(Line):
     def step(self, action):
         obs, reward, _, _, info = super().step(action)
@@ -114,6 +149,10 @@ CAUSES = {
     Unpaid: "no_reward_signal",
     Places: "memory_missing",
     AtOnce: "episodes_end_at_once",
+    Late: "effects_late",
+    GoesOn: "reset_incomplete",
+    Cut: "limit_short",
+    Seldom: "obs_rarely_change",
 }
 
 
@@ -132,7 +171,7 @@ def test_a_whole_environment_has_a_proposal_and_no_fault():
     checked = check(lambda: gymnasium.wrappers.TimeLimit(Line(), 100), episodes=8)
     assert not [f for f in checked.findings if not f.hint]
     assert "train.py" in checked.proposal and "--total-steps" in checked.proposal
-    assert checked.plain()["facts"]["effect"] == {"obs": True, "reward": True}
+    assert checked.plain()["facts"]["effect"] == {"obs": True, "reward": True, "after": 1}
 
 
 def test_the_environment_is_left_as_it_was_and_chance_too():
@@ -169,6 +208,24 @@ def test_rewards_for_what_was_seen_before_want_memory(env_id, lag):
     if lag is not None:
         assert recall["lag"] == lag
         assert any(f"{lag} steps before" in line for f in case.findings for line in f.evidence), case.findings
+
+
+class Mixed(Line):
+    """Texts in the observation, and an action of parts of different sizes."""
+
+    observation_space = spaces.Dict({"at": Line.observation_space, "task": spaces.Text(20)})
+    action_space = spaces.Dict({"go": spaces.Discrete(2), "how": spaces.Box(-1.0, 1.0, (3,), np.float32)})
+
+    def obs(self):
+        return {"at": super().obs(), "task": "right"}
+
+    def step(self, action):
+        return super().step(action["go"])
+
+
+def test_texts_and_actions_of_parts_are_played():
+    found = probe(Mixed, episodes=4, max_steps=200)
+    assert found["obs"]["entries"] == 2 and found["effect"]["obs"] and not found["problems"]
 
 
 def test_rewards_and_lengths_are_those_of_the_environment():

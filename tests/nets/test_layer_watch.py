@@ -6,7 +6,7 @@ from torch import nn
 
 from agent_gym.nets.encoders.mlp import MLP
 from agent_gym.nets.layers.ensemble import EnsembleMLP
-from agent_gym.nets.learner.layers import still_units
+from agent_gym.nets.learner.layers import layer_gradients, still_units, unit_counts
 from agent_gym.nets.learner.learner import Learner
 from agent_gym.nets.settings import OptimizerSettings
 
@@ -60,6 +60,16 @@ def test_convolutions_and_ensembles_have_names_and_channels():
         learner.watch_layers(twins)
         stats = learner.update(torch.randn(16, 3))
         assert {f"dead_units/{name}", f"grad_norm/{name}", "grad_norm/out"} <= set(stats)
+
+
+def test_units_of_each_network_of_an_ensemble_count():
+    twins = EnsembleMLP(2, 3, (4,), 1, "relu")
+    with torch.no_grad():
+        twins.hidden[0].bias[0].fill_(-100.0)  # the first network is dead, the second is not
+        twins.hidden[0].bias[1].fill_(100.0)
+    x = torch.randn(16, 3)
+    assert unit_counts(twins, lambda: twins(x)) == ({"hidden.0": 0.5}, {"hidden.0": 0.5})
+    assert set(layer_gradients(twins, lambda: twins(x))) == {"hidden.0", "out"}
 
 
 def test_watching_changes_no_bit():

@@ -121,14 +121,14 @@ def fill_agent(case: Case, settings: Any, run: Path, source: Any, missing: list[
         if not play:
             return
         with undisturbed():
-            case.env = probe(source.single, limit=source.step_limit, seconds=10.0, max_steps=5000)
+            case.env = probe(source.single, episodes=60, limit=source.step_limit, seconds=10.0, max_steps=5000)
         if case.env["problems"] and "obs" not in case.env:
             missing.append(f"environment not looked at: {case.env['problems'][0]}")
         drawn = torch.get_rng_state()
         with undisturbed(), closing(source.scoring(PLAYERS, "cpu", error_log(None), final=False)) as env:
             require_fit(saved.policy, env)
             gamma = float(case.config.get("gamma") or 0.99)
-            case.play, batch = play_facts(saved.policy, env, gamma=gamma)
+            case.play, batch = play_facts(saved.policy, env, gamma=gamma, chance=case.env.get("obs"))
         torch.set_rng_state(drawn)
         if hasattr(settings, "normalize_obs"):
             case.layers = policy_layers(saved.policy, batch)
