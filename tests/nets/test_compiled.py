@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 import torch
+import torch._inductor.config
+import torch._inductor.cpu_vec_isa
 from torch import nn
 
 from agent_gym.ground.errors import UserError
@@ -34,6 +36,9 @@ def network() -> nn.Module:
 def test_a_compiled_loss_learns_the_same(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    # Vector instructions are found by compiling for each; compiled headers pay where there are many losses.
+    monkeypatch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
+    monkeypatch.setattr(torch._inductor.config, "cpp_cache_precompile_headers", False)
     found = losses(network(), OptimizerSettings(learning_rate=0.05, compile=True))
     assert found == pytest.approx(losses(network(), OptimizerSettings(learning_rate=0.05)), abs=1e-6)
     assert "no effect" not in capsys.readouterr().err
