@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -156,35 +157,41 @@ def test_the_opening_names_what_differs_and_whose_it_is():
 
 
 QUICK = """
-import contextlib, io, runpy, sys
-out = io.StringIO()
-with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(SystemExit):
-    sys.argv = sys.argv[1:]
-    runpy.run_path(sys.argv[0], run_name="__main__")
-assert not {"torch", "sklearn", "pandas", "tensorboard", "PIL", "imageio", "werkzeug"} & sys.modules.keys()
-print(out.getvalue())
+import contextlib, io, json, runpy, sys
+for sys.argv in json.loads(sys.argv[1]):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(SystemExit):
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    heavy = {"torch", "sklearn", "pandas", "tensorboard", "PIL", "imageio", "werkzeug"} & sys.modules.keys()
+    print(json.dumps([out.getvalue(), sorted(heavy)]))
 """
+SHOWS = {
+    "train.py ppo --env LunarLander-v3 --help": "(default: 1000000)",  # the preset's
+    "train.py ppo --help": "(default: 0.01)",
+    "train.py dqn --env CartPole-v1 --help": "--buffer-size",
+    "train.py iris --help": "--epochs",
+    "train.py --help": "breast-cancer",
+    "train.py ppo --lerning-rate 1": "did you mean --learning-rate?",
+    "train.py ppo --env CartPol-v1": "did you mean CartPole-v1",
+    "evaluate.py --help": "--action-names",
+    "evaluate.py runs/x --vidoe a.mp4": "did you mean --video",
+}
 
 
-@pytest.mark.parametrize(
-    ("command", "shows"),
-    [
-        ("train.py ppo --env LunarLander-v3 --help", "(default: 1000000)"),  # the preset's
-        ("train.py ppo --help", "(default: 0.01)"),
-        ("train.py dqn --env CartPole-v1 --help", "--buffer-size"),
-        ("train.py iris --help", "--epochs"),
-        ("train.py --help", "breast-cancer"),
-        ("train.py ppo --lerning-rate 1", "did you mean --learning-rate?"),
-        ("train.py ppo --env CartPol-v1", "did you mean CartPole-v1"),
-        ("evaluate.py --help", "--action-names"),
-        ("evaluate.py runs/x --vidoe a.mp4", "did you mean --video"),
-    ],
-)
-def test_help_and_usage_errors_import_nothing_heavy(command, shows):
-    """torch alone takes seconds: without it they come in well under one."""
-    done = subprocess.run([sys.executable, "-c", QUICK, *command.split()], cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def told():
+    """What each command prints and imports, one after the other in a process of their own."""
+    argv = [sys.executable, "-c", QUICK, json.dumps([command.split() for command in SHOWS])]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert shows in " ".join(done.stdout.replace("│", " ").split())
+    return dict(zip(SHOWS, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("command", SHOWS)
+def test_help_and_usage_errors_import_nothing_heavy(told, command):
+    """torch alone takes seconds: without it they come in well under one."""
+    text, heavy = told[command]
+    assert SHOWS[command] in " ".join(text.replace("│", " ").split()) and heavy == []
 
 
 @pytest.mark.parametrize("name", ["total_steps", "learning_rate", "buffer_size"])

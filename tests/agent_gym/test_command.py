@@ -84,13 +84,12 @@ def test_the_wheel_brings_one_name_and_works_in_an_empty_folder(tmp_path):
     subprocess.run(install, check=True, capture_output=True)
     (empty / "envs").mkdir()  # a folder of the user's by the name of one of our rooms
     env = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    for argv in (["train", "ppo", *SMALL, "--run-dir", "x"], ["evaluate", "x", "--episodes", "2", "--json"], ["list"]):
-        command = [sys.executable, "-m", "agent_gym", *argv]
-        result = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr[-2000:]
-    where = "import agent_gym.ground.errors as m; print(m.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=env, capture_output=True, text=True).stdout
-    assert str(site) in found
+    others = "import agent_gym.ground.errors as there; from agent_gym.__main__ import main; print(there.__file__); "
+    others += "sys.exit(main(['evaluate', 'x', '--episodes', '2', '--json']) or main(['list']))"
+    for argv in (["-m", "agent_gym", "train", "ppo", *SMALL, "--run-dir", "x"], ["-c", f"import sys; {others}"]):
+        done = subprocess.run([sys.executable, *argv], cwd=empty, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert str(site) in done.stdout
 
 
 def test_every_command_finds_modules_of_the_current_folder(tmp_path, monkeypatch):

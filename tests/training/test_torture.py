@@ -17,12 +17,10 @@ from benchmarks.torture import flags, torture
 
 KINDS = (
     "PPO, native",
-    "PPO, sync",
     "PPO, MuJoCo, sync",
     "PPO, GRU, sync",
     "PQN, native",
     "DQN, prioritised, native",
-    "SAC, native",
     "SAC, sync",
     "iris",
 )
