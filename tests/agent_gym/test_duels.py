@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lowest import Lowest
 from positions import follow
 
 from agent_gym.commands.playing.against_person import board_text, play_person
@@ -90,25 +91,9 @@ def test_a_run_that_names_itself_as_its_opponent_is_refused(run, tmp_path, capsy
     assert "names itself as the opponent of its own environment" in error and error.count("\n") == 1
 
 
-class Lowest:
-    """A policy that takes the first legal action and says what it thinks."""
-
-    state_dim = 0
-
-    def initial_state(self, count):
-        return torch.zeros(count, 0)
-
-    def act(self, obs, state, reset, mask):
-        return mask.int().argmax(1), state, {}
-
-    def inspect(self, obs, state, reset, mask):
-        visits = torch.tensor([[5.0, 0, 3.0, 0, 0, 0, 0, 0, 0]])
-        return {"value": torch.tensor([0.25]), "probs": visits / 8, "visits": visits}
-
-
 def test_a_person_plays_and_wins():
     answers, told = iter(["b2", "z9", "?", "m", "b1", "b3"]), []
-    sitting = Sitting(tictactoe.make(), Lowest(), 0)
+    sitting = Sitting(tictactoe.make(), Lowest(torch.tensor([[5.0, 0, 3.0, 0, 0, 0, 0, 0, 0]])), 0)
     ended = play_person(sitting, ask=lambda question: next(answers), tell=told.append)
     assert ended == "won"
     assert any(line.startswith("the agent plays a1; its value +0.25; a1 62 %, c1 38 %") for line in told)

@@ -132,11 +132,11 @@ def artifacts(client, run_id: str) -> set[str]:
 def test_what_runs_make_once_is_locked_beside_the_store(monkeypatch, tmp_path, uri):
     from agent_gym.storage.trackers.mlflow_tracker import alone
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: uri.format(tmp_path))
     assert alone().lock_file == str(tmp_path / ".my.db.lock")
     servers = set()
     for server in ("http://127.0.0.1:5000", "https://elsewhere"):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+        monkeypatch.setattr("mlflow.get_tracking_uri", lambda server=server: server)
         servers.add(alone().lock_file)
     (only,) = servers
     assert Path(only).parent == Path(tempfile.gettempdir())  # one file, however many servers there are

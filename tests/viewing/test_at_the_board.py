@@ -8,29 +8,13 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-import torch
 from asking import ask
+from lowest import Lowest
 
 from agent_gym.composing.seats.sitting import Sitting
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
 from agent_gym.viewing.at_the_board import BoardServer, BoardStage, BoardWindow, play
 from agent_gym.viewing.window import Controls
-
-
-class Lowest:
-    """Takes the first legal action and says what it thinks."""
-
-    state_dim = 0
-
-    def initial_state(self, count):
-        return torch.zeros(count, 0)
-
-    def act(self, obs, state, reset, mask):
-        return mask.int().argmax(1), state, {}
-
-    def inspect(self, obs, state, reset, mask):
-        visits = mask.float() * torch.arange(mask.shape[1], 0, -1)
-        return {"value": torch.tensor([0.25]), "probs": visits / visits.sum(), "visits": visits}
 
 
 def sit(game, side=0):
