@@ -12,8 +12,10 @@ from agent_gym.composing import agent_run
 from agent_gym.composing.agent_run import AgentRun
 from agent_gym.composing.cost import cost, samples, task_cost
 from agent_gym.composing.sources import NamedSource
+from agent_gym.envs.adapters.arrays import ArrayVectorEnv
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.vector import NativeVectorEnv
+from agent_gym.envs.vector import VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.tasks import config_class as task_config
 from agent_gym.tasks import task_class
@@ -69,7 +71,7 @@ def test_a_run_is_put_where_it_costs_less_with_native_environments_alone(monkeyp
         costs = {name: found(torch.device(name)) for name in ("cpu", "meta")}
         return devices.Choice(torch.device(min(costs, key=costs.__getitem__)), "measured")
 
-    monkeypatch.setattr(NativeVectorEnv, "move", lambda env, device: setattr(env, "device", device))
+    monkeypatch.setattr(NativeVectorEnv, "move", lambda env, device: setattr(env, "device", device) or True)
     monkeypatch.setattr(agent_run, "cost", measured)
     monkeypatch.setattr(agent_run, "choose_device", choose)
     run = AgentRun.__new__(AgentRun)
@@ -81,6 +83,12 @@ def test_a_run_is_put_where_it_costs_less_with_native_environments_alone(monkeyp
     assert run.placed()[0].device.type == cheaper
     assert asked[:2] == [("cpu", "cpu"), ("meta", "meta" if env == "CartPole-v1" else "cpu")]
     made.close()
+    for vector in (NativeVectorEnv, ArrayVectorEnv):  # such as environments of many agents
+        monkeypatch.setattr(vector, "move", VectorEnv.move)
+    assert run.placed()[1].device == CPU  # whatever is cheaper elsewhere
+    monkeypatch.setattr(agent_run, "choose_device", lambda *_, **__: devices.Choice(torch.device("meta"), ""))
+    with pytest.raises(UserError, match=f"the environments of {env} .* stay on the cpu, .*: --device cpu"):
+        run.placed()
 
 
 RUNS = {
