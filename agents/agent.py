@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent_gym.agents.buffers.infos import InfoMeans
 from agent_gym.agents.buffers.returns import Episodes, EpisodeStats
@@ -57,6 +57,8 @@ class Agent(ABC):
     """Kinds of actions that it can choose."""
     learners: dict[str, Learner] = {}
     """What learns, by name."""
+    beside: tuple[nn.Module, ...] = ()
+    """What its losses read that is not of the policy."""
     recorded: dict[str, Recorded] = {}
     """What is replayed as a graph on a GPU, by name."""
     reaches = False
@@ -109,6 +111,10 @@ class Agent(ABC):
     def make_policy(self) -> Policy:
         """The policy with its first weights."""
         return self.policy_class(self.env.obs_space, self.env.action_space, self.config).to(self.device)
+
+    def by_itself(self) -> str:
+        """Why its settings make runs that differ in their seeds take different ways, step by step; "": they do not."""
+        return ""
 
     @property
     def model(self) -> Policy:

@@ -3,6 +3,8 @@ distributions of the return."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -68,14 +70,17 @@ class DQN(Acting):
             stats["q_excess"] = excess.detach()
         return loss, stats | {"td_error": online.error((q - target_q).detach())}
 
-    def learn(self, batch: dict) -> Stats:
-        stats = self.learners["q"].update(batch | self.drawn(batch))
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
+        stats = learners["q"].update(batch)
         if not self.config.prioritized:
             del stats["td_error"]
         return stats
 
+    def by_itself(self) -> str:
+        return "--conservative is learned run by run" if self.config.conservative else super().by_itself()
+
     def drawn(self, batch: dict) -> dict:
-        """What the loss takes that is drawn anew for each update and each of its passes."""
+        """For each of the loss's passes."""
         found: dict = {}
         random = {"generator": self.generator, "device": self.device}
         if self.config.noisy:
@@ -84,18 +89,15 @@ class DQN(Acting):
             found["level"] = torch.rand(PASSES, *batch["reward"].shape, self.config.quantiles, **random)
         return found
 
-    def collect(self) -> dict[str, float] | None:
-        before = self.steps // self.config.target_every
-        scalars = super().collect()
-        if self.steps // self.config.target_every > before:
-            self.target.follow(self.config.tau)
-        if scalars is None or self.config.data:
-            return scalars
-        return scalars | {"rollout/epsilon": self.epsilon}
+    def moved(self, before: int, targets: dict[str, TargetNetwork]) -> None:
+        if self.steps // self.config.target_every > before // self.config.target_every:
+            targets["q"].follow(self.config.tau)
 
-    def random_action(self) -> tuple[Tensor, Tensor]:
-        mask, count = self.mask_here, self.env.num_envs
-        drawn = {"generator": self.generator, "device": self.device}
+    def exploring(self) -> dict[str, float]:
+        return {"rollout/epsilon": self.epsilon}
+
+    def random_action(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        drawn, count = {"generator": self.generator, "device": self.device}, self.env.num_envs
         if mask is None and self.network.choices == 1:
             action = torch.randint(self.network.actions, (count,), **drawn)
         else:
@@ -111,3 +113,19 @@ class DQN(Acting):
         drawn = {"explore": True, "generator": self.generator, "epsilon": epsilon}
         action, state, _ = self.policy.act(self.obs, self.state, self.reset, self.mask_here, **drawn)
         return action, action, state
+
+    def chances(self) -> dict[str, Tensor]:
+        found, random = {}, {"generator": self.generator, "device": self.device}
+        if self.network.noisy:
+            found["noise"] = self.network.drawn(self.generator)
+        if chance := self.epsilon:
+            shape = (1 + self.network.choices, self.env.num_envs)
+            found |= {"drawn": torch.rand(shape, **random), "chance": torch.tensor(chance)}
+        return found
+
+    def explored(self, obs: Any, drawn: dict[str, Tensor], mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        q, _ = self.policy(obs, *self.policy.nothing(obs), drawn.get("noise"))
+        action = self.network.best(q, mask)
+        if "drawn" in drawn:
+            action = self.policy.sometimes(drawn["chance"], drawn["drawn"], mask, action)
+        return action, action

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agent_gym.agents.groups import RoutedNorm, group_spaces
 from agent_gym.agents.settings.base import AgentConfig
-from agent_gym.ground.tree import Tree, tree_map
+from agent_gym.ground.tree import Tree, tree_leaves, tree_map
 from agent_gym.nets.distributions import Noise
 from agent_gym.nets.normalisation import ObsNorm
 
@@ -78,6 +78,11 @@ class Policy(nn.Module):
     def initial_state(self, num_envs: int) -> Tensor:
         """The memory before the first observation, [num_envs, state_dim]."""
         return torch.zeros(num_envs, self.state_dim, device=self.device)
+
+    def nothing(self, obs: Tree) -> tuple[Tensor, Tensor]:
+        """State [B, 0] and reset [B] beside obs [B, ...] for a policy without memory."""
+        count = len(next(iter(tree_leaves(obs))))
+        return torch.zeros(count, 0, device=self.device), torch.zeros(count, dtype=torch.bool, device=self.device)
 
     @property
     def device(self) -> torch.device:

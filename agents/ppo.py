@@ -162,6 +162,13 @@ class PPO(OnPolicy):
         self.trace = config.gae_lambda
         self.held_noise = config.sde_every > 0 and isinstance(env.action_space, spaces.Box)
         self.coefficients = Coefficients(config).to(self.device)
+        self.beside = (self.coefficients,)
+
+    def by_itself(self) -> str:
+        if self.config.self_play:
+            return "many agents are trained run by run"
+        taken = self.held_noise or self.config.target_kl > 0
+        return "--sde-every and --target-kl make runs take different ways" if taken else ""
 
     def loss(self, batch: dict, state: Tensor):
         return ppo_loss(self.network, batch, state, self.config, self.coefficients)

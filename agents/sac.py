@@ -75,6 +75,14 @@ class SACPolicy(DecidesByHead, ActorAndCritic):
         return {"value": self.values(obs, state, reset, output.mode()), **describe(self.network.head, output)}
 
 
+class Temperature(nn.Module):
+    """The weight of the entropy by its logarithm, learned or not."""
+
+    def __init__(self, learned: bool) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.zeros(()), requires_grad=learned)
+
+
 class SAC(ActorCriticAgent):
     """An actor, a pair of critics and a temperature."""
 
@@ -90,8 +98,8 @@ class SAC(ActorCriticAgent):
                 raise UserError(f"--conservative is for Boxes and for Discrete, and {env.id} has {env.action_space}")
         self._check_critics(env)
         self.target_entropy = config.target_entropy or aim
-        self.log_alpha = nn.Parameter(torch.zeros((), device=self.device))
-        self.log_alpha.requires_grad_(config.alpha == 0.0)
+        self.temperature = Temperature(config.alpha == 0.0).to(self.device)
+        self.beside = (self.temperature,)
         self._begin_alpha()
         capture = self.state_dim == 0
         loss = self.joint_loss if config.critic == "crossq" else self.critic_loss
@@ -104,6 +112,11 @@ class SAC(ActorCriticAgent):
             self.targets = {"critic": self.target}
         self.resets = 0
 
+    @property
+    def log_alpha(self) -> nn.Parameter:
+        """Logarithm of the weight of the entropy, []."""
+        return self.temperature.log_alpha
+
     def _check_critics(self, env: VectorEnv) -> None:
         config = self.config
         if config.quantiles and not isinstance(env.action_space, spaces.Box):
@@ -111,6 +124,12 @@ class SAC(ActorCriticAgent):
         if config.critic == "crossq" and (has_image(env.obs_space) or not isinstance(env.action_space, spaces.Box)):
             odd = f"images, {env.obs_space}" if has_image(env.obs_space) else str(env.action_space)
             raise UserError(f"--critic crossq is for vectors and Box actions, and {env.id} has {odd}")
+
+    def by_itself(self) -> str:
+        config = self.config
+        if config.critic != "plain" or config.reset_every or config.conservative:
+            return "--critic, --reset-every and --conservative make updates that are each run's own"
+        return super().by_itself()
 
     def _begin_alpha(self) -> None:
         self.log_alpha.data.fill_(math.log(self.config.alpha or self.config.initial_alpha))
@@ -227,19 +246,17 @@ class SAC(ActorCriticAgent):
     def rhythm(self) -> int:
         return int(self.updates % self.config.policy_delay == 0)
 
-    def learn(self, batch: dict) -> Stats:
-        batch = batch | self.drawn(batch)
-        stats = self.learn_critic(batch)
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
+        stats = self.fit_critic(batch, learners)
         self.statistics["critic"].absorb(stats)
         if self.rhythm:
-            stats |= self.learners["actor"].update(batch)
+            stats |= learners["actor"].update(batch)
             self.statistics["actor"].absorb(stats)
-        for target in self.targets.values():
+        for target in targets.values():
             target.follow(self.config.tau)
         return stats
 
     def drawn(self, batch: dict) -> dict:
-        """What the losses take that is drawn anew for each update."""
         found: dict = {}
         if not self.discrete:
             shape = (2, *batch["action"].shape[:-1], self.critic.numbers)

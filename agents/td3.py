@@ -32,13 +32,15 @@ class TD3Policy(ActorAndCritic):
     def choose(self, output: Tensor, explore: bool, generator: torch.Generator | None) -> Tensor:
         if not explore:
             return output
-        noise = torch.randn(output.shape, generator=generator, device=output.device)
-        return (output + self.config.exploration_noise * noise).clamp_(-1.0, 1.0)
+        return self.chosen(output, torch.randn(output.shape, generator=generator, device=output.device))
+
+    def chosen(self, output: Tensor, noise: Tensor) -> Tensor:
+        return (output + self.config.exploration_noise * noise).clamp(-1.0, 1.0)
 
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         action = self.network.head(features)
         if noise is not None:
-            action = (action + self.config.exploration_noise * noise).clamp(-1.0, 1.0)
+            action = self.chosen(action, noise)
         return self.network.head.to_env(action.squeeze(0))
 
     def noise(self, features: Tensor) -> Noise:
@@ -102,13 +104,15 @@ class TD3(ActorCriticAgent):
     def rhythm(self) -> int:
         return int(self.updates % self.config.policy_delay == 0)
 
-    def learn(self, batch: dict) -> Stats:
+    def drawn(self, batch: dict) -> dict:
         config = self.config
         noise = torch.randn(batch["action"].shape, generator=self.generator, device=self.device)
-        noise = noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)
-        stats = self.learn_critic(batch | {"noise": noise})
+        return {"noise": noise.mul_(config.target_noise).clamp_(-config.target_noise_clip, config.target_noise_clip)}
+
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
+        stats = self.fit_critic(batch, learners)
         if self.rhythm:
-            stats |= self.learners["actor"].update(batch)
-            for target in self.targets.values():
-                target.follow(config.tau)
+            stats |= learners["actor"].update(batch)
+            for target in targets.values():
+                target.follow(self.config.tau)
         return stats

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
 from torch._functorch.utils import enable_single_level_autograd_function
 
 REFUSED = "functorch transforms"  # what torch 2.14 says of them
+
+
+def is_mapped(x: Tensor) -> bool:
+    """Whether a vmap is under way over x."""
+    return _functorch.is_batchedtensor(x)
 
 
 def applied(function: type[torch.autograd.Function], *args: Tensor) -> Tensor | None:

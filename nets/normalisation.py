@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from agent_gym.ground.spaces import Several, Web
 from agent_gym.ground.tree import Tree
+from agent_gym.nets.beneath import is_mapped
 from agent_gym.nets.encoders.cells import is_codes, is_picture
 from agent_gym.nets.ranks import RANKS
 
@@ -48,8 +49,12 @@ class RunningNorm(Statistics):
         share = new_count / total
         delta = new_mean - self.mean
         # var = share-weighted mean of both variances + variance between the two means
-        self.var.lerp_(new_var, share).addcmul_(delta * delta, share * (1.0 - share))
-        self.mean.addcmul_(delta, share)
+        if is_mapped(self.var):  # vmap has no rule for the operations that do this in one
+            self.var.add_((new_var - self.var) * share).add_(delta * delta * (share * (1.0 - share)))
+            self.mean.add_(delta * share)
+        else:
+            self.var.lerp_(new_var, share).addcmul_(delta * delta, share * (1.0 - share))
+            self.mean.addcmul_(delta, share)
         self.count.copy_(total)
         self.shift.copy_(self.mean)
         self.scale.copy_((self.var + self.eps).rsqrt())
@@ -99,7 +104,7 @@ class VectorNorm(RunningNorm):
         if self.always:
             return
         large = self.mean.square() + self.var > self.limit.square()
-        if self.wide.is_cuda:
+        if self.wide.is_cuda or is_mapped(self.wide):
             self.wide |= large & (self.count >= self.ENOUGH)
         elif self.count >= self.ENOUGH:
             self.wide |= large

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from agent_gym.agents.stacked.on_policy import StackedOnPolicy, refusal
+from agent_gym.agents.stacked.kinds import refusal, stack
+from agent_gym.agents.stacked.members import Members
 from agent_gym.composing.agent_run import AgentRun
 from agent_gym.composing.registry import check_modules
 from agent_gym.composing.restore import restore_config
@@ -63,7 +64,7 @@ class Between(Protocol):
     def before(self, member: int, run: AgentRun) -> None:
         """A member is built, and if it goes on not yet brought to its checkpoint."""
 
-    def __call__(self, stack: StackedOnPolicy) -> None: ...
+    def __call__(self, members: Members) -> None: ...
 
     def position(self, member: int) -> dict:
         """What a member's checkpoints hold of it."""
@@ -106,14 +107,14 @@ def train_stacked(
         codes: list[int] = []
         going = advance(rounds, codes)
         if going:
-            stack = StackedOnPolicy(agents, stacked([agent.env for agent in agents]))
-            collect, update = Together(stack.collect, clocks), Together(stack.update, clocks)
+            members = stack(agents, stacked([agent.env for agent in agents]))
+            collect, update = Together(members.collect, clocks), Together(members.update, clocks)
             for member, agent in enumerate(agents):
                 agent.collect = lambda member=member: collect.take(member)
                 agent.update = lambda member=member: update.take(member)
         while going:
             if not stop.settle() and between is not None:
-                between(stack)
+                between(members)
             going = advance(going, codes)
         return max(codes)
 

@@ -26,7 +26,7 @@ SELDOM = 8  # steps from which one observation is measured, once learning has be
 class Acting(OffPolicy):
     """Acts and remembers, unless a data set has all that it learns from.
 
-    A subclass gives its networks, `explore`, `random_action` and `learn`.
+    A subclass gives its networks, `explore`, `random_action` and `fit`.
     """
 
     acts_alike = True
@@ -53,8 +53,22 @@ class Acting(OffPolicy):
         """For the current observations: the environment's action, the action to store, the next memory."""
 
     @abstractmethod
-    def random_action(self) -> tuple[Tensor, Tensor]:
-        """The environment's action and the action to store, drawn without looking."""
+    def random_action(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The environment's action and the action to store, drawn without looking; `mask` [B, n]: those allowed."""
+
+    def by_itself(self) -> str:
+        config = self.config
+        if config.data or config.demonstrations or config.her != "no" or config.prioritized:
+            return "--data, --demonstrations, --her and --prioritized draw run by run"
+        return ""
+
+    def chances(self) -> dict[str, Tensor]:
+        """What `explored` takes that `explore` would draw: without memory, for one step."""
+        raise UserError(f"{type(self).__name__} explores by itself")
+
+    def explored(self, obs: Any, drawn: dict[str, Tensor], mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`explore` without memory, as a function of tensors: the environment's action and the action to store."""
+        raise UserError(f"{type(self).__name__} explores by itself")
 
     def about_to_act(self) -> None:
         """Called before each step: put where graphs find it what acting depends on."""
@@ -77,17 +91,21 @@ class Acting(OffPolicy):
                     f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
                     f"(--burn-in and --sequence-length): expected at least {needed}"
                 )
-        sizes = (config.buffer_size, self.env.num_envs, self.env.obs_space, self.random_action()[1], self.device)
-        options = {"n_step": config.n_step, "gamma": config.gamma, "frame_stack": self.env.frame_stack}
-        options |= {"state_dim": self.state_dim, "prioritized": config.prioritized}
-        if config.her == "no":
-            replay = Replay(*sizes, record=config.capture == "auto", **options)
-        else:
-            options |= {"rule": self._relabel, "strategy": config.her, "share": config.her_share}
-            replay = HindsightReplay(*sizes, record=False, **options)
+        replay = self.buffer(Replay if config.her == "no" else HindsightReplay, self.random_action(self.mask_here)[1])
         if self.on_gpu:
             replay.single = self.obs_norm.single
         return replay
+
+    def buffer(self, kind: type[Replay], action: Tensor, runs: int = 1) -> Replay:
+        """Room for what so many runs of these settings remember; `action` [k, ...] shows what one looks like."""
+        config, count = self.config, self.env.num_envs
+        sizes = (config.buffer_size * runs, count * runs, self.env.obs_space, action, self.device)
+        options = {"n_step": config.n_step, "gamma": config.gamma, "frame_stack": self.env.frame_stack}
+        options |= {"state_dim": self.state_dim, "prioritized": config.prioritized}
+        if config.her == "no":
+            return kind(*sizes, record=config.capture == "auto", **options)
+        options |= {"rule": self._relabel, "strategy": config.her, "share": config.her_share}
+        return kind(*sizes, record=False, **options)
 
     def _relabel(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         """What VectorEnv.relabel says, the reward as it is learned from."""
@@ -119,7 +137,14 @@ class Acting(OffPolicy):
             self.obs, self.state, self.reset = kept
 
     def collect(self) -> dict[str, float] | None:
-        return super().collect() if self.config.data else self._act_on()
+        before = self.steps
+        scalars = super().collect() if self.config.data else self._act_on()
+        self.moved(before, self.targets)
+        return scalars if scalars is None or self.config.data else scalars | self.exploring()
+
+    def exploring(self) -> dict[str, float]:
+        """Scalars of how it acts now, under their tags."""
+        return {}
 
     def _act_on(self) -> dict[str, float] | None:
         rewards, learned, dones, valids, acted = [], [], [], [], []
@@ -133,7 +158,7 @@ class Acting(OffPolicy):
                 else:
                     action, stored, state = self.explore()
                 if self.steps < self.learning_starts:
-                    action, stored = self.random_action()
+                    action, stored = self.random_action(self.mask_here)
                 step = self._single(self.env.step(action))
                 reward = self.config.learned_reward(step.reward)
                 before, found = self.state if self.state_dim else None, step._replace(reward=reward)
@@ -141,7 +166,7 @@ class Acting(OffPolicy):
                     self.replay.add(stored, found, before)
                 else:
                     self.waiting.add(self.replay, stored, found, before, acts, self.env.acts)
-                if self.config.normalize_obs or self.steps < self.learning_starts or self._sometimes():
+                if self.config.normalize_obs or self.steps < self.learning_starts or self.looks():
                     self.obs_norm.update(self.here(step.final_obs))
                 done = step.terminated | step.truncated
                 if step.info:
@@ -168,24 +193,26 @@ class Acting(OffPolicy):
         if self.config.normalize_returns != "no":
             self.unmeasured.append((torch.stack(learned), done))
             self.rows_unmeasured += len(rewards)
-            enough = self.rows_unmeasured >= TOGETHER
-            starting = self.updates == 0 and self.steps >= self.learning_starts
-            if (enough or starting) and self.collected == self.config.train_every:
-                self._measure()
+            if self.time_to_measure() and self.collected == self.config.train_every:
+                self.measure()
         finished = self.episodes.update(reward, done, valid, torch.stack(acted) if acted else None)
         scalars = self.episode_scalars(finished)
         return scalars if self.collected == self.config.train_every else None
 
-    def _sometimes(self) -> bool:
-        """In one of SELDOM steps."""
+    def looks(self) -> bool:
+        """In one of SELDOM steps: whether the observation is measured."""
         return self.steps // self.env.num_envs % SELDOM == 0
 
-    def _measure(self) -> None:
+    def time_to_measure(self) -> bool:
+        """Whether enough rewards wait for `measure`, or learning is about to begin."""
+        return self.rows_unmeasured >= TOGETHER or (self.updates == 0 and self.steps >= self.learning_starts)
+
+    def measure(self) -> None:
         """Let `return_scale` take in what has been collected since the last time."""
         if self.unmeasured:
             self.return_scale.update(*(self.here(torch.cat(parts)) for parts in zip(*self.unmeasured, strict=True)))
             self.unmeasured, self.rows_unmeasured = [], 0
-        super()._measure()
+        super().measure()
 
     def _single(self, step: Step) -> Step:
         """The step with observations as they are stored; on a GPU the buffer sees to it."""

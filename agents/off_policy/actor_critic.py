@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from agent_gym.agents.off_policy.critic import Critic, ranked
 from agent_gym.agents.policy import Policy, one_step
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import VectorEnv
+from agent_gym.nets.distributions import Noise
 from agent_gym.nets.heads import PolicyHead
-from agent_gym.nets.learner.learner import Stats
+from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.return_scale import ReturnStats
 
 
@@ -53,6 +55,10 @@ class ActorAndCritic(Policy):
     @abstractmethod
     def choose(self, output: Any, explore: bool, generator: torch.Generator | None) -> Tensor:
         """The action [1, B, ...] for what the actor's head gave."""
+
+    def chosen(self, output: Any, noise: Tensor) -> Tensor:
+        """What `choose` explores with, had it drawn `noise` [1, B, ...]; see `noise`."""
+        return output.sample_from(noise)
 
     def networks(self) -> nn.Module:
         return _Both(self.network, self.critic)
@@ -99,12 +105,12 @@ class ActorCriticAgent(Acting):
         """The memories of actor and critics before a batch of sequences; None without memory."""
         return batch["state"].split(self.policy.state_dims, dim=1) if "state" in batch else (None, None)
 
-    def random_action(self) -> tuple[Tensor, Tensor]:
+    def random_action(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         shape, drawn = (self.env.num_envs, self.size), {"generator": self.generator, "device": self.device}
-        if self.discrete and (mask := self.mask_here) is not None:
+        if self.discrete and mask is not None:
             action = ranked(torch.rand(shape[:1], **drawn), mask)
         elif (combinations := self.critic.combinations) is not None:
-            action = self.random_mixture(combinations, **drawn)
+            action = self.random_mixture(combinations, mask, **drawn)
         elif self.discrete:
             action = torch.randint(int(self.env.action_space.n), shape[:1], **drawn)
         else:
@@ -114,9 +120,9 @@ class ActorCriticAgent(Acting):
     def from_env(self, action: Tensor) -> Tensor:
         return self.actor.head.from_env(action)
 
-    def random_mixture(self, combinations: Any, **drawn: Any) -> Tensor:
+    def random_mixture(self, combinations: Any, mask: Tensor | None, **drawn: Any) -> Tensor:
         """Choices and numbers [B, c + d], of the combinations that are allowed."""
-        count, mask = self.env.num_envs, self.mask_here
+        count = self.env.num_envs
         allowed = torch.ones(count, combinations.count, dtype=torch.bool, device=self.device)
         if mask is not None:
             allowed = mask[:, combinations.columns].all(-1)
@@ -129,9 +135,25 @@ class ActorCriticAgent(Acting):
         action, state, extras = self.policy.act(self.obs, self.state, self.reset, self.mask_here, **drawn)
         return action, extras["action"], state
 
-    def learn_critic(self, batch: dict) -> Stats:
+    def chances(self) -> dict[str, Tensor]:
+        noise, random = self.noise, {"generator": self.generator, "device": self.device}
+        draw = torch.rand if noise.kind == "uniform" else torch.randn
+        return {"noise": draw((1, self.env.num_envs, *noise.shape), **random)}
+
+    @cached_property
+    def noise(self) -> Noise:
+        """What exploring draws for one action."""
+        with torch.no_grad():
+            return self.policy.noise(torch.zeros(1, 1, self.actor.encoder.out_dim, device=self.device))
+
+    def explored(self, obs: Any, drawn: dict[str, Tensor], mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        output, _ = self.policy(obs, *self.policy.nothing(obs), mask)
+        action = self.policy.chosen(output, drawn["noise"]).squeeze(0)
+        return self.actor.head.to_env(action), action
+
+    def fit_critic(self, batch: dict, learners: dict[str, Learner]) -> Stats:
         """An update of the critics; its "td_error" [T, n] is their mean, and there only if it sets priorities."""
-        stats = self.learners["critic"].update(batch)
+        stats = learners["critic"].update(batch)
         td_error = stats.pop("td_error")
         if self.config.prioritized:
             stats["td_error"] = td_error.abs().mean(0)

@@ -38,7 +38,7 @@ class OffPolicy(Agent):
     """Makes `utd` updates for every step since `learning_starts`, on a data set or on what it has seen itself.
 
     This much needs no environment: steps go on over a data set. Those that act are in acting.py. A subclass gives its
-    networks and `learn`.
+    networks and `fit`.
     """
 
     learners: dict[str, Learner]
@@ -113,7 +113,7 @@ class OffPolicy(Agent):
 
     def begin(self) -> None:
         super().begin()
-        self._measure()
+        self.measure()
         self.return_scale.begin()
         self.obs_norm.start(self.here(self.obs))
         self._begin_replay()
@@ -125,7 +125,7 @@ class OffPolicy(Agent):
             self.obs = obs
         return obs
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         """Let rewards be read on the scale that `return_scale` has found."""
         for replay in (self.replay, *self.sets.values()):
             replay.transform = self.return_scale.transform if self.return_scale.changes else None
@@ -137,13 +137,24 @@ class OffPolicy(Agent):
             changed += [target.vector, *target.module.buffers()]
         return [*changed, *self.policy.buffers(), *self.replay.changed()]
 
-    @abstractmethod
     def learn(self, batch: dict) -> Stats:
-        """One update; the stats may hold "td_error" [T, n], which sets priorities and is not logged.
+        """One update; what `fit` returns."""
+        return self.fit(batch | self.drawn(batch), self.learners, self.targets)
+
+    def drawn(self, batch: dict) -> dict:
+        """What the losses take that is drawn anew for each update."""
+        return {}
+
+    @abstractmethod
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
+        """One update of these; the stats may hold "td_error" [T, n], which sets priorities and is not logged.
 
         On a GPU a graph of it is replayed: what it does may depend on `rhythm` alone, and what it changes are tensors
         of `learners`, `targets` and the policy's buffers.
         """
+
+    def moved(self, before: int, targets: dict[str, TargetNetwork]) -> None:
+        """Called after steps have been taken, from step `before` on: let targets follow that go by steps."""
 
     @property
     def rhythm(self) -> int:
@@ -157,10 +168,13 @@ class OffPolicy(Agent):
             self.steps += max(min(ROUND, self.total_steps - self.steps), 1)
         return {}
 
+    def due(self) -> int:
+        """Updates to make now: a function of the step alone, so that their ratio holds for any number of environments
+        and any resume."""
+        return int(self.config.utd * max(self.steps - self.learning_starts, 0) + 1e-6) - self.updates
+
     def update(self) -> Stats | None:
-        config = self.config
-        # A function of the step alone, so that the ratio holds for any number of environments and any resume.
-        due = int(config.utd * max(self.steps - self.learning_starts, 0) + 1e-6) - self.updates
+        due = self.due()
         if due <= 0:
             self.collected = 0
             return {}
@@ -253,4 +267,4 @@ class OffPolicy(Agent):
             target.vector.copy_(state["targets"][name])
         self.replay.load_state_dict(state["replay"])
         self.return_scale.load_state_dict(state["return_scale"])
-        self._measure()  # for the transform
+        self.measure()  # for the transform

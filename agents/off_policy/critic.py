@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from agent_gym.nets.distributions import RULED_OUT
 from agent_gym.nets.encoders.make import has_image, make_encoder
 from agent_gym.nets.layers.ensemble import EnsembleMLP
+from agent_gym.nets.layers.narrow import Linear
 from agent_gym.nets.layers.noisy import NoisyLinear
 from agent_gym.nets.mixture import Combinations
 from agent_gym.nets.precision import precisely
@@ -122,7 +123,7 @@ class QNetwork(nn.Module):
         self.actions, self.dueling, self.noisy = self.count(action_space), dueling, noisy
         # A dueling head has one output more: the value of the state stands in front of the advantages.
         size = (self.encoder.out_dim, (self.actions + dueling) * self.returns.numbers)
-        self.head = NoisyLinear(*size) if noisy else nn.Linear(*size)
+        self.head = NoisyLinear(*size) if noisy else Linear(*size)
 
     def count(self, action_space: spaces.Space) -> int:
         """Values of one state."""

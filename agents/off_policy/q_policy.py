@@ -64,10 +64,10 @@ class QPolicy(Policy):
             shape = (1 + self.network.choices, len(action))
             drawn = torch.rand(shape, generator=generator, device=action.device)
             if isinstance(chance, Tensor) or bool((drawn[0] < chance).any()):  # most often nobody does on a CPU
-                action = self._sometimes(chance, drawn, mask, action)
+                action = self.sometimes(chance, drawn, mask, action)
         return action, state, {"action": action}
 
-    def _sometimes(self, chance: float | Tensor, drawn: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
+    def sometimes(self, chance: float | Tensor, drawn: Tensor, mask: Tensor | None, action: Tensor) -> Tensor:
         """The action [B, ...], or with this chance another, by uniform numbers [1 + choices, B]."""
         random = drawn[0] < chance
         return torch.where(random.view(-1, *[1] * (action.dim() - 1)), self.network.random(drawn[1:], mask), action)
@@ -77,7 +77,7 @@ class QPolicy(Policy):
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         action = self.network.best(self.network.mean(features)[0], mask)
         if noise is not None:
-            action = self._sometimes(self.config.epsilon(1.0), noise.transpose(0, 1), mask, action)
+            action = self.sometimes(self.config.epsilon(1.0), noise.transpose(0, 1), mask, action)
         return action
 
     def noise(self, features: Tensor) -> Noise:
@@ -95,7 +95,7 @@ class QPolicy(Policy):
         q, state = self(obs, state, reset)
         value, action = self.network.allowed(q, mask).max(-1)
         drawn = torch.rand(2, len(action), generator=generator, device=action.device)
-        action = self._sometimes(epsilon, drawn, mask, action)
+        action = self.sometimes(epsilon, drawn, mask, action)
         return action, state, {"action": action, "value": value}
 
     @torch.no_grad()

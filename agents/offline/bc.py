@@ -20,6 +20,7 @@ from agent_gym.envs.vector import VectorEnv
 from agent_gym.nets.distributions import Categorical, Distribution, Noise
 from agent_gym.nets.learner.learner import Learner, Stats
 from agent_gym.nets.return_scale import ReturnStats
+from agent_gym.nets.target import TargetNetwork
 
 
 class BCPolicy(Policy):
@@ -92,8 +93,8 @@ class BC(OffPolicy):
             stats = {"accuracy": batch_mean(right, batch, weighted=False)}
         return loss, stats
 
-    def learn(self, batch: dict) -> Stats:
-        return self.learners["policy"].update(batch)
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
+        return learners["policy"].update(batch)
 
     def from_env(self, action: Tensor) -> Tensor:
         return self.network.head.from_env(action)
@@ -130,7 +131,7 @@ class DAgger(Acting, BC):
         drawn = torch.rand(len(told), generator=self.generator, device=self.device) < self.teacher_share
         return torch.where(drawn.view(-1, *[1] * (told.dim() - 1)), told, action), self.told[1], state
 
-    def random_action(self) -> tuple[Tensor, Tensor]:
+    def random_action(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The teacher's; before it was asked, one of the same shape."""
         if self.told is None:
             action, _, extras = self.policy.act(self.obs, self.state, self.reset)

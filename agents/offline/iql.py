@@ -124,11 +124,11 @@ class IQL(ActorCriticAgent):
         loss = -batch_mean(weight * policy.log_prob(batch["action"]), batch, weighted=False)
         return loss, {"policy_loss": loss.detach(), "weight": batch_mean(weight, batch, weighted=False)}
 
-    def learn(self, batch: dict) -> Stats:
+    def fit(self, batch: dict, learners: dict[str, Learner], targets: dict[str, TargetNetwork]) -> Stats:
         stats = {}
         for name in ("value", "actor"):
-            news = self.learners[name].update(batch)
+            news = learners[name].update(batch)
             stats |= {key: news[key] for key in news if key not in ("loss", "grad_norm")}
-        stats |= self.learn_critic(batch)
-        self.target.follow(self.config.tau)
+        stats |= self.fit_critic(batch, learners)
+        targets["critic"].follow(self.config.tau)
         return stats

@@ -4,95 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 from torch.func import vmap
 
 from agent_gym.agents.buffers.returns import gae
 from agent_gym.agents.buffers.rollout import Rollout, slices
 from agent_gym.agents.ppo import PPO
-from agent_gym.envs.vector import EnvFailure, Step, Told
-from agent_gym.ground.errors import UserError
+from agent_gym.agents.stacked.members import Envs, Members, alone
 from agent_gym.ground.tree import Tree, tree_map
-from agent_gym.nets.encoders.make import has_image
-from agent_gym.nets.learner.learner import NonFiniteError, Stats
-from agent_gym.nets.learner.stacked import Stack, StackedLearner
-from agent_gym.nets.normalisation import PeakNorm, VectorNorm, discounted_returns
+from agent_gym.nets.learner.learner import Stats
+from agent_gym.nets.normalisation import discounted_returns
 
 CHANGEABLE = ("learning_rate", "gamma", "gae_lambda", "clip_coef", "value_coef", "entropy_coef")
 """Settings in which members may differ, and that may change in a run."""
 
 
-class Envs(Protocol):
-    """The environments of all members as S x B rows (envs.stacked)."""
+class StackedOnPolicy(Members):
+    """Agents of rollouts."""
 
-    mask: Tensor | None
-
-    def take_up(self) -> None: ...
-
-    def hand_back(self) -> None: ...
-
-    def step(self, action: Tensor) -> Step: ...
-
-
-def refusal(agent: Any) -> str:
-    """Why runs of such an agent cannot be stacked; "": they can."""
-    config, env = agent.config, agent.env
-    if type(agent) is not PPO:
-        return f"{type(agent).__name__.lower()} is trained run by run"
-    if agent.device.type != "cpu" or config.precision != "float32" or config.compile:
-        return "graphs of a GPU, --compile and --precision belong to one run"
-    if agent.state_dim or has_image(env.obs_space) or ":" in config.encoder or config.dropout:
-        return "memories, images, dropout and encoders of one's own are trained run by run"
-    if any(isinstance(module, PeakNorm) for module in agent.policy.modules()):
-        return "pictures of whole numbers are stretched run by run"
-    if not agent.policy.alone or env.members > 1 or env.acts is not None or config.self_play:
-        return "many agents are trained run by run"
-    if agent.held_noise or config.target_kl > 0:
-        return "--sde-every and --target-kl make runs take different ways"
-    if config.log_layers or config.on_env_error != "stop" or config.profile != "no":
-        return "--log-layers, --on-env-error restart and --profile look at one run"
-    if env.backend not in ("native", "gymnasium"):
-        return f"environments of backend {env.backend} have processes of their own"
-    return "its actions are drawn in several parts" if isinstance(env.action_space, spaces.Dict) else ""
-
-
-class StackedOnPolicy:
-    """S agents with S x B environments in step with each other: `collect` and `update` do what theirs would.
-
-    Every agent keeps its own generators, statistics, counters and optimizer, and its state is whole between calls:
-    between them it can be saved, scored and looked at as if it were trained alone.
-    """
+    agents: Sequence[PPO]
 
     def __init__(self, agents: Sequence[PPO], envs: Envs) -> None:
-        self.agents, self.envs = agents, envs
-        self.first, self.config = agents[0], agents[0].config
-        self.size, self.each = len(agents), self.first.env.num_envs
-        modules = [[agent.policy, agent.coefficients] for agent in agents]
-        self.stack = Stack(modules, [[agent.learner] for agent in agents])
-        self.learner = StackedLearner(self.stack, [agent.learner for agent in agents], self.first.loss)
+        super().__init__(agents, envs)
+        self.learner = self.learners["policy"]
         policy, network = self.first.policy, self.first.network
         acting = [network.encoder, network.head, policy.obs_norm]
         self.act = self.stack.mapped(policy.act_by, acting)
         self.value = self.stack.mapped(policy.value)
         self.evaluated = self.stack.mapped(self.first.evaluated)
         self.summary = self.stack.mapped(self.first._summary, [self.first.coefficients])
-        self.normalised = self.stack.mapped(lambda obs: policy.obs_norm(obs), [policy.obs_norm])
         self.rollout = Rollout(self.config.num_steps, self.size * self.each, "cpu")
         with torch.no_grad():
             self.noise = self.first.policy.noise(torch.zeros(1, 1, self.first.network.encoder.out_dim))
-        self._agree()
 
-    def mine(self, s: int) -> slice:
-        """The rows of member s."""
-        return slice(s * self.each, (s + 1) * self.each)
-
-    def apart(self, tree: Tree) -> Tree:
-        """[S x B, ...] as [S, B, ...]."""
-        return tree_map(lambda x: x.unflatten(0, (self.size, self.each)), tree)
+    @staticmethod
+    def refusal(agent: Any) -> str:
+        if type(agent) is not PPO:
+            return f"{type(agent).__name__.lower()} is trained run by run"
+        return alone(agent)
 
     def over_time(self, tree: Tree) -> Tree:
         """[T, S x B, ...] as [S, T, B, ...]."""
@@ -101,14 +53,6 @@ class StackedOnPolicy:
     def together(self, x: Tensor) -> Tensor:
         """[S, T, B] as [T, S x B]."""
         return x.transpose(0, 1).flatten(1)
-
-    def _agree(self) -> None:
-        """What is decided outside of tensors is decided for all: an observation is looked at if it is for one."""
-        for norms in zip(*(agent.policy.modules() for agent in self.agents), strict=True):
-            if isinstance(norms[0], VectorNorm):
-                idle = all(norm.idle for norm in norms)
-                for norm in norms:
-                    norm.idle = idle
 
     def _drawn(self) -> Tensor:
         """The noise of a rollout [T, S, B, ...], as each agent would draw it step by step."""
@@ -123,31 +67,23 @@ class StackedOnPolicy:
         return noise
 
     def collect(self) -> list[dict[str, float]]:
-        """A rollout of all; what each agent's `collect` returns."""
         noise = self._drawn()
-        try:
-            with torch.inference_mode():
-                self._fill(noise)
-        except EnvFailure as error:
-            raise UserError(f"one of the seeds {self._seeds()}: {error}") from error
+        with torch.inference_mode(), self.named():
+            self._fill(noise)
         self.envs.hand_back()
+        self.hand_out(self.obs, self.reset)
         reward, done = self.rollout["reward"], self.rollout["terminated"] | self.rollout["truncated"]
         found = []
         for s, agent in enumerate(self.agents):
             rows = self.mine(s)
-            agent.obs, agent.reset = tree_map(lambda x, rows=rows: x[rows], self.obs), self.reset[rows]
             agent.steps += len(reward) * self.each
             found.append(agent.episode_scalars(agent.episodes.update(reward[:, rows], done[:, rows])))
         return found
 
-    def _seeds(self) -> str:
-        return ", ".join(str(agent.config.seed) for agent in self.agents)
-
     def _fill(self, noise: Tensor) -> None:
         self.envs.take_up()
         self.first.first_state = self.first.state
-        parts = [agent.obs for agent in self.agents]
-        obs, reset = tree_map(lambda *x: torch.cat(x), *parts), torch.cat([agent.reset for agent in self.agents])
+        obs, reset = self.joined()
         self.cut: list[tuple[int, Tree]] = []
         for t in range(self.config.num_steps):
             mask = self.envs.mask
@@ -160,30 +96,17 @@ class StackedOnPolicy:
             if step.truncated.any():
                 self.cut.append((t, step.final_obs))
             obs, reset = step.obs, step.terminated | step.truncated
-            if step.info:
-                for s, agent in enumerate(self.agents):
-                    rows = self.mine(s)
-                    agent.infos.add(Told(step.info.names, step.info.table[rows]), reset[rows])
+            self.tell(step, reset)
         self.obs, self.reset = obs, reset
 
     def update(self) -> list[Stats]:
-        """Learn from the rollout; what each agent's `update` returns. Raises NonFiniteError that names the seed."""
         for agent in self.agents:
             agent.prepare()
         batch, stats = self._targets(), []
-        try:
+        with self.named():
             for _ in range(self.config.num_epochs):
                 self._epoch(batch, stats)
-        except NonFiniteError as error:
-            seed = self.agents[error.member].config.seed
-            raise NonFiniteError(
-                f"seed {seed}: {error}: its last good checkpoint is kept; a lower --learning-rate, --max-grad-norm "
-                "0.5 or normalised observations and rewards usually mend it"
-            ) from error
-        for s, agent in enumerate(self.agents):
-            rows = self.mine(s)
-            agent.obs_norm.update(tree_map(lambda x, rows=rows: x[:, rows], self.rollout["obs"]))
-        self._agree()
+        self.measure(self.over_time(self.rollout["obs"]))
         means = self.summary(stats)
         if batch["returns"].shape[1] > 1:
             residual = batch["returns"] - batch["value"]
@@ -254,7 +177,7 @@ class StackedOnPolicy:
         for name, part in ours.learner.optimizer.state.items():
             theirs.learner.optimizer.state[name].copy_(part)
         theirs.return_scale.rewards.load_state_dict(ours.return_scale.rewards.state_dict())
-        self._agree()
+        self.agree()
 
     def _epoch(self, batch: dict[str, Tree], stats: list[Stats]) -> None:
         """One pass over the rollout, each agent's in the order that it draws."""

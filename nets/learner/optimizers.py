@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,6 +57,11 @@ class Optimizer(ABC):
             self.state = self.initial()
         self.advance(self.parameter.grad)
 
+    def step_with(self, others: Sequence[Optimizer]) -> None:
+        """The steps of `others`, of this kind and with states, itself among them."""
+        for other in others:
+            other.step()
+
     def initial(self) -> dict[str, Tensor]:
         """The state before the first step."""
         return {}
@@ -98,15 +104,18 @@ class Adam(Optimizer):
         return torch.zeros_like(self.parameter, requires_grad=False)
 
     def advance(self, grad: Tensor) -> None:
-        state = self.state
-        state["step"] += 1
+        self.state["step"] += 1
+        self._apply([self], [grad])
+
+    def _apply(self, others: Sequence[Adam], grads: list[Tensor]) -> None:
+        states = [other.state for other in others]
         self.kernel(
-            [self.parameter],
-            [grad],
-            [state["exp_avg"]],
-            [state["exp_avg_sq"]],
+            [other.parameter for other in others],
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
             [],
-            [state["step"]],
+            [state["step"] for state in states],
             lr=self.learning_rate if self.rate is None else self.rate,
             beta1=0.9,
             beta2=0.999,
@@ -115,6 +124,13 @@ class Adam(Optimizer):
             amsgrad=False,
             maximize=False,
         )
+
+    def step_with(self, others: Sequence[Adam]) -> None:
+        if any(other.learning_rate != self.learning_rate for other in others):
+            super().step_with(others)
+            return
+        torch._foreach_add_([other.state["step"] for other in others], 1.0)
+        self._apply(others, [other.parameter.grad for other in others])
 
 
 class AdamW(Adam):
@@ -151,6 +167,12 @@ class Momentum(Optimizer):
     def advance(self, grad: Tensor) -> None:
         momentum = self.state["momentum"].mul_(0.9).add_(self.decayed(grad))
         self.descend(momentum)
+
+
+@torch.no_grad()
+def step_all(optimizers: Sequence[Optimizer]) -> None:
+    """The step of each, bit for bit, of optimizers of one kind that have their states."""
+    optimizers[0].step_with(optimizers)
 
 
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "momentum": Momentum, "sgd": SGD}

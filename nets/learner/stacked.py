@@ -11,11 +11,15 @@ from torch.func import vmap
 
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.learner import Learner, NonFiniteError, Stats
+from agent_gym.nets.learner.optimizers import step_all
+from agent_gym.nets.target import TargetNetwork
 
 PATIENCE = 1000  # plain updates before one is traced: under vmap each takes about a third longer than its graph
 
 
-def tensors_of(modules: Iterable[nn.Module], learners: Iterable[Learner]) -> list[Tensor]:
+def tensors_of(
+    modules: Iterable[nn.Module], learners: Iterable[Learner], targets: Iterable[TargetNetwork] = ()
+) -> list[Tensor]:
     """All tensors of one member, in an order that is the same for all."""
     found: list[Tensor] = []
     for module in modules:
@@ -25,19 +29,28 @@ def tensors_of(modules: Iterable[nn.Module], learners: Iterable[Learner]) -> lis
         optimizer.state = optimizer.state or optimizer.initial()
         found += [learner.parameters, learner.parameters.grad, *learner.learned, *optimizer.state.values()]
         found += [parameter.grad for parameter in learner.learned]
+    for target in targets:
+        found += [target.vector, target.learned]
     return list({id(tensor): tensor for tensor in found}.values())
 
 
 class Stack:
     """S members of one make, whose tensors become rows of shared ones: reading and writing either is the same.
 
-    `modules[s]` are the modules of member s, `learners[s]` what changes them. All live on one device. `rows(tensor)`
-    gives the tensor [S, ...] whose rows are that tensor of the first member and those in its place of the others.
+    `modules[s]` are the modules of member s, those of its targets among them, `learners[s]` and `targets[s]` what
+    changes them. All live on one device. `rows(tensor)` gives the tensor [S, ...] whose rows are that tensor of the
+    first member and those in its place of the others.
     """
 
-    def __init__(self, modules: Sequence[Sequence[nn.Module]], learners: Sequence[Sequence[Learner]]) -> None:
+    def __init__(
+        self,
+        modules: Sequence[Sequence[nn.Module]],
+        learners: Sequence[Sequence[Learner]],
+        targets: Sequence[Sequence[TargetNetwork]] | None = None,
+    ) -> None:
         self.size = len(modules)
-        members = [tensors_of(*member) for member in zip(modules, learners, strict=True)]
+        targets = targets or [()] * self.size
+        members = [tensors_of(*member) for member in zip(modules, learners, targets, strict=True)]
         self._rows: dict[int, Tensor] = {}
         self._kept: list[list[Tensor]] = members
         for together in _by_storage(members):
@@ -155,6 +168,18 @@ class StackedLearner:
         limit = self.config.max_grad_norm
         if limit > 0 and norms.max().item() > 0.999 * limit:
             self.grad.mul_((limit / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(1))
-        for learner in self.learners:
-            learner.optimizer.step()
+        step_all([learner.optimizer for learner in self.learners])
         return stats | {"grad_norm": norms}
+
+
+class StackedTarget:
+    """The targets of S members as one."""
+
+    def __init__(self, stack: Stack, target: TargetNetwork) -> None:
+        """`target`: the first member's."""
+        self.vector, self.learned = stack.rows(target.vector), stack.rows(target.learned)
+
+    @torch.no_grad()
+    def follow(self, tau: float) -> None:
+        """As TargetNetwork.follow."""
+        self.vector.lerp_(self.learned, tau)

@@ -9,7 +9,8 @@ import torch
 import agent_gym.envs  # noqa: F401  registers them
 from agent_gym.agents.ppo import PPO
 from agent_gym.agents.settings.ppo import A2CConfig, PPOConfig
-from agent_gym.agents.stacked.on_policy import StackedOnPolicy, refusal
+from agent_gym.agents.stacked.kinds import refusal
+from agent_gym.agents.stacked.on_policy import StackedOnPolicy
 from agent_gym.envs.make import make_env
 from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.native.vector import NativeVectorEnv

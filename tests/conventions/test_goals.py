@@ -57,7 +57,7 @@ def dqn(env, **settings):
 def walked(strategy: str, n_step: int, steps: int = 30, **settings):
     """An agent that has walked, one place to the right each step."""
     agent = dqn(SyncEnv([Walk(), Walk()], "Walk"), her=strategy, n_step=n_step, her_share=1.0, **settings)
-    agent.explore = agent.random_action = lambda: (*[torch.ones(2, dtype=torch.int64)] * 2, agent.state)[:3]
+    agent.explore = agent.random_action = lambda mask=None: (*[torch.ones(2, dtype=torch.int64)] * 2, agent.state)[:3]
     agent.begin()
     with torch.inference_mode():
         for _ in range(steps):
