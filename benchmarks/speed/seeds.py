@@ -1,4 +1,4 @@
-"""What many seeds of PPO cost when one process trains them as one program: processor time of training alone.
+"""What many seeds cost when one process trains them as one program: processor time of training alone.
 
 python -m benchmarks.speed.seeds [--counts 1 4 16 64] [--env CartPole-v1]
 python -m benchmarks.speed.seeds --same 64     # whole runs: do seeds trained together end as seeds trained alone do?
@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 import agent_gym.envs  # noqa: F401  registers them
-from agent_gym.agents.ppo import PPO
+from agent_gym.agents import agent_class, config_class
+from agent_gym.agents.agent import Agent
 from agent_gym.agents.presets import table
-from agent_gym.agents.settings.ppo import PPOConfig
-from agent_gym.agents.stacked.on_policy import StackedOnPolicy
+from agent_gym.agents.settings.base import AgentConfig
+from agent_gym.agents.stacked.kinds import stack
 from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import stacked
@@ -32,60 +33,74 @@ class Options:
 
     counts: tuple[int, ...] = (1, 4, 16, 64)
     """Numbers of seeds in one process."""
+    agent: str = "ppo"
+    """Agent, with its preset."""
     env: str = "CartPole-v1"
-    """Native environment; with its preset."""
+    """Native environment."""
     total_steps: int = 0
     """Steps of each seed; 0: as its preset says."""
+    rounds: int = 1
+    """Times that all counts are measured, in turn."""
+    hidden_sizes: tuple[int, ...] = ()
+    """Other layers than the preset's."""
+    batch_size: int = 0
+    """Another minibatch than the preset's, for agents that have one."""
     same: int = 0
     """Instead: train so many seeds together, and so many others alone, and compare how they end."""
 
 
-def made(config: PPOConfig, seed: int) -> PPO:
+def made(name: str, config: AgentConfig, seed: int) -> Agent:
     torch.manual_seed(seed)
-    agent = PPO(replace(config, seed=seed), NativeVectorEnv(NATIVE[config.env], config.num_envs, seed=seed))
+    env = NativeVectorEnv(NATIVE[config.env], config.num_envs, seed=seed)
+    agent = agent_class(name)(replace(config, seed=seed), env)
     agent.begin()
     return agent
 
 
-def alone(config: PPOConfig, seed: int) -> PPO:
-    agent = made(config, seed)
+def alone(name: str, config: AgentConfig, seed: int) -> Agent:
+    agent = made(name, config, seed)
     while agent.steps < config.total_steps:
         agent.collect()
         agent.update()
     return agent
 
 
-def together(config: PPOConfig, seeds: range) -> list[PPO]:
-    agents = [made(config, seed) for seed in seeds]
-    stack = StackedOnPolicy(agents, stacked([agent.env for agent in agents]))
+def together(name: str, config: AgentConfig, seeds: range) -> list[Agent]:
+    agents = [made(name, config, seed) for seed in seeds]
+    members = stack(agents, stacked([agent.env for agent in agents]))
     while agents[0].steps < config.total_steps:
-        stack.collect()
-        stack.update()
+        members.collect()
+        members.update()
     return agents
 
 
-def cost(options: Options, config: PPOConfig) -> None:
-    shown = Table(title=f"ppo on {config.env}, {config.total_steps:,} steps a seed, one process on one thread")
+def cost(options: Options, config: AgentConfig) -> None:
+    title = f"{options.agent} on {config.env}, {config.total_steps:,} steps a seed, one process on one thread"
+    shown = Table(title=f"{title}, median and range of {options.rounds}")
     for column in ("seeds", "processor time, s", "a seed, s", "times one seed"):
         shown.add_column(column, justify="right")
-    one = 0.0
-    for count in options.counts:
-        began = time.process_time()
-        alone(config, 0) if count == 1 else together(config, range(count))
-        took = time.process_time() - began
-        one = one or took / count
-        shown.add_row(f"{count}", f"{took:.1f}", f"{took / count:.3f}", f"{took / one:.1f}")
-        print(count, took, file=sys.stderr, flush=True)
-    Console(width=100).print(shown)
+    taken: dict[int, list[float]] = {count: [] for count in options.counts}
+    for _ in range(options.rounds):
+        for count in options.counts:
+            began = time.process_time()
+            alone(options.agent, config, 0) if count == 1 else together(options.agent, config, range(count))
+            taken[count].append(time.process_time() - began)
+            print(count, taken[count][-1], file=sys.stderr, flush=True)
+    one = np.median(taken[options.counts[0]]) / options.counts[0]
+    for count, times in taken.items():
+        took, ratios = np.median(times), np.array(times) / one
+        spread = f"{np.median(ratios):.1f} ({ratios.min():.1f} to {ratios.max():.1f})"
+        shown.add_row(f"{count}", f"{took:.1f}", f"{took / count:.3f}", spread)
+    Console(width=120).print(shown)
 
 
-def distribution(options: Options, config: PPOConfig) -> None:
+def distribution(options: Options, config: AgentConfig) -> None:
     from scipy.stats import ks_2samp
 
     found = []
     for agents in (
-        together(config, range(options.same)),
-        [alone(config, options.same + k) for k in range(options.same)],
+        together(options.agent, config, range(options.same)),
+        [alone(options.agent, config, options.same + k) for k in range(options.same)],
     ):
         found.append(np.array([float(agent.window[0].mean()) for agent in agents]))
         print(np.percentile(found[-1], (0, 25, 50, 75, 100)).round(1), file=sys.stderr, flush=True)
@@ -98,8 +113,10 @@ def distribution(options: Options, config: PPOConfig) -> None:
 
 def main(options: Options) -> int:
     torch.set_num_threads(1)
-    config = replace(PPOConfig(env=options.env), **table("ppo")["env"].get(options.env, {}))
-    config = replace(config, total_steps=options.total_steps or config.total_steps)
+    chosen = table(options.agent)["env"].get(options.env, {})
+    for name in ("total_steps", "hidden_sizes", "batch_size"):
+        chosen |= {name: getattr(options, name)} if getattr(options, name) else {}
+    config = config_class(options.agent)(env=options.env, **chosen)
     (distribution if options.same else cost)(options, config)
     return 0
 

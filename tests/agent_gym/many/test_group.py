@@ -42,7 +42,8 @@ def test_seeds_that_are_none(text):
 def test_seeds_are_shared_out_among_cores_where_one_program_can_train_them():
     assert train_group.shared_out("ppo", (0, 1, 2, 3, 4), 2, "auto") == ((0, 1), (2, 3, 4))
     assert train_group.shared_out("a2c", (0, 1), 2, "auto") == ()  # a process each
-    assert train_group.shared_out("dqn", (0, 1, 2, 3), 2, "auto") == ()
+    assert train_group.shared_out("dqn", (0, 1, 2, 3), 2, "auto") == ((0, 1), (2, 3))
+    assert train_group.shared_out("pqn", (0, 1, 2, 3), 2, "auto") == ()
     assert train_group.shared_out("ppo", (0, 1, 2, 3), 2, "processes") == ()
 
 
@@ -181,3 +182,20 @@ def test_a_killed_group_goes_on_in_the_same_bits(group, tmp_path):
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     scores = [json.loads((path / "result.json").read_text())["scores"] for path in (killed, group)]
     assert scores[0] == scores[1]
+
+
+def test_a_killed_group_with_replay_buffers_goes_on_in_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_group, "usable_cores", lambda: 1)
+    flags = ["--env", "Pendulum-v1", "--total-steps", "450", "--learning-starts", "100", "--checkpoint-every", "90"]
+    flags += ["--hidden-sizes", "8", "--batch-size", "8", "--eval-every", "never", "--eval-episodes", "1", *FLAGS[10:]]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    argv = [sys.executable, "-c", DIES, "train", "sac", "--seeds", "0,3", "--run-dir", str(killed), *flags]
+    assert subprocess.run(argv, cwd=tmp_path, env=env).returncode == -signal.SIGKILL
+    assert not (killed / "result.json").exists()
+    assert main(["train", "--resume", str(killed), "--quiet"]) == 0
+    assert main(["train", "sac", "--seeds", "0,3", "--run-dir", str(whole), *flags]) == 0
+    assert Group.open(whole).stored.together == Group.open(killed).stored.together == ((0, 3),)
+    for seed in (0, 3):
+        ours, theirs = (weights(path / f"seed-{seed}") for path in (killed, whole))
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
