@@ -15,7 +15,7 @@ from agent_gym.ground.tree import tree_leaves, tree_map
 
 
 def check_room(members: Sequence[Replay], capacity: int) -> None:
-    """Raise UserError unless the buffers of all members, of `capacity` transitions each, have room beside each other."""
+    """Raise UserError unless the buffers of all members, of `capacity` transitions each, have room together."""
     require_room(sum(member.num_bytes for member in members), capacity, members[0].device)
 
 
