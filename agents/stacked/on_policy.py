@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from agent_gym.agents.buffers.returns import gae
 from agent_gym.agents.buffers.rollout import Rollout, slices
@@ -35,6 +34,7 @@ class StackedOnPolicy(Members):
         self.act = self.stack.mapped(policy.act_by, acting)
         self.value = self.stack.mapped(policy.value)
         self.evaluated = self.stack.mapped(self.first.evaluated)
+        self.prepared = self.stack.mapped(self.first.prepared, [])
         self.summary = self.stack.mapped(self.first._summary, [self.first.coefficients])
         self.rollout = Rollout(self.config.num_steps, self.size * self.each, "cpu")
         with torch.no_grad():
@@ -184,14 +184,13 @@ class StackedOnPolicy(Members):
         count = batch["reset"].shape[1]
         orders = [torch.randperm(count, generator=agent.generator) for agent in self.agents]
         rows = torch.stack(orders) + count * torch.arange(self.size).unsqueeze(1)
-        prepared = vmap(self.first.prepared)
         for part in slices(count, self.config.num_minibatches):
             mine, shape = rows[:, part].flatten(), (self.size, 1, part.stop - part.start)
             minibatch = tree_map(
                 lambda x, mine=mine, shape=shape: x.flatten(0, 1).index_select(0, mine).unflatten(0, shape), batch
             )
             state = torch.zeros(self.size, shape[2], 0)
-            stats.append(self.learner.update(prepared(minibatch), state))
+            stats.append(self.learner.update(self.prepared(minibatch), state))
 
 
 def _rows(means: Stats, rates: Tensor) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
+from agent_gym.nets.beneath import mapping
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.learner import Learner, NonFiniteError, Stats
 from agent_gym.nets.learner.optimizers import step_all
@@ -100,19 +100,18 @@ class Stack:
             for (own, name), value, first in zip(self.places, self.values, self.first, strict=True)
             if wanted is None or (id(own), name) in wanted
         ]
-        values = [value for _, _, value, _ in chosen]
 
-        def one(values: list[Tensor], *arguments: Any) -> Any:
-            try:
-                for (own, name, _, _), value in zip(chosen, values, strict=True):
-                    own[name] = value
-                return function(*arguments)
-            finally:
-                for own, name, _, first in chosen:
-                    own[name] = first
+        def many(*arguments: Any) -> Any:
+            with mapping(self.size) as level:
+                try:
+                    for own, name, value, _ in chosen:
+                        own[name] = level.enter(value)
+                    return level.leave(function(*level.enter(arguments)))
+                finally:
+                    for own, name, _, first in chosen:
+                        own[name] = first
 
-        many = vmap(one)
-        return lambda *arguments: many(values, *arguments)
+        return many
 
 
 def places_of(modules: Iterable[nn.Module]) -> list[tuple[dict[str, Tensor], str]]:
