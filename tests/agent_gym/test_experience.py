@@ -100,7 +100,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(sets, tmp_path, name, data,
 
 
 def test_cloning_and_a_teacher_give_the_scripted_policy(sets, tmp_path):
-    flags = ["--eval-episodes", "10", "--eval-every", "never", "--quiet", "--hidden-sizes", "32"]
+    flags = ["--eval-episodes", "3", "--eval-every", "never", "--quiet", "--hidden-sizes", "32"]
     data = ["--data", str(sets / "pole/lean-v0")]
     assert train.main(["bc", *data, *flags, "--total-steps", "1500", "--run-dir", str(tmp_path / "bc")]) == 0
     assert json.loads((tmp_path / "bc/result.json").read_text())["return_mean"] > 400

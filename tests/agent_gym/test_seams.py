@@ -34,8 +34,8 @@ def modules(tmp_path, monkeypatch):
 def test_reinforce_is_short_learns_and_resumes_bit_for_bit(tmp_path):
     assert len([line for line in code("new_algorithm.md")[0].splitlines() if line.strip()]) < 80
     flags = ["reinforce:Reinforce", "--num-envs", "16", "--seed", "0", "--learning-rate", "0.01", *SMALL]
-    assert train.main([*flags, "--total-steps", "60000", "--run-dir", "whole"]) == 0
-    assert load("whole").evaluate(10)["return_mean"] > 100.0
+    assert train.main([*flags, "--total-steps", "32000", "--run-dir", "whole"]) == 0
+    assert load("whole").evaluate(10)["return_mean"] > 80.0  # 22 at random
     assert train.main([*flags, "--total-steps", "4096", "--run-dir", "a", "--schedule", "constant"]) == 0
     assert train.main([*flags, "--total-steps", "8192", "--run-dir", "b", "--schedule", "constant"]) == 0
     assert train.main(["--resume", "a", "--total-steps", "8192", "--quiet"]) == 0
@@ -43,7 +43,9 @@ def test_reinforce_is_short_learns_and_resumes_bit_for_bit(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("flags", [["ppo"], ["dqn", "--learning-starts", "100"], ["a2c"], ["pqn"]], ids=lambda f: f[0])
+@pytest.mark.parametrize(
+    "flags", [["ppo"], ["dqn", "--learning-starts", "100", "--utd", "0.1"], ["a2c"], ["pqn"]], ids=lambda f: f[0]
+)
 def test_a_module_on_features(flags):
     run = [*flags, "--encoder", "mynets:Residual", "--total-steps", "600", "--run-dir", "x", *SMALL]
     assert train.main(run) == 0

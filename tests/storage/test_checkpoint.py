@@ -2,11 +2,10 @@
 
 import hashlib
 import io
+import itertools
 import os
 import pickle
-import signal
-import subprocess
-import sys
+import time
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -18,8 +17,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.storage import tensor_file
 from agent_gym.storage.checkpoint import latest_checkpoint, open_checkpoint, save_checkpoint
 from agent_gym.storage.tensor_file import MAGIC, TRAILER, DamagedFile
-
-ROOT = Path(__file__).parents[2]
+from benchmarks import killing
 
 
 def state(number: int) -> dict:
@@ -200,32 +198,30 @@ def test_killed_between_any_two_steps_a_whole_checkpoint_is_left(tmp_path, monke
     assert {path.name for path in folder.iterdir()} == {"last.pt", "previous.pt"}
 
 
-SAVER = """
-import itertools, sys, torch
-from pathlib import Path
-from agent_gym.storage.checkpoint import save_checkpoint
-folder = Path(sys.argv[1])
-for number in itertools.count():
-    state = {"config": {"seed": number}, "agent": {"weights": torch.full((200_000,), float(number))}}
-    save_checkpoint(folder / "last.pt", state, keep=folder / "previous.pt")
-    print(number, flush=True)
-"""
+def save_on(folder: Path, told: Path) -> None:
+    """Save one checkpoint after the other, and tell of each when it is there."""
+    for number in itertools.count():
+        state = {"config": {"seed": number}, "agent": {"weights": torch.full((200_000,), float(number))}}
+        save_checkpoint(folder / "last.pt", state, keep=folder / "previous.pt")
+        with open(told, "a") as file:
+            file.write(f"{number}\n")
 
 
 def test_a_killed_process_leaves_its_latest_checkpoint_or_the_next(tmp_path):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     for saves in (1, 2, 7):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(folder)], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(saves):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        printed = [saves - 1, *map(int, process.communicate()[0].split())][-1]
+        told = tmp_path / f"{saves}.txt"
+        told.touch()
+        process = killing.forked(save_on, folder, told)
+        while told.read_text().count("\n") < saves:
+            assert process.is_alive()
+            time.sleep(0.001)
+        process.kill()
+        process.join()
+        latest = told.read_text().count("\n") - 1
         found, _ = latest_checkpoint(tmp_path)
-        assert found["config"]["seed"] - printed in (0, 1)
+        assert found["config"]["seed"] - latest in (0, 1)
         assert (found["agent"]["weights"] == found["config"]["seed"]).all()
 
 

@@ -234,7 +234,7 @@ def test_environments_may_be_dear(tmp_path):
             Counted.closed += 1
 
     gymnasium.register("Dear/Counted-v0", entry_point=Counted)
-    flags = "ppo --env Dear/Counted-v0 --num-envs 1 --num-steps 64 --total-steps 1280 --backend sync --quiet --run-dir"
-    assert train.main([*flags.split(), str(tmp_path / "run")]) == 0
+    flags = "ppo --env Dear/Counted-v0 --num-envs 1 --num-steps 64 --num-epochs 1 --total-steps 1280 --backend sync"
+    assert train.main([*flags.split(), "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
     assert Counted.made == Counted.closed == 9
     assert json.loads((tmp_path / "run/result.json").read_text())["episodes"] == 100

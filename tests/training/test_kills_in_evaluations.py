@@ -29,7 +29,7 @@ SCORE = Spot("agent_gym.composing.scores.scoring:play", 4)  # after three in tra
 FINAL = Spot("agent_gym.training.running:conclude")
 FILM = Spot("agent_gym.composing.seats.shows:film_episode")
 SPOTS = [
-    *((kind, LOOK, ["evaluate"]) for kind in KINDS if kind != "film"),
+    *((kind, LOOK, ["evaluate"]) for kind in KINDS if kind not in ("film", "sampled")),
     ("gymnasium", SCORE._replace(time=3), ["evaluate"]),
     ("gymnasium", SCORE, []),
     ("sampled", SCORE._replace(time=5), []),  # the second score at the end
