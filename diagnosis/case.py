@@ -73,6 +73,11 @@ class Case:
     """Under way: settings alone are then no reason to speak."""
 
     @property
+    def logged(self) -> int:
+        """The last step of the curves."""
+        return max((int(curve.steps[-1]) for curve in self.curves.values() if len(curve.steps)), default=0)
+
+    @property
     def done(self) -> float:
         """The share of the run that is behind it."""
         return self.step / self.total if self.total else 1.0
@@ -111,7 +116,7 @@ class Case:
     @property
     def score(self) -> float | None:
         """What the run reached: the final evaluation, else the latest scores."""
-        if (score := self.result.get("return_mean")) is not None:
+        if _number(score := self.result.get("return_mean")) and math.isfinite(score):
             return float(score)
         for curve in (self.curve("eval/episode_return", points=1), self.curve("rollout/episode_return", points=1)):
             if curve is not None:

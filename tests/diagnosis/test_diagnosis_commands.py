@@ -77,6 +77,21 @@ def cut_events(path):
     file.write_bytes(file.read_bytes()[:-30])
 
 
+def half_events(path):
+    file = next(path.glob("events*"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def odd_files(path):
+    (path / "result.json").write_text('{"return_mean": "x"}')
+    (path / "findings.json").write_text('[{"cause": [1], "step": "x"}, 3]')
+
+
+def other_env(path):
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"env": "no_such_module:Env-v0"}))
+
+
 def no_events(path):
     for file in path.glob("events*"):
         file.unlink()
@@ -91,13 +106,24 @@ def no_config(path):
     (path / "config.json").write_text("{}")
 
 
-def test_events_cut_in_the_middle_are_read_as_far_as_they_go(runs, tmp_path, capsys):
-    assert diagnosed(capsys, str(damaged(runs, tmp_path, cut_events)), "--no-play")["healthy"]
+@pytest.mark.parametrize("how", [cut_events, odd_files])
+def test_half_a_record_and_files_of_no_use_are_left_out(runs, tmp_path, capsys, how):
+    assert diagnosed(capsys, str(damaged(runs, tmp_path, how)), "--no-play")["healthy"]
+
+
+def test_an_environment_that_is_gone_is_told_and_the_rest_is_judged(runs, tmp_path, capsys):
+    found = diagnosed(capsys, str(damaged(runs, tmp_path, other_env)))
+    assert "no_such_module" in found["missing"][0] and found["healthy"]
 
 
 @pytest.mark.parametrize(
     "how, words",
-    [(no_events, "no TensorBoard events"), (other_version, "another version"), (no_config, "is no run")],
+    [
+        (half_events, "end at step"),
+        (no_events, "no TensorBoard events"),
+        (other_version, "another version"),
+        (no_config, "is no run"),
+    ],
 )
 def test_bad_runs_are_one_line(runs, tmp_path, capsys, how, words):
     assert main(["diagnose", str(damaged(runs, tmp_path, how))]) == 2

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from agent_gym.agents.presets import table
@@ -73,8 +74,9 @@ def diagnosis(run: Path, source: Any = None, *, play: bool = True) -> Diagnosis:
     """Why a run does not learn. `source`: its environments, where no id names them. Raises UserError."""
     case, missing = case_of(run, source, play=play)
     told = read_json(run / FILE)
-    steps = {f.get("cause"): f.get("step") for f in told if isinstance(f, dict)} if isinstance(told, list) else {}
-    found = [f.at(s) if isinstance(s := steps.get(f.cause), int) else f for f in findings_of(case)]
+    known = [f for f in told if isinstance(f, dict)] if isinstance(told, list) else []
+    steps = {str(f.get("cause")): s for f in known if isinstance(s := f.get("step"), int)}
+    found = [f.at(steps.get(f.cause, f.step)) for f in findings_of(case)]
     return Diagnosis(run, case, found, missing)
 
 
@@ -99,7 +101,7 @@ def case_of(run: Path, source: Any = None, *, play: bool = True) -> tuple[Case, 
     settings = restore_config(kind, name, stored)
     result = read_json(run / "result.json")
     case = Case(kind, name, asdict(settings), curves=curves, result=result if isinstance(result, dict) else {})
-    case.step = max((int(curve.steps[-1]) for curve in curves.values()), default=0)
+    case.step = case.logged
     case.siblings = siblings(run, config)
     missing: list[str] = []
     if kind == "task":
@@ -107,19 +109,23 @@ def case_of(run: Path, source: Any = None, *, play: bool = True) -> tuple[Case, 
     else:
         case.total = settings.total_steps
         fill_agent(case, settings, run, source, missing, play)
+    require_whole(case, run)
     return case, missing
 
 
 def fill_agent(case: Case, settings: Any, run: Path, source: Any, missing: list[str], play: bool) -> None:
     """What the environment and the policy show."""
-    source = NamedSource(settings) if source is None else source
-    case.usual = asdict(type(settings)())
-    case.reference = table(case.name).get("score", {}).get(settings.env.rpartition(":")[2])
+    presets, env_id = table(case.name), settings.env.rpartition(":")[2]
+    case.reference = presets.get("score", {}).get(env_id)
+    if env_id in presets.get("env", {}):
+        case.usual = asdict(type(settings)()) | presets["env"][env_id]
     try:
         saved = open_saved(run, "last")
         case.usual = usual_settings(case.name, settings, saved.spaces)
+        case.step = max(case.step, saved.steps)
         if not play:
             return
+        source = NamedSource(settings) if source is None else source
         with undisturbed():
             case.env = probe(source.single, episodes=60, limit=source.step_limit, seconds=10.0, max_steps=5000)
         if case.env["problems"] and "obs" not in case.env:
@@ -136,6 +142,16 @@ def fill_agent(case: Case, settings: Any, run: Path, source: Any, missing: list[
         missing.append(f"not all could be looked at: {one_line(error, 200)}")
 
 
+def require_whole(case: Case, run: Path) -> None:
+    """Raise UserError unless the curves reach the step of the checkpoint, which is written after them."""
+    gaps = [int(np.diff(curve.steps).max()) for curve in case.curves.values() if len(curve.steps) > 2]
+    if case.step - case.logged > max(2 * min(gaps, default=0), case.step // 20):
+        raise UserError(
+            f"the TensorBoard events of {run} end at step {case.logged:,} and the run at step {case.step:,}: the file "
+            "was cut or is damaged, take it from a whole copy"
+        )
+
+
 def fill_task(case: Case, settings: Any, run: Path, missing: list[str]) -> None:
     """What the rows and the network show."""
     from agent_gym.storage.checkpoint import open_checkpoint
@@ -145,6 +161,7 @@ def fill_task(case: Case, settings: Any, run: Path, missing: list[str]) -> None:
     try:
         with undisturbed():
             state = open_checkpoint(run, "last")
+            case.step = max(case.step, int(state["agent"].get("steps") or 0))
             task = load_task(case.name, settings, state["agent"].get("model"), torch.device("cpu"))
             case.total = getattr(task, "total_steps", case.step)
             case.config = case.config | {"steps_per_epoch": getattr(task, "steps_per_epoch", 1)}
