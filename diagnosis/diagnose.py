@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding, sort
 from agent_gym.diagnosis.rules import (  # noqa: F401  they list themselves
@@ -31,7 +33,8 @@ def findings_of(case: Case, *, live: bool = False) -> list[Finding]:
             continue
         finding = rule.check(case)
         if finding is not None:
-            found.append(finding.at(case.step) if not finding.step else finding)
+            told = tuple(filter(None, finding.evidence))  # what is not known says nothing
+            found.append(replace(finding, evidence=told, step=finding.step or case.step))
     return sort(found)
 
 

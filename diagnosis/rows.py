@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 ROWS = 4000
 COLUMNS = 60
+DIFFERENT = 50  # values of a column, from which on two equal rows are one row written twice
 
 
 def row_facts(task: Any) -> dict[str, Any]:
@@ -45,6 +46,9 @@ def row_facts(task: Any) -> dict[str, Any]:
             for name, part in parts.items()
             if set(classes) - set(part[1])
         }
+    if table and x.size:
+        found["columns"] = x.shape[1]
+        found |= _repeated(x, parts)
     if table and len(y) >= 20 and parts["val"][1].size >= 5:
         found |= _trees(spec.kind, parts)
     found |= _model(task, spec.kind, parts)
@@ -56,15 +60,44 @@ def _part(part: Any) -> tuple[np.ndarray, np.ndarray]:
     return x.double().numpy(), y.double().numpy().ravel()
 
 
+def _repeated(x: np.ndarray, parts: dict) -> dict[str, Any]:
+    """The share of validation and test rows whose inputs stand in a training row too, where chance brings none about:
+    an input has many different values."""
+    if max(len(np.unique(column)) for column in x.T) < DIFFERENT:
+        return {}
+    known = {row.tobytes() for row in x}
+    others = np.concatenate([parts[name][0] for name in ("val", "test") if len(parts[name][0])] or [x[:0]])
+    return {"repeated": float(np.mean([row.tobytes() in known for row in others]))} if len(others) else {}
+
+
+def _alone(kind: str, x: np.ndarray, y: np.ndarray) -> list[float]:
+    """What each column alone explains of the target (above chance): a tree grown on one half of the rows says the other
+    half, and the other way round."""
+    single = DecisionTreeRegressor if kind == "regression" else DecisionTreeClassifier
+    order = np.random.default_rng(0).permutation(len(y))
+    halves = order[: len(y) // 2], order[len(y) // 2 :]
+    found = []
+    for k in range(min(x.shape[1], COLUMNS)):
+        told = np.empty(len(y))
+        for learn, judge in (halves, halves[::-1]):
+            tree = single(max_depth=4, min_samples_leaf=3, random_state=0).fit(x[learn, k : k + 1], y[learn])
+            told[judge] = tree.predict(x[judge, k : k + 1])
+        found.append(_skill(kind, y, told, y))
+    return found
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two columns say the same, such as the two of one choice."""
+    if a.std() == 0 or b.std() == 0:
+        return False
+    return bool(abs(np.corrcoef(a, b)[0, 1]) > 0.98)
+
+
 def _trees(kind: str, parts: dict) -> dict[str, Any]:
-    """What one column alone explains of the validation target (above chance), and what a forest does with all."""
+    """What one column alone explains of the target (above chance), and what a forest does with all in validation."""
     (x, y), (vx, vy) = parts["train"], parts["val"]
     regression = kind == "regression"
-    single = DecisionTreeRegressor if regression else DecisionTreeClassifier
-    alone = []
-    for k in range(min(x.shape[1], COLUMNS)):
-        tree = single(max_depth=4, min_samples_leaf=3, random_state=0).fit(x[:, k : k + 1], y)
-        alone.append(_skill(kind, vy, tree.predict(vx[:, k : k + 1]), y))
+    alone = _alone(kind, np.concatenate((x, vx)), np.concatenate((y, vy)))
     order = np.argsort(alone)[::-1]
     forest = (ExtraTreesRegressor if regression else ExtraTreesClassifier)(
         100, min_samples_leaf=2, random_state=0, n_jobs=1
@@ -72,7 +105,7 @@ def _trees(kind: str, parts: dict) -> dict[str, Any]:
     return {
         "best_column": int(order[0]),
         "best_column_skill": float(alone[order[0]]),
-        "second_column_skill": float(alone[order[1]]) if len(order) > 1 else 0.0,
+        "second_column_skill": max((alone[k] for k in order[1:] if not _alike(x[:, k], x[:, order[0]])), default=0.0),
         "forest_skill": _skill(kind, vy, forest.predict(vx), y),
     }
 

@@ -9,6 +9,7 @@ T: dict[str, float] = {
     # how far a setting may lie from what the run would have had by itself
     "setting_times": 4.0,  # times as large or as small
     "setting_far": 8.0,  # from here on it is suspect where nothing else is seen but a poor score
+    "setting_absurd": 100.0,  # from here on it is as certain as if something were seen
     # what counts as having learned
     "learned_gain": 0.75,  # of what healthy runs gain over random actions
     "poor_gain": 0.6,  # below this share of it something is missing
@@ -69,6 +70,11 @@ T: dict[str, float] = {
     "feature_ratio": 100.0,
     "leak_skill": 0.97,
     "leak_lead": 0.15,
+    "leak_times": 4.0,  # as much left unexplained by the next column
+    "leak_least": 0.03,
+    "no_signal": 0.1,  # of skill
+    "repeated": 0.3,  # of rows to be judged by
+    "few_rows": 10.0,
     "imbalance": 0.85,
     "target_outlier": 30.0,  # interquartile ranges
     "test_gap": 0.35,

@@ -277,7 +277,7 @@ FAULTS = (
     Fault("sac target never follows", ("target_slow",), SAC, flags(tau=1e-7)),
     Fault("sac temperature high", ("entropy_bonus_large",), SAC, flags(alpha=100.0)),
     Fault("sac learning late", ("learning_late",), SAC, _share("learning_starts", 0.95)),
-    Fault("sac buffer small", ("buffer_small",), SAC, flags(buffer_size=64)),
+    Fault("sac buffer small", ("buffer_small",), SAC, flags(buffer_size=16, batch_size=16)),
     Fault("sac discount short", SHORT, SAC, flags(gamma=0.0)),
     Fault("sac few updates", ("updates_few",), SAC, flags(utd=0.01)),
     Fault(

@@ -133,7 +133,7 @@ def unusual(
         tuple(evidence),
         why,
         remedy or {name: usual},
-        weight=weight + 0.2 * strength + 0.5 * bool(seen),
+        weight=weight + 0.2 * strength + (0.5 if seen else 0.0 if beyond >= T["setting_absurd"] else -2.0),
         hint=harmless,
         tags=tags,
         source=source,

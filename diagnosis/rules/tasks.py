@@ -172,7 +172,9 @@ def features_unscaled(case: Case) -> Finding | None:
 def leakage(case: Case) -> Finding | None:
     """A column that alone predicts the target (Kaufman et al. 2012)."""
     best, second = case.data.get("best_column_skill"), case.data.get("second_column_skill", 0.0)
-    if best is None or best < T["leak_skill"] or best - second < T["leak_lead"]:
+    if best is None or best < T["leak_skill"] or case.data.get("columns", 2) < 2:
+        return None
+    if best - second < T["leak_lead"] and 1.0 - second < T["leak_times"] * (1.0 - best) + T["leak_least"]:
         return None
     return Finding(
         "leakage",
@@ -183,6 +185,68 @@ def leakage(case: Case) -> Finding | None:
         "if so, leave it out with --ignore COLUMN",
         weight=7.0,
         source="Kaufman et al. 2012",
+    )
+
+
+@rule("task")
+def nothing_to_learn(case: Case) -> Finding | None:
+    """The inputs say nothing of the target (Goodfellow et al. 2016, section 5.2: the Bayes error)."""
+    forest, skill = case.data.get("forest_skill"), case.data.get("skill", {})
+    if forest is None or skill.get("val") is None or case.data.get("majority", 0.0) >= T["imbalance"]:
+        return None
+    if max(forest, skill["val"]) >= T["no_signal"] or case.data.get("target_outlier", 0.0) >= T["target_outlier"]:
+        return None
+    return Finding(
+        "nothing_to_learn",
+        "the inputs say nothing of the target",
+        (
+            f"skill on validation rows {skill['val']:.2f}, that of a forest of trees {forest:.2f} (0: the mean or the "
+            f"majority; healthy runs: at least {T['no_signal']:g})",
+        ),
+        "what is learned of training rows is then their noise",
+        {},
+        "see that rows and targets belong together (sorted apart, joined by a wrong key, shifted by a row), and that "
+        "--target names the right column",
+        weight=5.2,
+        source="Goodfellow et al. 2016, section 5.2",
+    )
+
+
+@rule("task")
+def rows_repeated(case: Case) -> Finding | None:
+    """The same rows to learn from and to be judged by (Kapoor and Narayanan 2023, leakage of type L1.4)."""
+    share = case.data.get("repeated")
+    if share is None or share < T["repeated"]:
+        return None
+    return Finding(
+        "rows_repeated",
+        "rows that it is judged by are training rows",
+        (f"{share:.0%} of the inputs of validation and test rows stand in a training row too (usual: none)",),
+        "who has learned them by heart scores as well as who has understood",
+        {},
+        "leave out repeated rows, and keep what belongs together (one patient, one day) in one part",
+        weight=6.0,
+        source="Kapoor and Narayanan 2023",
+    )
+
+
+@rule("task")
+def validation_small(case: Case) -> Finding | None:
+    """Too few rows to judge by (Kohavi 1995)."""
+    rows = case.data.get("rows", {})
+    val, train = rows.get("val"), rows.get("train")
+    if val is None or train is None or val >= T["few_rows"] or not train:
+        return None
+    small = (case.setting("val_split") or 0.0) < 0.1
+    return Finding(
+        "validation_small",
+        "there are too few rows to validate by",
+        (f"{val} validation rows beside {train} training rows (usual: at least {T['few_rows']:.0f})",),
+        "one row more or less right decides which weights are kept",
+        {"val_split": 0.2} if small else {},
+        "" if small else "bring more rows",
+        weight=3.0,
+        source="Kohavi 1995",
     )
 
 
