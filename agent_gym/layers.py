@@ -42,6 +42,17 @@ def activate(name: str) -> Callable[[Tensor], Tensor]:
     return FINAL.get(name) or ACTIVATIONS[name]
 
 
+class Activation(nn.Module):
+    """An activation by its name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.function = name, activate(name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 class Dense(Layer):
     """`units` weighted sums of the last axis."""
 

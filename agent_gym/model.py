@@ -16,7 +16,7 @@ from agent_gym.export.files import can_write_onnx, write_graph
 from agent_gym.export.predicting import Outputs
 from agent_gym.ground.errors import UserError, nearest
 from agent_gym.history import History
-from agent_gym.layers import Layer, activate
+from agent_gym.layers import Activation, Layer, activate
 from agent_gym.model_run import Fitting, ModelSettings
 from agent_gym.nets.losses import LOSSES
 from agent_gym.nets.summary import summary
@@ -262,17 +262,6 @@ class Model:
         outputs = torch.cat([self._outputs(part) for part in inputs.split(4096)])
         scores = {"loss": float(self._loss(outputs, targets))}
         return scores | {name: float(self._metric(name, outputs, targets)) for name in self.metrics}
-
-
-class Activation(nn.Module):
-    """An activation by its name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name, self.function = name, activate(name)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 def _tensor(array: Any, name: str) -> Tensor:
