@@ -29,6 +29,7 @@ T: dict[str, float] = {
     "q_over": 2.0,  # times what was achieved
     "loss_grows": 50.0,  # times its early value
     # networks
+    "narrow": 8.0,  # units of a layer
     "still_units": 0.95,  # of a layer
     "flat_outputs": 0.9,  # of all activations of a layer of tanh or sigmoid
     "vanishing": 1e-3,  # gradient of the first layer over that of the last
@@ -57,6 +58,8 @@ T: dict[str, float] = {
     "noise_follows": 0.6,  # correlation of an entry with its own next value
     "memory_one": 0.3,
     "memory_gain": 0.4,
+    "memory_least": 0.1,  # where almost all of it is explained by two
+    "memory_sure": 0.15,
     "same_end": 0.9,
     "short_limit": 8.0,  # steps
     "late_effect": 3.0,  # steps until an action shows

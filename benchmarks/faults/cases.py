@@ -360,7 +360,7 @@ HEALTHY_MORE = (  # agent or task, settings: presets at short budgets, and defau
     ("dqn", {"env": "Acrobot-v1", "total_steps": 6_000}),
     ("dqn", {"env": "MountainCar-v0", "total_steps": 6_000}),
     ("qrdqn", {"env": "CartPole-v1", "total_steps": 3_000}),
-    ("sac", {"env": "Pendulum-v1", "total_steps": 1_600, "hidden_sizes": (32, 32)}),
+    ("sac", {"env": "Pendulum-v1", "total_steps": 2_400, "hidden_sizes": (32, 32)}),
     ("td3", {"env": "MountainCarContinuous-v0", "total_steps": 2_000, "hidden_sizes": (32, 32)}),
     ("ddpg", {"env": "Faults/Point-v0", "total_steps": 2_000, "hidden_sizes": (32, 32)}),
     ("digits", {"epochs": 6}),

@@ -49,6 +49,27 @@ def vanishing_gradients(case: Case) -> Finding | None:
     )
 
 
+@rule()
+def network_small(case: Case) -> Finding | None:
+    """Too little between observation and action (Henderson et al. 2018, section 4.1; Andrychowicz et al. 2021)."""
+    widths, usual = case.setting("hidden_sizes") or (), case.usual.get("hidden_sizes") or (64, 64)
+    linear = case.setting("encoder") == "linear" != case.usual.get("encoder")
+    narrow = bool(widths) and min(widths) <= T["narrow"] < min(usual)
+    if not (linear or narrow) or state(case) != "poor":
+        return None
+    changed = {"encoder": case.usual.get("encoder", "auto")} if linear else {"hidden_sizes": tuple(usual)}
+    size = "the inputs themselves" if linear else f"layers of {' and '.join(map(str, widths))} units"
+    return Finding(
+        "network_small",
+        "the network is too small",
+        (f"{size} (usual: {' and '.join(map(str, usual))} units)", scored(case)),
+        "what is to be done does not fit into what it can say of an observation",
+        changed,
+        weight=5.2,
+        source="Henderson et al. 2018, section 4.1; Andrychowicz et al. 2021, section 3.2",
+    )
+
+
 @rule("both")
 def dead_units(case: Case) -> Finding | None:
     """Units that are flat on every input, or almost all that a layer says is (Lyle et al. 2022; Sokar et al. 2023)."""

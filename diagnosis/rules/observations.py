@@ -136,7 +136,10 @@ def obs_noise(case: Case) -> Finding | None:
 
 def hidden(told: dict[str, float] | None) -> bool:
     """Whether what one observation leaves unexplained is explained by an earlier one."""
-    return bool(told) and told["one"] >= T["memory_one"] and told["two"] <= T["memory_gain"] * told["one"]
+    if not told:
+        return False
+    much = told["one"] >= T["memory_one"] and told["two"] <= T["memory_gain"] * told["one"]
+    return much or (told["one"] >= T["memory_least"] and told["two"] <= T["memory_sure"] * told["one"])
 
 
 @rule()

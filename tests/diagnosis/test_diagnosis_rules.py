@@ -116,10 +116,11 @@ FAULTS = {
         hidden_sizes=(32,) * 8,
         activation="sigmoid",
     ),
+    "network_small": agent(hidden_sizes=(2, 2)),
     "dead_units": agent(layers={"still": {"actor.encoder.mlp.0": 0.1, "critic.heads.hidden.1": 0.99}}),
     "evaluation_elsewhere": agent(
         score=0.0,
-        curves={"rollout/episode_return": line(0, 90)},
+        curves={"rollout/episode_return": line(0, 90), "eval/episode_return": line(0, 1, 6)},
         play={name: {"return_mean": 0.0, "return_std": 1.0, "episodes": 20} for name in ("greedy", "sampled")},
     ),
     "effects_late": agent(env={"effect": {"obs": True, "reward": True, "after": 4}}),
