@@ -6,8 +6,10 @@ python -m benchmarks.speed.seeds --same 64     # whole runs: do seeds trained to
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +27,7 @@ from agent_gym.agents.stacked.kinds import stack
 from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import stacked
+from agent_gym.many.pool import KEEPS_MEMORY
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,29 @@ def made(name: str, config: AgentConfig, seed: int) -> Agent:
     return agent
 
 
-def alone(name: str, config: AgentConfig, seed: int) -> Agent:
+def alone(name: str, config: AgentConfig, seed: int) -> Callable[[], list[Agent]]:
     agent = made(name, config, seed)
-    while agent.steps < config.total_steps:
-        agent.collect()
-        agent.update()
-    return agent
+
+    def train() -> list[Agent]:
+        while agent.steps < config.total_steps:
+            agent.collect()
+            agent.update()
+        return [agent]
+
+    return train
 
 
-def together(name: str, config: AgentConfig, seeds: range) -> list[Agent]:
+def together(name: str, config: AgentConfig, seeds: range) -> Callable[[], list[Agent]]:
     agents = [made(name, config, seed) for seed in seeds]
     members = stack(agents, stacked([agent.env for agent in agents]))
-    while agents[0].steps < config.total_steps:
-        members.collect()
-        members.update()
-    return agents
+
+    def train() -> list[Agent]:
+        while agents[0].steps < config.total_steps:
+            members.collect()
+            members.update()
+        return agents
+
+    return train
 
 
 def cost(options: Options, config: AgentConfig) -> None:
@@ -82,8 +93,9 @@ def cost(options: Options, config: AgentConfig) -> None:
     taken: dict[int, list[float]] = {count: [] for count in options.counts}
     for _ in range(options.rounds):
         for count in options.counts:
+            train = alone(options.agent, config, 0) if count == 1 else together(options.agent, config, range(count))
             began = time.process_time()
-            alone(options.agent, config, 0) if count == 1 else together(options.agent, config, range(count))
+            train()
             taken[count].append(time.process_time() - began)
             print(count, taken[count][-1], file=sys.stderr, flush=True)
     one = np.median(taken[options.counts[0]]) / options.counts[0]
@@ -99,8 +111,8 @@ def distribution(options: Options, config: AgentConfig) -> None:
 
     found = []
     for agents in (
-        together(options.agent, config, range(options.same)),
-        [alone(options.agent, config, options.same + k) for k in range(options.same)],
+        together(options.agent, config, range(options.same))(),
+        [alone(options.agent, config, options.same + k)()[0] for k in range(options.same)],
     ):
         found.append(np.array([float(agent.window[0].mean()) for agent in agents]))
         print(np.percentile(found[-1], (0, 25, 50, 75, 100)).round(1), file=sys.stderr, flush=True)
@@ -112,6 +124,10 @@ def distribution(options: Options, config: AgentConfig) -> None:
 
 
 def main(options: Options) -> int:
+    if not KEEPS_MEMORY.keys() <= os.environ.keys():  # as the processes of a group have it
+        os.execve(
+            sys.executable, [sys.executable, "-m", "benchmarks.speed.seeds", *sys.argv[1:]], os.environ | KEEPS_MEMORY
+        )
     torch.set_num_threads(1)
     chosen = table(options.agent)["env"].get(options.env, {})
     for name in ("total_steps", "hidden_sizes", "batch_size"):
