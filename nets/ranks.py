@@ -16,6 +16,7 @@ from torch import Tensor
 from agent_gym.ground.errors import UserError, one_line
 
 PATIENCE = timedelta(days=7)  # a final evaluation may take long; a rank that has ended is noticed at once
+ALIKE = timedelta(seconds=3)  # within which ranks end that end for one reason
 ASKED_FOR = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 
 
@@ -45,7 +46,8 @@ class Ranks:
         import torch.distributed as dist
 
         with self._together():
-            dist.init_process_group(timeout=PATIENCE)
+            self.store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+            dist.init_process_group(store=self.store, rank=rank, world_size=size, timeout=PATIENCE)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
@@ -57,6 +59,23 @@ class Ranks:
         if dist.is_initialized():
             dist.destroy_process_group()
         self.rank, self.size = 0, 1
+
+    def end_alike(self, line: str) -> bool:
+        """Whether every rank ends with this line, as where all refuse the same setting: one of them is enough then."""
+        try:
+            self.store.set(f"end/{self.rank}", line)
+            said = self._asked("end")
+            self.store.set(f"read/{self.rank}", "")
+            self._asked("read")  # the store may end with the first rank, which stays until all have read
+        except RuntimeError:  # others go on, or are gone
+            return False
+        return all(other == line.encode() for other in said)
+
+    def _asked(self, what: str) -> list[bytes]:
+        """What each rank has put down."""
+        names = [f"{what}/{rank}" for rank in range(self.size)]
+        self.store.wait(names, ALIKE)
+        return [self.store.get(name) for name in names]
 
     @contextmanager
     def _together(self) -> Iterator[None]:

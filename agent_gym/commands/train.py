@@ -18,7 +18,7 @@ from agent_gym.commands.line.opening import announce, origins
 from agent_gym.commands.line.raw import flag_value, made_of, taken, together
 from agent_gym.composing.presets import NAMES, preset
 from agent_gym.composing.registry import kind_of
-from agent_gym.ground.errors import UserError
+from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.settings import check_effects
 from agent_gym.many.engines import Engine
 from agent_gym.tasks import TASKS, split_name
@@ -78,6 +78,10 @@ def main(argv: list[str]) -> int:
     try:
         with quiet_unless(RANKS.rank == 0):
             return run(argv)
+    except UserError as error:
+        if RANKS.end_alike(one_line(error)) and RANKS.rank:
+            return 2
+        raise
     finally:
         RANKS.leave()
 

@@ -137,6 +137,10 @@ class Members(ABC):
             for norm in norms:
                 norm.idle = idle
 
+    def ways(self) -> tuple[bool, ...]:
+        """What else than tensors decides about how observations are looked at."""
+        return tuple(norms[0].idle for norms in self.norms)
+
     @contextmanager
     def named(self) -> Iterator[None]:
         """Failures within it name the seeds that they may be of."""

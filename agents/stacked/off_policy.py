@@ -15,6 +15,7 @@ from agent_gym.agents.stacked.members import Envs, Members, alone
 from agent_gym.agents.stacked.replay import StackedReplay, check_room
 from agent_gym.ground.tree import Tree, tree_leaves, tree_map
 from agent_gym.nets.learner.learner import Stats
+from agent_gym.nets.learner.scripted import Scripted
 
 
 class StackedOffPolicy(Members):
@@ -29,7 +30,7 @@ class StackedOffPolicy(Members):
         self.replay = self.first.buffer(StackedReplay, self.first.replay.fields["action"], self.size)
         self.replay.adopt([agent.replay for agent in agents])
         self.generators = [agent.generator for agent in agents]
-        self.explored = self.stack.mapped(self.first.explored)
+        self.explored = Scripted(self.stack.mapped(self.first.explored))
         norm = self.first.obs_norm
         self.single = self.stack.mapped(lambda obs: norm.single(obs), [norm])
         self.scale()
@@ -98,7 +99,7 @@ class StackedOffPolicy(Members):
             found = [agent.random_action(own) for agent, own in zip(self.agents, masks, strict=True)]
             return tuple(torch.cat(part) for part in zip(*found, strict=True))
         here = () if mask is None else (self.apart(mask),)
-        found = self.explored(self.apart(obs), _stacked(drawn), *here)
+        found = self.explored(self.apart(obs), _stacked(drawn), *here, way=(*drawn[0], *self.ways()))
         return tuple(part.flatten(0, 1) for part in found)
 
     def _single(self, obs: Tree) -> Tree:

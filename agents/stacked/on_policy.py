@@ -15,6 +15,7 @@ from agent_gym.agents.ppo import PPO
 from agent_gym.agents.stacked.members import Envs, Members, alone
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.learner.learner import Stats
+from agent_gym.nets.learner.scripted import Scripted
 from agent_gym.nets.normalisation import discounted_returns
 
 CHANGEABLE = ("learning_rate", "gamma", "gae_lambda", "clip_coef", "value_coef", "entropy_coef")
@@ -31,7 +32,7 @@ class StackedOnPolicy(Members):
         self.learner = self.learners["policy"]
         policy, network = self.first.policy, self.first.network
         acting = [network.encoder, network.head, policy.obs_norm]
-        self.act = self.stack.mapped(policy.act_by, acting)
+        self.act = Scripted(self.stack.mapped(policy.act_by, acting))
         self.value = self.stack.mapped(policy.value)
         self.evaluated = self.stack.mapped(self.first.evaluated)
         self.prepared = self.stack.mapped(self.first.prepared, [])
@@ -84,11 +85,12 @@ class StackedOnPolicy(Members):
         self.envs.take_up()
         self.first.first_state = self.first.state
         obs, reset = self.joined()
+        way = self.ways()
         self.cut: list[tuple[int, Tree]] = []
         for t in range(self.config.num_steps):
             mask = self.envs.mask
             masks = () if mask is None else (self.apart(mask),)
-            action, raw = self.act(self.apart(obs), noise[t], *masks)
+            action, raw = self.act(self.apart(obs), noise[t], *masks, way=way)
             step = self.envs.step(action.flatten(0, 1))
             fields = {} if mask is None else {"mask": mask}
             fields |= {"obs": obs, "reset": reset, "action": raw.flatten(0, 1), "reward": step.reward}

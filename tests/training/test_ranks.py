@@ -202,6 +202,13 @@ def test_what_ranks_cannot_share_is_refused_in_one_line(monkeypatch, tmp_path, f
     assert not (tmp_path / "x").exists()
 
 
+def test_a_refusal_by_all_ranks_is_printed_once(tmp_path):
+    argv = ["-m", "agent_gym", "train", "ppo", "--num-envs", "3", "--run-dir", str(tmp_path / "x")]
+    codes, _, errs = ended(started(argv, 2))
+    assert codes == [2, 2] and errs[1] == "" and errs[0].count("\n") == 1
+    assert "--num-envs 3 on 2 ranks" in errs[0] and not (tmp_path / "x").exists()
+
+
 def test_rows_are_shared_out_with_their_weights():
     ranks = Ranks()
     ranks.size = 3

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from agent_gym.agents.stacked import POPULATIONS
 from agent_gym.agents.stacked.on_policy import CHANGEABLE, StackedOnPolicy
 from agent_gym.ground.errors import UserError, nearest, unwritable
 from agent_gym.many.group import Group, is_group
@@ -134,6 +135,8 @@ def run_pbt(problem: Problem, members: int, folder: Path, quiet: bool) -> tuple[
     """Train a population, on from where it stands. The exit code, and what was found. Raises UserError."""
     if members < 2:
         raise UserError(f"--pbt --trials {members}: expected a population of 2 or more")
+    if problem.name not in POPULATIONS:
+        raise UserError(f"--pbt trains {' and '.join(POPULATIONS)}, and not {problem.name}: leave it out")
     population, path = Population(problem, members), folder / "members"
     folder.mkdir(parents=True, exist_ok=True)
     lock = RunLock(folder)

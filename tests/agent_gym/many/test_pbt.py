@@ -81,7 +81,7 @@ def test_what_cannot_change_while_a_network_learns_is_refused(tmp_path, capsys):
         tunable({"num_steps": Choice((16, 32))}, "space.yaml", True)
     assert tunable(SPACE | {"num_steps": Choice((16, 32))}, "x", False) == SPACE
     for argv, words in (
-        (["sweep", "dqn", "--env", "CartPole-v1", "--pbt", "--trials", "2"], "run by run"),
+        (["sweep", "dqn", "--env", "CartPole-v1", "--pbt", "--trials", "2"], "--pbt trains ppo and a2c"),
         (["sweep", "ppo", "--env", "CartPole-v1", "--pbt", "--trials", "1"], "a population of 2 or more"),
         (["sweep", "ppo", "--env", "CartPole-v1", "--pbt", "--time", "3m"], "--time is for searches"),
     ):
