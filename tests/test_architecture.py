@@ -239,3 +239,9 @@ def test_the_wheel_holds_every_room_under_one_name():
     assert packages == {module_name(p.parent / "__init__.py") for p in FILES}
     for path in FILES:
         assert (path.parent / "__init__.py").exists()
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by their bare names, and takes no second one."""
+    names = sorted(p.name for p in (ROOT / "tests").rglob("*.py") if p.name != "conftest.py")
+    assert [name for name in set(names) if names.count(name) > 1] == []
