@@ -32,7 +32,8 @@ def kind_of(name: str) -> str:
         if isinstance(found, type) and issubclass(found, base):
             return kind
     raise UserError(
-        f"{name} is neither an agent nor a task: expected a subclass of agents.agent.Agent or tasks.task.Task"
+        f"{name} is neither an agent nor a task: expected a subclass of agent_gym.agents.agent.Agent or "
+        "agent_gym.tasks.task.Task"
     )
 
 

@@ -76,7 +76,7 @@ def test_python_gives_the_class_itself(tmp_path):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["ppo", "--encoder", "mynets:Residul"], "mynets:Residul cannot be imported"),
+        (["ppo", "--encoder", "mynets:Residul"], "the module has no 'Residul'; did you mean Residual"),
         (["ppo", "--encoder", "nowhere:Net"], "nowhere:Net cannot be imported"),
         (["ppo", "--encoder", "mynets:torch"], "expected a class of torch.nn.Module"),
         (["ppo", "--encoder", "mlpp"], "did you mean mlp"),
