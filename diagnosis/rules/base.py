@@ -62,6 +62,12 @@ def early(case: Case) -> bool:
     return bool(total and usual and total < T["short_run"] * usual)
 
 
+def rollout_ratio(case: Case) -> float | None:
+    """The steps of a rollout over those that it would have had."""
+    sizes = [(of.get("num_steps") or 0) * (of.get("num_envs") or 0) for of in (case.config, case.usual)]
+    return sizes[0] / sizes[1] if all(sizes) else None
+
+
 def rose(case: Case) -> bool:
     """Whether the return went up far beyond its own noise and stayed there."""
     returns = case.returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, scored, state, unusual
+from agent_gym.diagnosis.rules.base import rollout_ratio, rule, scored, state, unusual
 from agent_gym.diagnosis.thresholds import T
 
 ANDRYCHOWICZ = "Andrychowicz et al. 2021, section 3.5"
@@ -15,11 +15,12 @@ FEDUS = "Fedus et al. 2020, section 4"
 def few_updates(case: Case) -> Finding | None:
     """Rollouts so long that the policy is improved a few times only (Andrychowicz et al. 2021)."""
     steps, envs, total = (case.setting(n) for n in ("num_steps", "num_envs", "total_steps"))
-    if not (steps and envs and total):
+    if not (steps and envs and total) or (rollout_ratio(case) or 0.0) <= 1.0:
         return None
-    rounds, usual = total / (steps * envs), case.usual.get("num_steps")
-    if rounds >= T["few_updates"] or not usual or steps <= usual:
+    rounds = total / (steps * envs)
+    if rounds >= T["few_updates"]:
         return None
+    enough = max(int(total / (2 * T["few_updates"] * envs)), 1)
     return Finding(
         "few_updates",
         "the policy is improved a few times only",
@@ -29,9 +30,9 @@ def few_updates(case: Case) -> Finding | None:
             scored(case),
         ),
         "each rollout is learned from once, so a run is worth as much as it has rollouts",
-        {"num_steps": usual},
+        {"num_steps": min(case.usual["num_steps"], enough)},
         weight=6.0,
-        hint=state(case) == "good",
+        hint=state(case) == "good" or (steps <= case.usual["num_steps"] and state(case) != "poor"),
         tags=("rollout/episode_return",),
         source=ANDRYCHOWICZ,
     )

@@ -38,6 +38,7 @@ def settings_changed(case: Case) -> Finding | None:
     if not numbers and not choices:
         return None
     names = [*numbers, *choices]
+    absurd = any(far(case.config[n], case.usual[n], T["setting_absurd"]) and case.usual[n] for n in numbers)
     return Finding(
         "settings_changed",
         f"{' and '.join(names[:3])} {'is' if len(names) == 1 else 'are'} far from what the run would have had",
@@ -45,17 +46,17 @@ def settings_changed(case: Case) -> Finding | None:
         "what presets and defaults say was seen to learn; a change of one of these can undo that by itself",
         {name: case.usual[name] for name in names},
         f"first of all try {as_flag(names[0], case.usual[names[0]])} alone" if len(names) > 1 else "",
-        weight=3.6 if numbers else 2.7,
+        weight=5.0 if absurd else 3.6 if numbers else 2.7,
         tags=("rollout/episode_return",),
         source="Henderson et al. 2018, section 4; Engstrom et al. 2020",
     )
 
 
-def far(value: Any, usual: Any) -> bool:
-    """Whether one of two numbers is many times the other; one of them may be 0."""
+def far(value: Any, usual: Any, times: float = T["setting_far"]) -> bool:
+    """Whether one of two numbers is so many times the other; one of them may be 0."""
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in (value, usual)) or value == usual:
         return False
     if value * usual <= 0:
         return True
     ratio = value / usual
-    return not 1.0 / T["setting_far"] < ratio < T["setting_far"]
+    return not 1.0 / times < ratio < times

@@ -6,7 +6,7 @@ import numpy as np
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import early, rule, scored, state
+from agent_gym.diagnosis.rules.base import early, rollout_ratio, rule, scored, state
 from agent_gym.diagnosis.thresholds import T
 
 HENDERSON = "Henderson et al. 2018"
@@ -23,7 +23,7 @@ def run_short(case: Case) -> Finding | None:
     rounds = (case.setting("num_steps") or 0) * (case.setting("num_envs") or 1)
     updates = case.step / rounds if rounds else None
     tiny = updates is not None and updates <= 3
-    if not (few or preset or tiny) or state(case) == "good" or (case.ratio("num_steps") or 1.0) > 1.0:
+    if not (few or preset or tiny) or state(case) == "good" or (rollout_ratio(case) or 1.0) > 1.0:
         return None
     evidence = [f"{case.step:,} steps, about {episodes:.0f} episodes (healthy runs: at least {T['few_episodes']:.0f})"]
     if preset:
