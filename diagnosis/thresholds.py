@@ -63,7 +63,7 @@ T: dict[str, float] = {
     "same_end": 0.9,
     "short_limit": 8.0,  # steps
     "late_effect": 3.0,  # steps until an action shows
-    "unchanged": 0.9,  # of steps that leave the observation as it was
+    "unchanged": 0.95,  # of steps that leave the observation as it was
     # speed
     "time_share": 0.6,  # of a part other than learning
     # tasks

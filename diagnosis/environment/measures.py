@@ -40,7 +40,8 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
     low, high = np.quantile(x, (0.05, 0.95), axis=0)
     span = np.maximum(high - low, 1e-9 * np.maximum(size, 1.0))
     beyond = np.maximum(x.max(0) - high, low - x.min(0)) / np.maximum(span, 1e-12)
-    jump = np.where((span > 0) & (size > 100.0) & ~whole_bytes(space, x.shape[1]), beyond, 0.0)
+    image = isinstance(space, spaces.Box) and space.dtype == np.uint8  # everybody knows how large a byte is
+    jump = np.where((span > 0) & (size > 100.0), 0.0 if image else beyond, 0.0)
     found["jump"], found["jump_entry"] = float(jump.max()), int(jump.argmax())
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -95,11 +96,6 @@ def ends(episodes: list[Episode], limit: int | None) -> dict[str, Any]:
         found["terminated_at_longest"] = float((terminated == longest).mean())
         found["terminated_longest"] = int(longest)
     return found
-
-
-def whole_bytes(space: spaces.Space, entries: int) -> np.ndarray:
-    """Which of the entries are bytes, whose range everybody knows, [n]."""
-    return np.full(entries, isinstance(space, spaces.Box) and space.dtype == np.uint8)
 
 
 def pairs(episode: Episode) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -126,7 +126,7 @@ class Seldom(Line):
 
     def obs(self):
         self.time += 1
-        if self.shown is None or self.time % 30 == 0:
+        if self.shown is None or self.time % 40 == 0:
             self.shown = super().obs()
         return self.shown
 
