@@ -189,11 +189,12 @@ def new_group(
     path: Path | None = None,
     *,
     engine: str = "auto",
+    processes: int = 0,
     of: str = "",
 ) -> Group:
     """A group for settings as `train` has them, with one thread a run where they leave it open. Raises UserError.
 
-    `engine`: "auto" trains seeds together in as many processes as there are cores, others each in one of its own.
+    `engine`: "auto" trains seeds together in so many `processes` (0: as there are cores), others each in its own.
     `of`: what it is a part of; a tracker nests the runs under that, else under the group.
     """
     from agent_gym.storage.run import default_run_dir
@@ -209,4 +210,5 @@ def new_group(
     if settings["track"] != "none":
         settings["parent_run"] = settings["parent_run"] or of or path.resolve().name
         settings["run_name"] = settings["run_name"] or (path.name if of else "")
-    return Group.create(path, kind, name, settings, seeds, shared_out(name, seeds, usable_cores(), engine))
+    together = shared_out(name, seeds, processes or usable_cores(), engine)
+    return Group.create(path, kind, name, settings, seeds, together)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from agent_gym.agents.stacked import AGENTS
 from agent_gym.diagnosis.curves import read_curves
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.many.engines import Engine
@@ -17,7 +18,7 @@ from agent_gym.many.group import Group, is_group
 from agent_gym.many.pool import Pool, Worker
 from agent_gym.many.search import study as studies
 from agent_gym.many.search.problem import ROUNDS, Problem
-from agent_gym.many.train_group import new_group
+from agent_gym.many.train_group import batches, new_group
 from agent_gym.storage.events import PREFIX
 from agent_gym.training.score import interquartile_mean
 from agent_gym.training.signals import StopSignal
@@ -35,7 +36,7 @@ class Plan:
     trials: int
     """Ended trials, with those that the study has already."""
     seeds: int
-    """Of each trial, trained side by side."""
+    """Of each trial, trained as one program where that can be, else side by side."""
     jobs: int
     """Trials side by side; 0: as many as the usable cores hold."""
     seconds: float
@@ -92,6 +93,8 @@ class Sweep:
         self.folder, self.problem, self.study, self.plan, self.quiet = folder, problem, study, plan, quiet
         self.running: list[Running] = []
         self.tag, self.sign = OBJECTIVES[problem.kind]
+        self.together = plan.engine.engine == "auto" and problem.name in AGENTS
+        """Whether the seeds of a trial are one program, as far as is known."""
 
     def search(self) -> int:
         """Until there are enough trials, the time is over, or a signal comes, whose exit code it returns (else 0).
@@ -101,14 +104,16 @@ class Sweep:
         end = time.monotonic() + self.plan.seconds if self.plan.seconds else float("inf")
         left_over, told = studies.unfinished(self.study), False
         with self.plan.engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
+            self.pool: Pool = pool
             while True:
-                jobs = self.plan.jobs or max(pool.capacity() // self.plan.seeds, 1)
+                processes = 1 if self.together else self.plan.seeds
+                jobs = self.plan.jobs or max(pool.capacity() // processes, 1)
                 late = bool(stop) or time.monotonic() >= end
                 if late and not told:
                     pool.stop()
                     told = True
                 while not late and len(self.running) < jobs and self.wanted(left_over):
-                    self.begin(left_over.pop(0) if left_over else self.study.ask(), pool)
+                    self.begin(left_over.pop(0) if left_over else self.study.ask())
                 if not pool.workers and (late or not self.wanted(left_over)):
                     return stop.exit_code
                 for worker, event in pool.events(LOOK):
@@ -118,21 +123,23 @@ class Sweep:
         """Whether there is another trial to train."""
         return bool(left_over) or len(studies.ended(self.study)) + len(self.running) < self.plan.trials
 
-    def begin(self, trial: Any, pool: Pool) -> None:
+    def begin(self, trial: Any) -> None:
         """Train a trial, on from where it stands."""
         path = self.folder / "trials" / f"{trial.number:04d}"
         params = {name: what.draw(trial, name) for name, what in self.problem.space.items()}
         try:
             if is_group(path):
                 group = Group.open(path)
+                if not self.together:
+                    group.set_together(())
             else:
                 shutil.rmtree(path, ignore_errors=True)  # killed before it was written
                 first = self.problem.config.seed
                 seeds = tuple(range(first, first + self.plan.seeds))
                 config = self.problem.settings(params)
-                group = new_group(
-                    self.problem.kind, self.problem.name, config, seeds, path, of=self.folder.resolve().name
-                )
+                how = {"engine": "auto" if self.together else "processes", "processes": 1}
+                how["of"] = self.folder.resolve().name
+                group = new_group(self.problem.kind, self.problem.name, config, seeds, path, **how)
         except UserError as error:  # settings that do not go together
             studies.fail(self.study, trial, one_line(error))
             self.say(trial, f"left out: {one_line(error, 100)}")
@@ -141,7 +148,8 @@ class Sweep:
         known = {seed: self.known(group, seed) for seed in group.seeds}
         running = Running(trial, group, known, told=set(studies.stages(self.study, trial)))
         self.running.append(running)
-        running.workers = [pool.start(group, seed) for seed in group.seeds if group.result(seed) is None]
+        left = [seed for seed in group.seeds if group.result(seed) is None]
+        running.workers = [self.pool.start(group, *seeds) for seeds in batches(group, left)]
         if not running.workers:
             self.conclude(running)
 
@@ -163,7 +171,7 @@ class Sweep:
         if isinstance(event, dict):
             score = event.get("score")
             if score is not None and not running.over:
-                running.scores[worker.seed][event["step"]] = self.sign * score
+                running.scores[event["seed"]][event["step"]] = self.sign * score
                 self.report(running)
             return
         running.workers.remove(worker)
@@ -176,6 +184,10 @@ class Sweep:
             self.say(running.trial, f"failed: {why[:100]}")
             self.leave(running)
             self.give_up(why)
+        elif worker.alone:
+            self.together = False
+            running.group.set_together(())
+            running.workers += [self.pool.start(running.group, seed) for seed in worker.seeds]
         elif not running.workers:
             self.conclude(running)
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,11 +12,12 @@ from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.commands.train import parse
 from agent_gym.ground.errors import UserError
+from agent_gym.many.group import Group
 from agent_gym.many.search import study as studies
 from agent_gym.many.search.problem import Problem
 from agent_gym.many.search.run import seconds
 from agent_gym.many.search.space import Choice, Span, built_in, read_space, space_of
-from agent_gym.many.search.sweep import Running
+from agent_gym.many.search.sweep import Plan, Running, Sweep
 from agent_gym.tasks import TASKS, task_class  # noqa: F401
 from agent_gym.tasks import config_class as task_config
 
@@ -107,6 +109,26 @@ def test_a_trial_is_scored_by_what_all_seeds_have():
         running.value()
 
 
+def test_seeds_that_cannot_be_one_program_get_a_process_each(tmp_path):
+    class Pool:
+        def start(self, group, *seeds):
+            return SimpleNamespace(group=group, seeds=seeds, seed=seeds[0], alone="")
+
+    config = PPOConfig(run_dir=str(tmp_path))
+    plan = Plan(trials=1, seeds=2, jobs=0, seconds=0.0)
+    study = SimpleNamespace(get_trials=lambda deepcopy: [SimpleNamespace(intermediate_values={})])
+    sweep = Sweep(tmp_path, Problem("agent", "ppo", config, {}, {}), study, plan, quiet=True)
+    sweep.pool = Pool()
+    sweep.begin(SimpleNamespace(number=0, study=None, params={}))
+    (running,) = sweep.running
+    (worker,) = running.workers
+    assert worker.seeds == (0, 1) and sweep.together
+    worker.alone = "memories are trained run by run"
+    sweep.hear(worker, 0, stopping=False)
+    assert [each.seeds for each in running.workers] == [(0,), (1,)]
+    assert not sweep.together and Group.open(tmp_path / "trials" / "0000").stored.together == ()
+
+
 def test_times():
     assert [seconds(text) for text in ("", "90s", "30m", "1.5h", "7")] == [0.0, 90.0, 1800.0, 5400.0, 7.0]
     for text in ("soon", "-3m", "0"):
@@ -158,7 +180,7 @@ def test_a_search_goes_on_and_its_preset_trains(tmp_path, capsys):
         "--device",
         "cpu",
         "--seeds-per-trial",
-        "1",
+        "2",
         "--fresh-seeds",
         "1",
         "--pruner",
@@ -180,6 +202,9 @@ def test_a_search_goes_on_and_its_preset_trains(tmp_path, capsys):
     assert f"trial {left.number}: " in out and "1 trials there already" in out
     trials = study.get_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE"]
+    for number in range(2):  # both seeds of a trial were one program
+        group = Group.open(folder / "trials" / f"{number:04d}")
+        assert group.stored.together == ((0, 1),) and sorted(group.results()) == [0, 1]
     found = json.loads((folder / "sweep.json").read_text())
     assert found["score"] == max(trial.value for trial in trials) and len(found["fresh"]["scores"]) == 1
     assert found["fresh"]["seeds"] == [1000] and (folder / "report.html").read_text().count("data:image/png") == 3
