@@ -41,13 +41,20 @@ def findings_of(case: Case, *, live: bool = False) -> list[Finding]:
     return sort(found)
 
 
+def divided(findings: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """What is told in full, and, where a cause at the root is among it, what may be its consequence or is a suspicion
+    alone."""
+    root = max((f.weight for f in findings if not f.hint), default=0.0) >= ROOT
+    follows = [f for f in findings if root and f.weight < FOLLOWS and not f.hint]
+    return [f for f in findings if f not in follows], follows
+
+
 def text(findings: list[Finding]) -> str:
     """For the terminal."""
     lines = [] if any(not f.hint for f in findings) else [HEALTHY]
-    root = max((f.weight for f in findings if not f.hint), default=0.0) >= ROOT
-    follows = [f for f in findings if root and f.weight < FOLLOWS and not f.hint]
-    for finding in findings:
-        lines += [] if finding in follows else finding.lines()
+    told, follows = divided(findings)
+    for finding in told:
+        lines += finding.lines()
     if follows:
         lines.append(
             "also seen, and perhaps what follows from it: " + "; ".join(f"{f.title} [{f.cause}]" for f in follows)

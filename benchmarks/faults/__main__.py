@@ -25,7 +25,7 @@ import torch
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.composing.looking import diagnosing
 from agent_gym.composing.presets import preset
-from agent_gym.diagnosis.diagnose import findings_of
+from agent_gym.diagnosis.diagnose import divided, findings_of
 from agent_gym.diagnosis.environment import probe as probing
 from agent_gym.diagnosis.stored import from_plain, to_plain
 from agent_gym.tasks import config_class as task_config
@@ -203,7 +203,7 @@ def cures(out: Path, folder: Path) -> list[Job]:
         if kept is None or "case" not in kept:
             continue
         remedy: dict[str, Any] = {}
-        for finding in findings_of(from_plain(kept["case"]))[:FIRST]:
+        for finding in divided(findings_of(from_plain(kept["case"])))[0][:FIRST]:
             if not finding.hint or not remedy:
                 remedy = finding.remedy | remedy
         if remedy:

@@ -139,7 +139,7 @@ def unusual(
         tuple(evidence),
         why,
         remedy or {name: usual},
-        weight=weight + 0.2 * strength + (0.5 if seen else 0.0 if beyond >= T["setting_absurd"] else -2.0),
+        weight=weight + 0.2 * strength + (0.5 if seen else 0.0 if beyond >= T["setting_absurd"] else -3.0),
         hint=harmless,
         tags=tags,
         source=source,

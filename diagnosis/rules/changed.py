@@ -31,14 +31,15 @@ CHOICES = (
 @rule("both")
 def settings_changed(case: Case) -> Finding | None:
     """Far from what the run would have had, where it has not learned (Henderson et al. 2018; Engstrom et al. 2020)."""
-    if state(case) != "poor":
-        return None
+    how = state(case)
     numbers = [name for name in NUMBERS if far(case.setting(name), case.usual.get(name))]
     choices = [n for n in CHOICES if n in case.config and n in case.usual and case.config[n] != case.usual[n]]
     if not numbers and not choices:
         return None
     names = [*numbers, *choices]
     absurd = any(far(case.config[n], case.usual[n], T["setting_absurd"]) and case.usual[n] for n in numbers)
+    if how == "good" or (how == "unknown" and not absurd):
+        return None
     return Finding(
         "settings_changed",
         f"{' and '.join(names[:3])} {'is' if len(names) == 1 else 'are'} far from what the run would have had",
