@@ -29,7 +29,8 @@ OFF_POLICY += " --buffer-size 500 --checkpoint-every 150"  # the buffer wraps: o
 AGENT = "--eval-episodes 2 --eval-every 100000 --seed 7"
 MEMORY = "--recurrent-size 8"
 ATTENTION = "--encoder transformer --attention-size 8 --attention-window 6"
-SEQUENCES = f"{MEMORY} --sequence-length 8 --burn-in 4 --batch-size 4"
+STRETCHES = "--sequence-length 8 --burn-in 4 --batch-size 4"
+SEQUENCES = f"{MEMORY} {STRETCHES}"
 BOARD = "--env AgentGym/TicTacToe-v0 --encoder mlp --num-envs 8 --num-threads 1"
 SELF_PLAY = "--total-steps 1600 --hidden-sizes 16 --simulations 4 --num-steps 4 --batch-size 32 --match-games 2"
 SCREEN = '--backend sync --env-kwargs {"max_num_frames_per_episode":240} --encoder cnn --cnn-hidden-sizes 16'
@@ -66,7 +67,7 @@ KINDS = {
     "SAC, sync": f"sac --env Pendulum-v1 {OFF_POLICY} --backend sync",
     "SAC, layer norm, native": f"sac --env Pendulum-v1 {OFF_POLICY} --layer-norm",
     "PPO, transformer, native": f"ppo --env AgentGym/TMaze-v0 {ON_POLICY} {ATTENTION}",
-    "DQN, transformer, native": f"dqn --env AgentGym/CartPoleNoVel-v1 {OFF_POLICY} {SEQUENCES} {ATTENTION}",
+    "DQN, transformer, native": f"dqn --env AgentGym/CartPoleNoVel-v1 {OFF_POLICY} {STRETCHES} {ATTENTION}",
     "SAC, GRU, native": f"sac --env AgentGym/PendulumNoVel-v1 {OFF_POLICY} {SEQUENCES} --encoder gru",
     "TD3, native": f"td3 --env Pendulum-v1 {OFF_POLICY} --prioritized",
     "TD3, EnvPool": f"td3 --env Pendulum-v1 {OFF_POLICY} --backend envpool",

@@ -10,8 +10,10 @@ import pytest
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from agent_gym.commands.train import parse
 from agent_gym.storage import tensor_file
 from agent_gym.storage.events import EventFile
+from benchmarks import same_bits
 from benchmarks.killing import contents, differing, left_alone, scalars
 from benchmarks.torture import flags, torture
 
@@ -31,6 +33,11 @@ def test_killed_runs_end_bit_for_bit_like_one_left_alone(kind, tmp_path):
     outcome = torture(kind, tmp_path, kills=2, rng=random.Random(kind))
     assert outcome.kills.count > 0 and outcome.values > 5000
     assert outcome.differing == []
+
+
+def test_every_kind_that_the_long_form_trains_is_one_that_can_be_trained():
+    for kind, (name, *rest) in same_bits.runs().items():
+        assert parse(name, rest).name == name, kind
 
 
 def test_the_comparison_sees_a_single_bit(tmp_path):
