@@ -30,7 +30,7 @@ class StackedOffPolicy(Members):
         self.replay = self.first.buffer(StackedReplay, self.first.replay.fields["action"], self.size)
         self.replay.adopt([agent.replay for agent in agents])
         self.generators = [agent.generator for agent in agents]
-        self.explored = Scripted(self.stack.mapped(self.first.explored))
+        self.explored = Scripted(self.stack.mapped(self.first.explored), self.config.capture)
         norm = self.first.obs_norm
         self.single = self.stack.mapped(lambda obs: norm.single(obs), [norm])
         self.scale()

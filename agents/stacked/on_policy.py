@@ -32,7 +32,7 @@ class StackedOnPolicy(Members):
         self.learner = self.learners["policy"]
         policy, network = self.first.policy, self.first.network
         acting = [network.encoder, network.head, policy.obs_norm]
-        self.act = Scripted(self.stack.mapped(policy.act_by, acting))
+        self.act = Scripted(self.stack.mapped(policy.act_by, acting), self.config.capture)
         self.value = self.stack.mapped(policy.value)
         self.evaluated = self.stack.mapped(self.first.evaluated)
         self.prepared = self.stack.mapped(self.first.prepared, [])

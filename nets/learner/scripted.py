@@ -23,13 +23,16 @@ class Scripted:
     where they are in memory, and it may change none.
     """
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], capture: str = "auto") -> None:
+        """`capture`: "no" calls the function itself, always."""
+        self.function, self.replayed = function, capture != "no"
         self.calls: dict[tuple, int] = {}
         self.scripts: dict[tuple, Callable | None] = {}
 
     def __call__(self, *arguments: Any, way: tuple = ()) -> tuple[Tensor, ...]:
         """`way`: what else than shapes decides about what is done."""
+        if not self.replayed:
+            return self.function(*arguments)
         leaves = leaves_of(arguments)
         key = (way, *[(leaf.shape, leaf.dtype) for leaf in leaves])
         calls = self.calls[key] = self.calls.get(key, 0) + 1

@@ -51,3 +51,17 @@ def test_what_is_not_the_same_each_time_is_not_replayed():
 
     scripted = Scripted(counted)
     assert [scripted(torch.ones(1))[0].item() for _ in range(8)] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+
+
+def test_nothing_is_replayed_with_capture_no():
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return (x + 1.0,)
+
+    for capture, expected in (("auto", 4), ("no", 9)):  # noted, written down and tried twice; or each time
+        scripted = Scripted(counted, capture)
+        calls.clear()
+        assert [scripted(torch.ones(1))[0].item() for _ in range(9)] == [2.0] * 9
+        assert len(calls) == expected
