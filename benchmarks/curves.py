@@ -26,6 +26,7 @@ class Pair(NamedTuple):
     tags: tuple[str, ...]
 
 
+SMALL = {"hidden_sizes": (64, 64), "batch_size": 64, "learning_starts": 200, "learning_rate": 2e-3}
 PAIRS = {
     "ppo": Pair(
         *("PPO", "CartPole-v1", 100_000, {}, {"learning_rate": 0.3}),
@@ -53,6 +54,22 @@ PAIRS = {
     ),
     "ddpg": Pair(
         *("DDPG", "Pendulum-v1", 6_000, {}, {"tau": 1.0}),
+        ("rollout/episode_return", "train/q_mean", "train/q_loss"),
+    ),
+    "pqn": Pair(
+        *("PQN", "CartPole-v1", 80_000, {}, {"gamma": 0.5}),
+        ("rollout/episode_return", "train/q_mean", "train/q_loss"),
+    ),
+    "tqc": Pair(
+        *("TQC", "Pendulum-v1", 5_000, SMALL, {"drop_atoms": 24}),
+        ("rollout/episode_return", "train/q_mean", "train/q_loss"),
+    ),
+    "crossq": Pair(
+        *("CrossQ", "Pendulum-v1", 5_000, SMALL, {"learning_rate": 0.1}),
+        ("rollout/episode_return", "train/q_mean", "train/q_loss"),
+    ),
+    "simba": Pair(
+        *("Simba", "Pendulum-v1", 5_000, SMALL, {"gamma": 0.5}),
         ("rollout/episode_return", "train/q_mean", "train/q_loss"),
     ),
 }
