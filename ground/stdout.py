@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -29,6 +30,20 @@ def reserved_stdout() -> Iterator[None]:
         os.dup2(kept, STDOUT)
         os.close(kept)
         atexit.register(_reserve_for_good)
+
+
+def unread() -> bool:
+    """Whether standard output is a pipe whose reader has gone, as `head` does."""
+    look = select.poll()
+    look.register(sys.stdout.fileno(), 0)  # errors are told in any case
+    return any(event & select.POLLERR for _, event in look.poll(0))
+
+
+def let_go() -> None:
+    """From now on what is printed goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def flush() -> None:

@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from agent_gym.ground.stdout import let_go
+
 PATIENCE = 5.0  # seconds until a line about an evaluation where there is no bar; then twice as long each time
 
 
@@ -57,7 +59,15 @@ class Progress:
             self.tenth = 10 * step // self.total
             elapsed = time.perf_counter() - self.started
             left = elapsed * max(self.total - step, 0) / max(step - self.start, 1)
-            print(f"{step:>12,} / {self.total:,} steps   {text}   {left:.0f} s left", flush=True)
+            self.line(f"{step:>12,} / {self.total:,} steps   {text}   {left:.0f} s left")
+
+    def line(self, text: str) -> None:
+        """Print it; where nobody reads any more, the run goes on without."""
+        try:
+            print(text, flush=True)
+        except OSError:
+            let_go()
+            self.say("nobody reads what is printed any more: the run goes on in silence")
 
     def say(self, text: str) -> None:
         """A line for the reader, once; nothing when quiet."""
@@ -76,7 +86,7 @@ class Progress:
             return
         self.told, self.patience = now, 2 * self.patience
         if not self.bar:
-            print(f"{what}: {finished} of {episodes} episodes", flush=True)
+            self.line(f"{what}: {finished} of {episodes} episodes")
         elif self.evaluation is None:
             self.evaluation = self.bar.add_task(what, total=episodes, completed=finished)
         else:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+
+import pytest
+
+from agent_gym.commands.line.messages import reported
+from agent_gym.training.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 NOISY = """
@@ -77,3 +84,34 @@ class Loud(gymnasium.Env):
         self.say()
 gymnasium.register("Loud-v0", Loud)
 '''
+
+
+@contextmanager
+def nobody_reads():
+    """Standard output as a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe, redirect_stdout(pipe):
+        yield
+
+
+def test_a_run_goes_on_when_nobody_reads_any_more(capsys):
+    with nobody_reads():
+        progress = Progress(100, "rollout/episode_return")
+        for step in (10, 20, 30):
+            progress.show(step, {"rollout/episode_return": 1.0})
+        print("and what comes later goes nowhere", flush=True)
+    assert capsys.readouterr().err.count("goes on in silence") == 1
+
+
+def test_a_command_ends_quietly_when_nobody_reads_any_more():
+    with nobody_reads():
+        assert reported(lambda argv: print("much", flush=True))([]) == 141
+
+
+def test_another_pipe_that_breaks_is_no_end_of_that_kind(tmp_path):
+    def main(argv):
+        raise BrokenPipeError
+
+    with open(tmp_path / "out", "w") as out, redirect_stdout(out), pytest.raises(BrokenPipeError):
+        reported(main)([])

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from functools import wraps
 
 from agent_gym.ground.errors import SMALLER, UserError, one_line, out_of_memory
+from agent_gym.ground.stdout import let_go, unread
 from agent_gym.training.signals import leave_quietly
+
+UNREAD = 141  # as a shell says of a program that SIGPIPE ended
 
 
 def leave_until_ready() -> None:
@@ -37,5 +40,10 @@ def reported(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
             return 2
         except KeyboardInterrupt:
             return 130
+        except BrokenPipeError:
+            if not unread():
+                raise
+            let_go()
+            return UNREAD
 
     return run
