@@ -10,8 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout, action_decoder, map_obs
-from agent_gym.envs.conventions.actions import Unfold, choices_of
-from agent_gym.envs.conventions.masks import KEY, flat_mask
+from agent_gym.ground.actions import KEY, Unfold, choices_of, flat_mask
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.graphs import Replayed
 

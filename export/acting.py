@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.export.spaces import describe, leaves
+from agent_gym.ground.actions import choices_of
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.distributions import Noise
 
@@ -50,7 +51,8 @@ class Acting(Graph):
 
     Gives action and next_memory.
 
-    The action is the environment's own: counted from its space's start, scaled to its bounds.
+    The action is the environment's own: counted from its space's start, scaled to its bounds. Of a space of several
+    parts it is a row of which `ground.actions.Unfold` makes the action.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Acting(Graph):
         self.start = torch.as_tensor(start).reshape(action_space.shape) if several else int(start)
         self.inputs = [leaf.name for leaf in self.leaves]
         self.inputs += ["memory", "reset"] * bool(self.size) + ["noise"] * sampled + ["mask"] * masked
-        self.mask = int(action_space.n) if masked else 0
+        self.mask = sum(choices_of(action_space)) if masked else 0
         self.outputs = ["action"] + ["next_memory"] * bool(self.size)
         self.about = {
             "kind": "policy",

@@ -85,7 +85,10 @@ class ExportedPolicy:
         return action[0], rest[0] if rest else None
 
     def _noise(self, deterministic: bool) -> np.ndarray:
-        shape = (1, *self.noise["shape"])
-        if self.noise["kind"] == "normal":
-            return np.zeros(shape, np.float32) if deterministic else self.rng.standard_normal(shape, np.float32)
-        return np.full(shape, 0.5, np.float32) if deterministic else 1.0 - self.rng.random(shape, np.float32)
+        shape, kind = (1, *self.noise["shape"]), self.noise["kind"]
+        normals = shape[-1] if kind == "normal" else self.noise.get("normals", 0)
+        noise = np.full(shape, 0.5, np.float32) if deterministic else 1.0 - self.rng.random(shape, np.float32)
+        if normals:
+            part = (*shape[:-1], normals)
+            noise[..., -normals:] = 0.0 if deterministic else self.rng.standard_normal(part, np.float32)
+        return noise

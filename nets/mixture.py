@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.ground.errors import UserError
-from agent_gym.nets.distributions import Categorical, Distribution, SquashedGaussian
+from agent_gym.nets.distributions import Categorical, Distribution, Noise, SquashedGaussian
+from agent_gym.nets.distributions.hybrid import apart, side_by_side
 from agent_gym.nets.heads import PolicyHead, SquashedGaussianHead, flat_box
 
 MOST = 1024  # combinations
@@ -46,6 +47,7 @@ class Mixture(Distribution):
 
     def __init__(self, joint: Categorical, numbers: SquashedGaussian, combinations: Combinations) -> None:
         self.joint, self.numbers, self.combinations = joint, numbers, combinations
+        self.split = combinations.table.shape[1]
 
     def masked(self, mask: Tensor | None) -> Mixture:
         """`mask` [T, B, m]: the values of each choice, one choice after the other."""
@@ -58,6 +60,18 @@ class Mixture(Distribution):
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         return self._together(self.joint.sample(generator), self.numbers.sample(generator))
+
+    @property
+    def noise(self) -> Noise:
+        return side_by_side(self.joint.noise, self.numbers.noise)
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        joint, numbers = apart(noise, self.joint.noise)
+        return self._together(self.joint.sample_from(joint), self.numbers.sample_from(numbers))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        joint = self.combinations.number(action[..., : self.split])
+        return self.joint.log_prob(joint) + self.numbers.log_prob(action[..., self.split :])
 
     def mode(self) -> Tensor:
         return self._together(self.joint.mode(), self.numbers.mode())

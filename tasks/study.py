@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class Record(nn.Module):
         self.rows = {str(name): [[float(v) for v in row] for row in rows] for name, rows in dict(state).items()}
 
 
-class Study:
+class Study(ABC):
     """What the training loop trains (training.loop.Trainee), and what is told of it.
 
     A subclass builds `model`, everything that evaluation needs, and `learners` in `__init__`, and says in `update`
@@ -115,34 +116,34 @@ class Study:
         for learner in self.learners.values():
             learner.watch_layers(self.model)
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027
         """Nothing: all is there."""
 
     def facts(self) -> dict[str, float]:
         """None."""
         return {}
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027
         """Nothing: `state_dict` is complete."""
 
     def collect(self) -> dict[str, float]:
         return {}
 
+    @abstractmethod
     def update(self) -> Stats:
         """One step; advances `steps`."""
-        raise NotImplementedError
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """What chooses best.pt, the latest if nothing else does, and scalars under full tags."""
         return float(self.steps), {}
 
+    @abstractmethod
     def test(self) -> dict[str, float]:
         """The final figures."""
-        raise NotImplementedError
 
+    @abstractmethod
     def report(self, metrics: dict[str, float]) -> str:
         """The figures of `test` for the terminal."""
-        raise NotImplementedError
 
     def samples(self) -> dict[str, np.ndarray | str]:
         """What it makes so far: pictures and texts by tag, at each evaluation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class Dataset(NamedTuple):
     """Lines that tell the user what was made of the data."""
 
 
-class Task:
+class Task(ABC):
     """What the training loop trains (training.loop.Trainee), with the data it learns from.
 
     `collect` gathers the next shuffled minibatches, `update` learns from them; the order of epoch e is drawn from
@@ -99,9 +100,9 @@ class Task:
         """What a network is made for, without the figures that scale its inputs and outputs."""
         return replace(spec, shift=0.0, scale=1.0)
 
+    @abstractmethod
     def load(self) -> tuple[Spec, Dataset]:
         """The data, on the CPU. Raises UserError."""
-        raise NotImplementedError
 
     def build(self, spec: Spec) -> Predictor:
         """The network with its first weights."""
@@ -170,14 +171,14 @@ class Task:
             right = (outputs >= self.cut_off) == (y > 0.5)
         return {"accuracy": right.float().mean()}
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027
         """Nothing: the data is there."""
 
     def facts(self) -> dict[str, float]:
         """Nothing: the model says it all."""
         return {}
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027
         """Nothing: `state_dict` is complete."""
 
     def watch_layers(self) -> None:

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from gymnasium import spaces
 
 from agent_gym.commands.line.invocation import command
 from agent_gym.commands.line.messages import reported
 from agent_gym.composing.restore import restore_config
 from agent_gym.composing.saved import Saved, open_saved
 from agent_gym.composing.sources import NamedSource
-from agent_gym.envs.conventions.actions import is_nested
 from agent_gym.export.acting import Acting
 from agent_gym.export.files import require_format, write_graph
 from agent_gym.export.predicting import Predicting
+from agent_gym.ground.actions import KEY, METHOD, choices_of
 from agent_gym.ground.errors import UserError
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.commit import commit
@@ -74,19 +73,19 @@ def export_policy(saved: Saved, source: Any, file: Path, sampled: bool, about: d
             f"a policy of {saved.name} for {source.id} cannot be exported: expected an agent of our own whose network "
             "alone says what to do, the same one for all who act"
         )
-    if is_nested(action_space):
-        raise UserError(f"actions of several parts, {action_space}, cannot be exported: expected one space")
-    masked = policy.decides_by_mask and isinstance(action_space, spaces.Discrete) and has_masks(source)
+    masked = policy.decides_by_mask and saved.config.action_mask != "no" and has_masks(source)
     graph = Acting(policy, obs_space, action_space, sampled=sampled, masked=masked)
     env_kwargs = getattr(source, "kwargs", {})
     write_graph(graph, file, {"agent": saved.name, "env": source.id, "env_kwargs": env_kwargs} | about)
 
 
 def has_masks(source: Any) -> bool:
-    """Whether the environments say which actions are allowed."""
+    """Whether the environments say which actions are allowed, as `envs.conventions.masks` has it."""
     env = source.single()
     try:
-        return env.has_wrapper_attr("action_masks")
+        if not choices_of(env.action_space):
+            return False
+        return env.has_wrapper_attr(METHOD) or KEY in env.reset(seed=0)[1]
     finally:
         env.close()
 

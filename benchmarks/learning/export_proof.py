@@ -29,9 +29,12 @@ from agent_gym.envs.make import make_single
 from agent_gym.export.acting import Acting
 from agent_gym.export.exported import KEY, ExportedPolicy
 from agent_gym.export.files import write_graph
+from agent_gym.ground.actions import KEY as KEY_OF_MASK
+from agent_gym.ground.actions import METHOD
 from agent_gym.ground.tree import tree_map
 
 POLE, SWING, SNAKE, SUITS = "CartPole-v1", "Pendulum-v1", "AgentGym/Snake-v0", "AgentGym/FollowSuit-v0"
+TAXI, TOOLS = "Taxi-v4", "AgentGym/Toolbox-v0"  # masks in info, actions of several parts
 KINDS = (  # one agent of each kind of policy and of actions, with every encoder
     ("ppo", POLE),
     ("ppo", SWING),
@@ -74,7 +77,14 @@ def cases() -> list[tuple[str, str, str]]:
     found += [(agent, env, encoder) for agent, env in OTHERS for encoder in ("mlp", "lstm")]
     found += [(agent, SNAKE, "cnn") for agent in ("ppo", "dqn", "sac", "bc", "iql")] + [("ppo", SNAKE, "lstm")]
     found += [(agent, "Parts", encoder) for agent in ("ppo", "dqn", "sac") for encoder in ("auto", "lstm")]
-    return found + [(agent, SUITS, encoder) for agent in ("ppo", "dqn") for encoder in ("mlp", "gru")]
+    found += [(agent, SUITS, encoder) for agent in ("ppo", "dqn") for encoder in ("mlp", "gru")]
+    return found + [
+        ("ppo", TAXI, "mlp"),
+        ("dqn", TAXI, "mlp"),
+        ("ppo", TOOLS, "mlp"),
+        ("ppo", TOOLS, "lstm"),
+        ("sac", TOOLS, "mlp"),
+    ]
 
 
 def make(env_id: str) -> gymnasium.Env:
@@ -105,51 +115,59 @@ def watch(policy, layout: ObsLayout, env: gymnasium.Env) -> None:
     seen, over = [], True
     env.action_space.seed(0)
     for _ in range(WATCHED):
-        obs, *_, over = (env.reset(seed=len(seen))[0], False) if over else play(env, env.action_space.sample())
+        if over:
+            obs, over = env.reset(seed=len(seen))[0], False
+        else:
+            obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            over = terminated or truncated
         seen.append(tensors(layout, obs))
     policy.obs_norm.start(seen[0])
     policy.obs_norm.update(tree_map(lambda *parts: torch.cat(parts), *seen))
 
 
-def play(env: gymnasium.Env, action: object) -> tuple[object, float, bool]:
-    obs, reward, terminated, truncated, _ = env.step(for_env(np.asarray(action), env.action_space))
-    return obs, float(reward), terminated or truncated
+class Played:
+    """An environment where somebody plays, one episode after the other."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        self.env, self.total, self.starts = env, 0.0, True
+        self.obs, self.info = env.reset(seed=1)
+
+    def mask(self, exported: ExportedPolicy) -> np.ndarray | None:
+        return mask_of(exported, self.env, self.obs, self.info)
+
+    def step(self, action: np.ndarray) -> None:
+        self.obs, reward, *over, self.info = self.env.step(for_env(action, self.env.action_space))
+        self.total, self.starts = self.total + float(reward), any(over)
+        if self.starts:
+            self.obs, self.info = self.env.reset()
 
 
 def side_by_side(agent: str, env_id: str, encoder: str, steps: int) -> tuple[float, float, float, float]:
     """The largest difference of an action, both sums of rewards, microseconds an action."""
-    env, other = make(env_id), make(env_id)
+    here, there = Played(make(env_id)), Played(make(env_id))
+    env = here.env
     policy, layout = make_policy(agent, env, encoder)
     watch(policy, layout, make(env_id))
-    masked = policy.decides_by_mask and env.has_wrapper_attr("action_masks")
+    masked = policy.decides_by_mask and (env.has_wrapper_attr(METHOD) or KEY_OF_MASK in here.info)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.onnx"
         write_graph(Acting(policy, env.observation_space, env.action_space, masked=masked), file, {})
         exported = ExportedPolicy(file)
-    start, worst, totals = getattr(env.action_space, "start", 0), 0.0, np.zeros(2)
-    (obs, _), (obs_there, _) = env.reset(seed=1), other.reset(seed=1)
-    state, memory, memory_there, starts, starts_there = policy.initial_state(1), None, None, True, True
+    start, worst = getattr(env.action_space, "start", 0), 0.0
+    state, memory, memory_there = policy.initial_state(1), None, None
     for _ in range(steps):
-        mask = mask_of(exported, env)
-        given = None if mask is None else torch.as_tensor(mask).bool().reshape(1, -1)
-        expected, state, _ = policy.act(tensors(layout, obs), state, torch.tensor([starts]), given)
-        action, memory = exported.predict(obs, memory, starts, mask=mask)
-        action_there, memory_there = exported.predict(
-            obs_there, memory_there, starts_there, mask=mask_of(exported, other)
-        )
+        mask = here.mask(exported)
+        given = None if mask is None else torch.from_numpy(mask).reshape(1, -1)
+        expected, state, _ = policy.act(tensors(layout, here.obs), state, torch.tensor([here.starts]), given)
         expected = expected[0].numpy() + start
+        action, memory = exported.predict(here.obs, memory, here.starts, mask=mask)
         worst = max(worst, float(np.abs(action.astype(float) - expected).max()))
-        (obs, reward, starts), (obs_there, reward_there, starts_there) = (
-            play(env, expected),
-            play(other, action_there),
-        )
-        totals += reward, reward_there
-        if starts:
-            obs, _ = env.reset()
-        if starts_there:
-            obs_there, _ = other.reset()
+        mask = there.mask(exported)
+        action, memory_there = exported.predict(there.obs, memory_there, there.starts, mask=mask)
+        here.step(expected)
+        there.step(action)
     env.close()
-    return worst, *totals, microseconds(exported)
+    return worst, here.total, there.total, microseconds(exported)
 
 
 def microseconds(exported: ExportedPolicy) -> float:

@@ -17,9 +17,10 @@ from agent_gym.envs.adapters.episodes.snapshot import has_own, put_all_back, tak
 from agent_gym.envs.adapters.singles import FAULTS, Batch, discard, reset_envs, spaces_of, step_envs, trouble
 from agent_gym.envs.conventions.goals import goal_rule
 from agent_gym.envs.conventions.infos import Scalars
-from agent_gym.envs.conventions.masks import METHOD, layout_of
+from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
+from agent_gym.ground.actions import METHOD
 from agent_gym.ground.errors import Interrupted, UserError
 
 

@@ -15,9 +15,9 @@ import torch
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout
 from agent_gym.envs.adapters.episodes.snapshot import put_all_back, take_all
 from agent_gym.envs.adapters.singles import FAULTS, Batch, discard, reset_envs, step_envs, trouble
-from agent_gym.envs.conventions.actions import row_of
 from agent_gym.envs.conventions.infos import LONGEST, MOST, Scalars
 from agent_gym.envs.failures import Trouble
+from agent_gym.ground.actions import row_of
 from agent_gym.ground.chance import plain_state, seed_globals, set_plain_state
 
 RESET, STEP, STEP_CHOSEN, REPLACE, TAKE, PUT_BACK, CLOSE = range(7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -10,11 +9,9 @@ import numpy as np
 from gymnasium import spaces
 
 from agent_gym.envs.adapters.boundary.spaces import Arrays, Leaf, ObsLayout
-from agent_gym.envs.conventions.actions import choices_of
+from agent_gym.ground.actions import KEY, METHOD, choices_of, flat_mask
 from agent_gym.ground.errors import UserError
 
-KEY = "action_mask"
-METHOD = "action_masks"
 LARGEST = 4096  # choices: of spaces with more, masks are read where they are asked for alone
 UNTOLD = 2  # in place of 1, where an environment has said nothing
 
@@ -52,26 +49,6 @@ def take_mask(env: gymnasium.Env, mode: str) -> gymnasium.Env:
     """The environment, its mask taken out of its observations where it has one there and `mode` allows that."""
     known = mode == "auto" and env.has_wrapper_attr(METHOD)
     return TakeMask(env) if mode in ("auto", "obs") and not known and has_mask(env) else env
-
-
-def flat_mask(value: Any, space: spaces.Space, sizes: Sequence[int]) -> np.ndarray:
-    """A mask as bool [sum of sizes], one choice after the other.
-
-    A list of masks, one a choice, is taken too, and of bits what `MultiBinary.sample` takes: 0 and 1 for the only
-    value that is allowed, 2 for both. Raises ValueError for anything else.
-    """
-    nested = isinstance(value, tuple | list) and len(value) and np.ndim(value[0]) > 0
-    mask = np.concatenate([np.ravel(part) for part in value]) if nested else np.ravel(value)
-    if isinstance(space, spaces.MultiBinary) and len(mask) == len(sizes):
-        return np.stack((mask != 1, mask != 0), axis=1).ravel()
-    if len(mask) != sum(sizes):
-        raise ValueError(
-            f"its action mask has {len(mask)} entries, and the actions {space} have {sum(sizes)}: expected one a "
-            "choice (--action-mask no lets it be)"
-        )
-    if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
-        raise ValueError("its action mask holds something else than 0 and 1: expected 1 for each action allowed")
-    return mask.astype(np.bool_)
 
 
 class MaskedLayout(ObsLayout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -21,17 +22,18 @@ class Noise(NamedTuple):
     """What stands in for a random generator where the noise of a draw comes from outside."""
 
     kind: str
-    """normal: standard normal; uniform: from 0 to 1, without the 0."""
+    """normal: standard normal; uniform: from 0 to 1, without the 0; both: uniform before `normals` normal ones."""
     shape: tuple[int, ...]
     """For one action."""
+    normals: int = 0
 
 
-class Distribution:
+class Distribution(ABC):
     """What a policy head returns."""
 
+    @abstractmethod
     def sample(self, generator: Generator | None = None) -> Tensor:
         """One action for each [T, B], without gradient."""
-        raise NotImplementedError
 
     def masked(self, mask: Tensor | None) -> Distribution:
         """Without the choices where `mask` [..., n] is False; None rules nothing out. See VectorEnv.mask."""
@@ -40,22 +42,22 @@ class Distribution:
         raise TypeError(f"a mask is for discrete actions, and this is a {type(self).__name__}")
 
     @property
+    @abstractmethod
     def noise(self) -> Noise:
         """What `sample_from` takes for one action."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample_from(self, noise: Tensor) -> Tensor:
         """`sample` with its `noise` [T, B, ...] given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mode(self) -> Tensor:
         """The most likely action."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-probability (density) of `action`, [T, B]."""
-        raise NotImplementedError
 
     def entropy(self) -> Tensor:
-        """Entropy in nats, [T, B]."""
-        raise NotImplementedError
+        """Entropy in nats, [T, B], of distributions that know it in closed form."""
+        raise TypeError(f"the entropy of a {type(self).__name__} has no closed form")

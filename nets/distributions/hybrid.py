@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
-from agent_gym.nets.distributions.base import Distribution
+from agent_gym.nets.distributions.base import Distribution, Noise
 from agent_gym.nets.distributions.discrete import MultiCategorical
 from agent_gym.nets.distributions.gaussian import LOG_2PI, DiagGaussian
+
+
+def side_by_side(uniform: Noise, normal: Noise) -> Noise:
+    """The noise of choices and of numbers in one row."""
+    normals = math.prod(normal.shape)
+    return Noise("both", (math.prod(uniform.shape) + normals,), normals)
+
+
+def apart(noise: Tensor, uniform: Noise) -> tuple[Tensor, Tensor]:
+    """Of rows [..., n] as `side_by_side` has them: the noise of choices, in its shape, and that of numbers."""
+    count = math.prod(uniform.shape)
+    return noise[..., :count].unflatten(-1, uniform.shape), noise[..., count:]
 
 
 class Hybrid(Distribution):
@@ -26,6 +40,14 @@ class Hybrid(Distribution):
 
     def sample(self, generator: Generator | None = None) -> Tensor:
         return torch.cat((self.choices.sample(generator).float(), self.numbers.sample(generator)), dim=-1)
+
+    @property
+    def noise(self) -> Noise:
+        return side_by_side(self.choices.noise, self.numbers.noise)
+
+    def sample_from(self, noise: Tensor) -> Tensor:
+        choices, numbers = apart(noise, self.choices.noise)
+        return torch.cat((self.choices.sample_from(choices).float(), self.numbers.sample_from(numbers)), dim=-1)
 
     def mode(self) -> Tensor:
         return torch.cat((self.choices.mode().float(), self.numbers.mode()), dim=-1)

@@ -1,5 +1,6 @@
 """What every encoder has in common: the contract and the initialisation."""
 
+from abc import ABC, abstractmethod
 from math import sqrt
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from agent_gym.ground.tree import Tree
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Observations to features, time-major: one forward for acting (T = 1) and training.
 
     obs: leaves [T, B, ...]; state: [B, state_dim]; reset: [T, B] bool, True where obs starts an episode
@@ -18,9 +19,9 @@ class Encoder(nn.Module):
     out_dim: int
     state_dim: int = 0
 
+    @abstractmethod
     def forward(self, obs: Tree, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features [T, B, out_dim] and the state [B, state_dim] after the last step."""
-        raise NotImplementedError
 
     def initial_state(self, batch_size: int) -> Tensor:
         """Zeros [batch_size, state_dim] where the parameters are."""

@@ -1,5 +1,7 @@
 """What every policy head does."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from agent_gym.nets.distributions import Distribution
@@ -7,11 +9,12 @@ from agent_gym.nets.distributions import Distribution
 POLICY_GAIN = 0.01  # near-uniform first policy (Andrychowicz 2021; "37 implementation details of PPO")
 
 
-class PolicyHead(nn.Module):
+class PolicyHead(nn.Module, ABC):
     """features [T, B, in_dim] -> Distribution; to_env turns its actions into the environment's."""
 
+    @abstractmethod
     def forward(self, features: Tensor) -> Distribution:
-        raise NotImplementedError
+        """The distribution of the action, [T, B]."""
 
     def decide(self, features: Tensor, noise: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """The action [B, ...] for features [1, B, in_dim], for the environment: the most likely, or by `noise`."""

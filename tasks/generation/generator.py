@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
@@ -37,9 +38,9 @@ class Generator(Study):
     def subject(self) -> str:
         return self.source.name
 
+    @abstractmethod
     def make(self, classes: Tensor, generator: torch.Generator) -> Tensor:
         """Rows [N, size] on the CPU, of the classes [N]."""
-        raise NotImplementedError
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Real rows and classes on the device."""

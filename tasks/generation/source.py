@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ MEAN, STD = (0.5, -0.25), 0.4  # of the one Gaussian
 POINTS = ("ring", "gaussian")
 
 
-class Source:
+class Source(ABC):
     """Rows [B, size] about as large as 1, each with a class [B]."""
 
     name: str
@@ -28,8 +29,9 @@ class Source:
     """Height and width, where rows are images from -1 (black) to 1."""
     note: str
 
+    @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """`count` rows with their classes."""
 
 
 class Ring(Source):

@@ -9,11 +9,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from masked_envs import WAYS, Doors
 
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
-from agent_gym.envs.conventions.actions import choices_of
-from agent_gym.envs.conventions.masks import flat_mask
 from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import EnvFailure
+from agent_gym.ground.actions import choices_of, flat_mask
 from agent_gym.ground.errors import UserError
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -12,13 +13,16 @@ import pandas as pd
 import pytest
 import torch
 from gymnasium import spaces
+from scipy.stats import ks_2samp
 
 from agent_gym.agents import agent_class, config_class
 from agent_gym.commands.export import export_policy, export_run
 from agent_gym.commands.export import main as export
 from agent_gym.composing.saved import Saved
+from agent_gym.composing.scores.exported import for_env, play, require_spaces
 from agent_gym.composing.scores.exported import main as evaluate_exported
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout, canonical, canonical_action
+from agent_gym.envs.conventions.masks import take_mask
 from agent_gym.export.acting import Acting
 from agent_gym.export.exported import KEY, ExportedPolicy
 from agent_gym.export.files import write_graph
@@ -45,7 +49,18 @@ sys.meta_path.insert(0, NoTorch())
 from agent_gym.composing.scores.exported import main
 sys.exit(main(sys.argv[1:]))
 """
+PARTS = spaces.Dict(
+    {
+        "tool": spaces.Discrete(3, start=4),
+        "arm": spaces.Tuple((BOX, spaces.MultiBinary(2))),
+        "force": spaces.Box(-1, 2, (1,), np.float64),
+    }
+)
+CHOICES = spaces.Tuple((spaces.Discrete(3, start=1), spaces.Dict({"a": spaces.MultiDiscrete([2, 4])})))
 CASES = [
+    ("ppo", VECTOR, PARTS, "gru", {}),
+    ("sac", VECTOR, PARTS, "mlp", {}),
+    ("a2c", VECTOR, CHOICES, "mlp", {}),
     ("ppo", VECTOR, spaces.Discrete(3, start=5), "mlp", {"normalize_obs": True}),
     ("ppo", MIXED, BOX, "lstm", {"normalize_obs": True}),
     ("ppo", VECTOR, spaces.MultiDiscrete([3, 2], start=[1, 4]), "rnn", {}),
@@ -98,7 +113,7 @@ def test_an_exported_policy_acts_as_the_policy(case, tmp_path):
         action, memory = exported.predict(raw, memory, step % 40 == 0)
         expected, state, _ = policy.act(obs, state, torch.tensor([step % 40 == 0]))
         np.testing.assert_allclose(action, expected[0].numpy() + start, atol=1e-5)
-        assert action_space.contains(action.astype(action_space.dtype))
+        assert action_space.contains(for_env(action, action_space))
         chosen.append(action)
     assert np.unique(np.stack(chosen), axis=0).shape[0] > 1 and exported.about["memory"] == (
         0 if encoder in ("mlp", "cnn") else {"lstm": 16, "transformer": 2 * 3 * 8 + 1}.get(encoder, 8)
@@ -115,6 +130,71 @@ def test_sampled_actions_come_as_often_as_the_policy_draws_them(tmp_path):
     drawn = np.bincount([exported.predict(raw)[0] for _ in range(4000)], minlength=3) / 4000
     np.testing.assert_allclose(drawn, probs, atol=4 * 0.5 / np.sqrt(4000))
     assert {int(exported.predict(raw, deterministic=True)[0]) for _ in range(20)} == {int(probs.argmax())}
+
+
+@pytest.mark.parametrize("agent", ["ppo", "sac"])
+def test_sampled_actions_of_several_parts_come_as_often_as_the_policy_draws_them(agent, tmp_path):
+    policy = make_policy(agent, VECTOR, PARTS, "mlp", {})
+    write_graph(Acting(policy, VECTOR, PARTS, sampled=True), tmp_path / "policy.onnx", {})
+    exported, (raw, obs) = ExportedPolicy(tmp_path / "policy.onnx", seed=3), next(observations(VECTOR, 1))
+    count = 4000
+    ours = np.stack([exported.predict(raw)[0] for _ in range(count)])
+    state, reset = policy.initial_state(count), torch.ones(count, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(5)
+    theirs = policy.act(obs.expand(count, -1), state, reset, explore=True, generator=generator)[0].numpy()
+    for column in range(ours.shape[1]):  # three choices, then three numbers
+        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 1e-3, column
+    same = [exported.predict(raw, deterministic=True)[0] for _ in range(2)]
+    expected = policy.act(obs, state[:1], reset[:1])[0][0].numpy()
+    np.testing.assert_array_equal(*same)
+    np.testing.assert_allclose(same[0], expected, atol=1e-5)
+
+
+class Shut(gymnasium.Env):
+    """Pays for the choices that are allowed alone; says which by any of the three conventions."""
+
+    observation_space = spaces.Dict({"seen": VECTOR})
+    action_space = spaces.MultiDiscrete([3, 2])
+
+    def __init__(self, told: str) -> None:
+        self.told = told
+        if told == "obs":
+            mask = spaces.Box(0, 1, (5,), np.int8)
+            self.observation_space = spaces.Dict({"seen": VECTOR, "action_mask": mask})
+        elif told == "method":
+            self.action_masks = lambda: self.mask
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = 20
+        return self._tell()
+
+    def step(self, action):
+        first, second = action
+        allowed = self.mask[first] and self.mask[3 + second]
+        self.left -= 1
+        obs, info = self._tell()
+        return obs, float(allowed), False, self.left == 0, info
+
+    def _tell(self):
+        self.mask = np.ones(5, np.int8)
+        self.mask[[self.np_random.integers(3), 3 + self.np_random.integers(2)]] = 0
+        obs = {"seen": self.np_random.uniform(-2, 2, 4)} | ({"action_mask": self.mask} if self.told == "obs" else {})
+        return obs, {"action_mask": self.mask} if self.told == "info" else {}
+
+
+@pytest.mark.parametrize(("agent", "told"), [("ppo", "obs"), ("ppo", "info"), ("dqn", "method")])
+def test_an_exported_policy_takes_masks_as_the_environment_tells_them(agent, told, tmp_path):
+    source = SimpleNamespace(id="Shut-v0", single=lambda: take_mask(Shut(told), "auto"))
+    policy = make_policy(agent, Shut.observation_space, Shut.action_space, "mlp", {})
+    saved = Saved(agent, SimpleNamespace(action_mask="auto"), policy, (Shut.observation_space, Shut.action_space), 0)
+    export_policy(saved, source, tmp_path / "policy.onnx", False, {})
+    exported, env = ExportedPolicy(tmp_path / "policy.onnx"), Shut(told)
+    require_spaces(exported, env, "Shut-v0")
+    assert exported.mask == 5 and (play(exported, env, 10, seed=0).returns == 20.0).all()
+    saved.config.action_mask = "no"
+    export_policy(saved, source, tmp_path / "policy.onnx", False, {})
+    assert ExportedPolicy(tmp_path / "policy.onnx").mask == 0
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +283,6 @@ def test_what_cannot_be_is_refused_in_one_line(run, tmp_path, capsys, monkeypatc
     assert "pip install 'agent-gym[export]'" in refused(capsys, export, run, tmp_path / "policy.onnx")
     assert not list(tmp_path.glob("**/policy*"))
     source = type("Source", (), {"id": "Env-v0"})
-    for exportable, action_space, words in ((False, BOX, "sb3 for Env-v0 cannot be"), (True, MIXED, "several parts")):
-        policy = type("Foreign", (), {"exportable": exportable})()
-        with pytest.raises(UserError, match=words):
-            export_policy(Saved("sb3", None, policy, (VECTOR, action_space), 0), source, tmp_path / "p.pt2", False, {})
+    policy = type("Foreign", (), {"exportable": False})()
+    with pytest.raises(UserError, match="sb3 for Env-v0 cannot be"):
+        export_policy(Saved("sb3", None, policy, (VECTOR, BOX), 0), source, tmp_path / "p.pt2", False, {})

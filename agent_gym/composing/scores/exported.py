@@ -17,6 +17,7 @@ from agent_gym.commands.line.invocation import command
 from agent_gym.commands.line.messages import reported
 from agent_gym.export.exported import ExportedPolicy
 from agent_gym.export.spaces import describe
+from agent_gym.ground.actions import KEY, METHOD, Unfold, choices_of, flat_mask, is_nested
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.settings import EVAL_SEED
 from agent_gym.training.score import Score, shown
@@ -105,6 +106,8 @@ def parse_kwargs(text: str) -> dict:
 def require_spaces(policy: ExportedPolicy, env: gymnasium.Env, env_id: str) -> None:
     """Raise UserError unless the environment has the spaces that the file was made for; bounds may differ."""
     for name, space in (("obs_space", env.observation_space), ("action_space", env.action_space)):
+        if isinstance(space, gymnasium.spaces.Dict) and policy.mask:  # a mask is an input of its own
+            space = gymnasium.spaces.Dict({key: part for key, part in space.spaces.items() if key != KEY})
         here, there = (_form(part) for part in (describe(space), policy.about.get(name)))
         if here != there:
             raise UserError(
@@ -124,24 +127,35 @@ def play(policy: ExportedPolicy, env: gymnasium.Env, episodes: int, seed: int, d
     """Whole episodes one after the other, the first from `seed`."""
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     for episode in range(episodes):
-        obs, _ = env.reset(seed=seed + episode)
+        obs, info = env.reset(seed=seed + episode)
         state, started, over = None, True, False
         while not over:
-            action, state = policy.predict(obs, state, started, deterministic, mask_of(policy, env))
-            obs, reward, terminated, truncated, _ = env.step(for_env(action, env.action_space))
+            action, state = policy.predict(obs, state, started, deterministic, mask_of(policy, env, obs, info))
+            obs, reward, terminated, truncated, info = env.step(for_env(action, env.action_space))
             returns[episode] += reward
             lengths[episode] += 1
             started, over = False, terminated or truncated
     return Score(returns, lengths)
 
 
-def mask_of(policy: ExportedPolicy, env: gymnasium.Env) -> np.ndarray | None:
-    """The actions that the environment allows now, where the policy knows masks."""
-    return env.get_wrapper_attr("action_masks")() if policy.mask and env.has_wrapper_attr("action_masks") else None
+def mask_of(policy: ExportedPolicy, env: gymnasium.Env, obs: Any, info: dict) -> np.ndarray | None:
+    """The actions that the environment allows now, where the policy knows masks. Raises UserError for no mask."""
+    if not policy.mask:
+        return None
+    if env.has_wrapper_attr(METHOD):
+        told = env.get_wrapper_attr(METHOD)()
+    else:
+        told = obs[KEY] if isinstance(obs, dict) and KEY in obs else info.get(KEY)
+    try:
+        return None if told is None else flat_mask(told, env.action_space, choices_of(env.action_space))
+    except ValueError as error:
+        raise UserError(f"{policy.file.path}: {error}") from None
 
 
 def for_env(action: np.ndarray, space: gymnasium.Space) -> Any:
     """An action as the space holds it."""
+    if is_nested(space):
+        return Unfold(space)(action)
     return int(action) if isinstance(space, gymnasium.spaces.Discrete) else action.astype(space.dtype)
 
 
@@ -154,15 +168,16 @@ class ExportedShow(Show):
     def _round(self, number: int) -> Iterator[np.ndarray | None]:
         (tap,) = self.taps
         tap.ended, tap.wanted = False, True
-        obs, _ = tap.reset(seed=self.seed + number)
+        obs, info = tap.reset(seed=self.seed + number)
         view, state, step, self.round_over = View(tap.picture, number=number + 1), None, 0, False
         while not self.skip:
-            action, state = self.policy.predict(obs, state, step == 0, not self.explore, mask_of(self.policy, tap))
+            mask = mask_of(self.policy, tap, obs, info)
+            action, state = self.policy.predict(obs, state, step == 0, not self.explore, mask)
             view.action = action
             yield self.stage.draw([view]) if tap.wanted else None
             step += 1
             tap.wanted = step % self.draw_every == 0
-            obs, reward, terminated, truncated, _ = tap.step(for_env(action, tap.action_space))
+            obs, reward, terminated, truncated, info = tap.step(for_env(action, tap.action_space))
             view.picture, view.ended = tap.picture, bool(terminated or truncated)
             view.episode_return, view.length = view.episode_return + float(reward), view.length + 1
             if view.ended:

@@ -1,7 +1,11 @@
-"""Actions of several parts, nested in any way, as one row: first the choices, then the numbers of each Box."""
+"""Actions of several parts, nested in any way, as one row: first the choices, then the numbers of each Box.
+
+Masks of choices likewise: one entry a choice, one part after the other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +14,8 @@ from gymnasium import spaces
 from agent_gym.ground.errors import UserError
 
 MOST_CHOICES = 2**24  # a row holds choices as floats
+KEY = "action_mask"  # of a mask in an info or an observation
+METHOD = "action_masks"  # of an environment that tells its mask
 
 
 def choices_of(space: spaces.Space) -> list[int]:
@@ -134,3 +140,23 @@ def fold(space: spaces.Space, action: Any) -> np.ndarray:
 
     walk(space, action)
     return np.concatenate([np.asarray(part, np.float64) for part in (*choices, *numbers)])
+
+
+def flat_mask(value: Any, space: spaces.Space, sizes: Sequence[int]) -> np.ndarray:
+    """A mask as bool [sum of sizes], one choice after the other.
+
+    A list of masks, one a choice, is taken too, and of bits what `MultiBinary.sample` takes: 0 and 1 for the only
+    value that is allowed, 2 for both. Raises ValueError for anything else.
+    """
+    nested = isinstance(value, tuple | list) and len(value) and np.ndim(value[0]) > 0
+    mask = np.concatenate([np.ravel(part) for part in value]) if nested else np.ravel(value)
+    if isinstance(space, spaces.MultiBinary) and len(mask) == len(sizes):
+        return np.stack((mask != 1, mask != 0), axis=1).ravel()
+    if len(mask) != sum(sizes):
+        raise ValueError(
+            f"its action mask has {len(mask)} entries, and the actions {space} have {sum(sizes)}: expected one a "
+            "choice (--action-mask no lets it be)"
+        )
+    if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+        raise ValueError("its action mask holds something else than 0 and 1: expected 1 for each action allowed")
+    return mask.astype(np.bool_)
