@@ -32,6 +32,7 @@ from agent_gym.export.files import write_graph
 from agent_gym.ground.actions import KEY as KEY_OF_MASK
 from agent_gym.ground.actions import METHOD
 from agent_gym.ground.tree import tree_map
+from agent_gym.nets.encoders.base import orthogonal_init
 
 POLE, SWING, SNAKE, SUITS = "CartPole-v1", "Pendulum-v1", "AgentGym/Snake-v0", "AgentGym/FollowSuit-v0"
 TAXI, TOOLS = "Taxi-v4", "AgentGym/Toolbox-v0"  # masks in info, actions of several parts
@@ -92,15 +93,20 @@ def make(env_id: str) -> gymnasium.Env:
 
 
 def make_policy(agent: str, env: gymnasium.Env, encoder: str):
-    """A policy of random weights, three times as large as usual so that its actions differ, and its layout."""
+    """A policy of random weights, and its layout.
+
+    The head's weights are so large that actions differ; the others are those of a training's beginning, for memories
+    of larger ones are chaotic: after some hundred steps the last bit of a float decides.
+    """
     torch.manual_seed(1)
     config_type = config_class(agent)
     settings = {name: UNNEEDED[name] for name in getattr(config_type, "required", ())}
     config = config_type(encoder=encoder, hidden_sizes=(64, 64), normalize_obs=True, **settings)
     layout = ObsLayout(env.observation_space)
     policy = agent_class(agent).policy_class(layout.space, canonical_action(env.action_space), config)
-    for parameter in policy.parameters():
-        parameter.data.mul_(3.0)
+    for layer in getattr(policy.network, "head", torch.nn.Identity()).modules():
+        if isinstance(layer, torch.nn.Linear):
+            orthogonal_init(layer, 1.0)
     return policy.eval(), layout
 
 
