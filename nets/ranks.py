@@ -147,6 +147,13 @@ class Ranks:
         middle = self._reduced(mean * share, "SUM")
         return whole, middle, self._reduced((var + (mean - middle).square()) * share, "SUM")
 
+    def union(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance over as many samples of each rank, from those of this one."""
+        if self.size == 1:
+            return mean, var
+        middle = self.mean_(mean.clone())
+        return middle, self.mean_(var + (mean - middle).square())
+
     def first(self, number: float) -> float:
         """The first rank's number."""
         if self.size == 1:

@@ -47,8 +47,7 @@ class Segments:
 
     def append(self, history: History) -> list[dict]:
         """Write what is new to a file; the list for the next checkpoint. Raises UserError."""
-        listed = [entry for entry in self.current if history.alive(entry["end"])]
-        new = history.since(self.current[-1]["end"] if self.current else None)
+        listed, new = self._read(history)
         path = self.folder / f"{1 + max(self._numbers(), default=0)}.pt"
         try:
             self.folder.mkdir(exist_ok=True)
@@ -58,6 +57,16 @@ class Segments:
             discard(path)
             raise unwritable("the replay buffer's segment", path, error, way_on(self.folder.parents[1])) from error
         return [*listed, {"name": path.name, "end": history.mark()}]
+
+    def follow(self, history: History) -> None:
+        """Ask a history what `append` and `commit` ask, and write nothing."""
+        listed, _ = self._read(history)
+        self.current = [*listed, {"end": history.mark()}]
+
+    def _read(self, history: History) -> tuple[list[dict], dict]:
+        """The entries that are still needed, and what has come since the latest."""
+        listed = [entry for entry in self.current if history.alive(entry["end"])]
+        return listed, history.since(self.current[-1]["end"] if self.current else None)
 
     def commit(self, listed: list[dict]) -> None:
         """A checkpoint with this list has been written: delete what is not needed any more."""

@@ -39,10 +39,14 @@ def spread(trainee: Any) -> None:
     """Have a trainee that is built but not begun train with those of the other ranks."""
     for learner in getattr(trainee, "learners", None) and trainee.learners.values() or [trainee.learner]:
         RANKS.first_(learner.parameters.data)
+    if hasattr(trainee, "start_from_weights"):
+        trainee.start_from_weights()
     update, state_dict = trainee.update, trainee.state_dict
 
     def reduced() -> dict[str, Tensor] | None:
         stats = update()
+        if not stats:  # nothing was due, for none of them
+            return stats
         values = RANKS.mean_(torch.stack([value.float() for value in stats.values()]))
         return dict(zip(stats, values.unbind(), strict=True))
 
@@ -65,15 +69,25 @@ def own_state(state: dict, fresh: dict) -> dict:
     if not isinstance(others, list) or not all(isinstance(other, dict) for other in others):
         raise TypeError("the states of its ranks are none")
     mine = {name: part for name, part in state.items() if name != OTHERS}
-    if len(others) == RANKS.size - 1:
+    if as_many(state):
         return mine if RANKS.rank == 0 else others[RANKS.rank - 1]
     if RANKS.rank == 0:
         print(
-            f"warning: the run was on {len(others) + 1} ranks and goes on with {RANKS.size}: new episodes begin, and "
-            "it goes on no longer bit for bit",
+            f"warning: the run was on {number(len(others) + 1)} and goes on with {RANKS.size}: new episodes begin, a "
+            "replay buffer fills anew, and it goes on no longer bit for bit",
             file=sys.stderr,
         )
-    return fitted(mine, fresh) | {"env": None, "rollout": {}}
+    anew = {"env": None, "rollout": {}} | {name: fresh.get(name) for name in ("replay", "waiting", "unmeasured")}
+    return fitted(mine, fresh) | {name: part for name, part in anew.items() if name in fresh}
+
+
+def number(ranks: int) -> str:
+    return f"{ranks} rank{'s' if ranks > 1 else ''}"
+
+
+def as_many(state: dict) -> bool:
+    """Whether as many ranks as there are now have stored it."""
+    return len(state.get(OTHERS, [])) == RANKS.size - 1
 
 
 def fitted(stored: Any, fresh: Any) -> Any:

@@ -12,7 +12,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tensors import all_finite, require_like
 from agent_gym.storage.provenance import differences, provenance, replace_generators
 from agent_gym.storage.run import Run
-from agent_gym.training.distributed import OTHERS, own_state
+from agent_gym.training.distributed import OTHERS, as_many, own_state
 from agent_gym.training.loop import Meter, new_clock
 from agent_gym.training.score import shown
 from agent_gym.training.session import Session
@@ -33,6 +33,8 @@ def go_on(session: Session, run: Run, device: torch.device) -> Position:
     try:
         trainee.begin()
         fresh = trainee.state_dict()
+        if not as_many(run.state["agent"]):
+            run.state["segments"] = []  # of other streams than there are now
         run.state["agent"] = own_state(run.state["agent"], fresh)
         fresh.pop(OTHERS, None)
         if isinstance(was, dict) and was.get("device") != run.made_with["device"]:

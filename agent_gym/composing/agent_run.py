@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from agent_gym.agents import agent_class, others_for
+from agent_gym.agents.off_policy.acting import Acting
 from agent_gym.agents.on_policy import OnPolicy
 from agent_gym.attention import attention_pictures
 from agent_gym.commands.line.invocation import after_agent, resume
@@ -216,8 +217,9 @@ class AgentRun:
 def refuse_ranks(agent: Any, recording: Any) -> None:
     """Raise UserError where several ranks cannot train one agent."""
     config, words = agent.config, ""
-    if not isinstance(agent, OnPolicy):
-        words = f"{type(agent).__name__.lower()} trains on one rank; ppo, a2c, pqn and the tasks on several"
+    if not isinstance(agent, OnPolicy | Acting) or any(getattr(config, n, "") for n in ("data", "teacher")):
+        name = type(agent).__name__.lower()
+        words = f"{name} trains on one rank; agents of this library that learn from what they do on several"
     elif agent.env.members > 1 or getattr(config, "self_play", False):
         words = "many agents and self-play are trained on one rank"
     elif (config.on_env_error, config.profile, recording) != ("stop", "no", None) or config.eval_env == "shared":

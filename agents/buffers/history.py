@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.ground.tree import tree_leaves
+from agent_gym.nets.ranks import RANKS
 
 
 class ReplayHistory:
@@ -74,3 +78,34 @@ class ReplayHistory:
         rows = torch.arange(first, last, device=self.replay.device) % self.replay.rows
         columns = torch.arange(self.replay.num_envs, device=self.replay.device)
         return (rows.unsqueeze(1) * self.replay.num_envs + columns).flatten()
+
+
+class RankedHistory:
+    """The histories of all ranks as one, for the files that the first rank writes.
+
+    Every rank makes the same calls in the same order. Marks and segments are {rank: the rank's own}; beside the first
+    rank they hold the own one alone.
+    """
+
+    def __init__(self, own: ReplayHistory) -> None:
+        self.own = own
+
+    def mark(self) -> dict:
+        return self._together(self.own.mark())
+
+    def since(self, mark: dict | None) -> dict:
+        return self._together(self.own.since(None if mark is None else mark[RANKS.rank]))
+
+    def extend(self, segment: dict) -> None:
+        self.own.extend(segment[RANKS.rank])
+
+    def alive(self, mark: dict) -> bool:
+        return bool(RANKS.largest(self.own.alive(mark[RANKS.rank]))[0])
+
+    def _together(self, part: Any) -> dict:
+        buffer = io.BytesIO()
+        torch.save(part, buffer)
+        others = RANKS.gathered(buffer.getvalue())[1:]
+        return {RANKS.rank: part} | {
+            rank: torch.load(io.BytesIO(other), weights_only=True) for rank, other in enumerate(others, 1)
+        }

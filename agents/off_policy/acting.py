@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agent_gym.agents.buffers.hindsight import HindsightReplay
-from agent_gym.agents.buffers.history import ReplayHistory
+from agent_gym.agents.buffers.history import RankedHistory, ReplayHistory
 from agent_gym.agents.buffers.replay import Replay
 from agent_gym.agents.buffers.turns import OpenDecisions, held, starts
 from agent_gym.agents.off_policy.agent import OffPolicy
@@ -18,6 +18,7 @@ from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import UserError
 from agent_gym.nets.learner.cuda_graphs import Recorded
+from agent_gym.nets.ranks import RANKS
 
 TOGETHER = 64  # steps of each environment whose rewards are measured together
 SELDOM = 8  # steps from which one observation is measured, once learning has begun
@@ -81,15 +82,15 @@ class Acting(OffPolicy):
             return super().replay
         if self.state_dim:
             needed = self.env.num_envs * (config.burn_in + config.sequence_length + config.n_step + 1)
-            if config.learning_starts < needed:
+            if config.learning_starts < needed * RANKS.size:
                 raise UserError(
                     f"--learning-starts {config.learning_starts} is less than one sequence of every environment "
-                    f"(--burn-in and --sequence-length): expected at least {needed}"
+                    f"(--burn-in and --sequence-length): expected at least {needed * RANKS.size}"
                 )
             if config.buffer_size < needed:
                 raise UserError(
-                    f"--buffer-size {config.buffer_size} holds less than one sequence of every environment "
-                    f"(--burn-in and --sequence-length): expected at least {needed}"
+                    f"--buffer-size {config.buffer_size * RANKS.size} holds less than one sequence of every "
+                    f"environment (--burn-in and --sequence-length): expected at least {needed * RANKS.size}"
                 )
         replay = self.buffer(Replay if config.her == "no" else HindsightReplay, self.random_action(self.mask_here)[1])
         if self.on_gpu:
@@ -119,8 +120,11 @@ class Acting(OffPolicy):
         return None if mask is None else self.here(mask)
 
     @cached_property
-    def history(self) -> ReplayHistory | None:
-        return None if self.config.data else ReplayHistory(self.replay)
+    def history(self) -> ReplayHistory | RankedHistory | None:
+        if self.config.data:
+            return None
+        own = ReplayHistory(self.replay)
+        return own if RANKS.size == 1 else RankedHistory(own)
 
     def _begin_replay(self) -> Any:
         obs = super()._begin_replay()
@@ -181,11 +185,11 @@ class Acting(OffPolicy):
                     starts(acts, done, self.reset),
                 )
                 if step.valid is None:
-                    self.steps += self.env.num_envs // self.env.members
+                    self.steps += RANKS.size * (self.env.num_envs // self.env.members)
                 else:
                     valids.append(step.valid)
                     self.reset = self.reset | ~step.valid
-                    self.steps += int(step.valid.sum()) // self.env.members
+                    self.steps += RANKS.total(int(step.valid.sum())) // self.env.members
         if not rewards:  # a round of updates goes on
             return self.episode_scalars(self.episodes.none())
         valid = torch.stack(valids) if valids else None
@@ -201,7 +205,7 @@ class Acting(OffPolicy):
 
     def looks(self) -> bool:
         """In one of SELDOM steps: whether the observation is measured."""
-        return self.steps // self.env.num_envs % SELDOM == 0
+        return self.steps // (self.env.num_envs * RANKS.size) % SELDOM == 0
 
     def time_to_measure(self) -> bool:
         """Whether enough rewards wait for `measure`, or learning is about to begin."""

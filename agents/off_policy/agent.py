@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.learner.cuda_graphs import Recorded, records
 from agent_gym.nets.learner.learner import Learner, Stats
+from agent_gym.nets.ranks import RANKS
 from agent_gym.nets.return_scale import ReturnScale
 from agent_gym.nets.target import TargetNetwork
 
@@ -32,6 +34,14 @@ def require(config: OffPolicyConfig) -> None:
             kind = {"data": "minari:ID or a path", "teacher": "RUN or module:function"}[name]
             agent = type(config).__name__.removesuffix("Config").lower()
             raise UserError(f"{agent} learns from --{name}: add --{name} {kind}")
+
+
+def of_this_rank(config: OffPolicyConfig) -> OffPolicyConfig:
+    """With this rank's part of each minibatch and of the buffer. Raises UserError where they cannot be shared out."""
+    if RANKS.size == 1:
+        return config
+    batch_size = RANKS.share(config.batch_size, "--batch-size")
+    return replace(config, batch_size=batch_size, buffer_size=max(config.buffer_size // RANKS.size, 1))
 
 
 class OffPolicy(Agent):
@@ -48,6 +58,7 @@ class OffPolicy(Agent):
     """What the progress bar shows of learning from a data set."""
 
     def __init__(self, config: OffPolicyConfig, env: VectorEnv, device: torch.device | str) -> None:
+        config = of_this_rank(config)
         super().__init__(config, env, device)
         require(config)
         self.sets: dict[str, Replay] = {}
@@ -81,7 +92,7 @@ class OffPolicy(Agent):
 
     def _graphs(self) -> bool:
         """Whether what repeats on a GPU is replayed as graphs."""
-        return self.config.capture == "auto" and self.config.her == "no"
+        return self.config.capture == "auto" and self.config.her == "no" and RANKS.size == 1
 
     def take(self, role: str, experience: Experience) -> None:
         obs, norm = [episode.obs for episode in experience.episodes], self.obs_norm
@@ -266,5 +277,7 @@ class OffPolicy(Agent):
         for name, target in self.targets.items():
             target.vector.copy_(state["targets"][name])
         self.replay.load_state_dict(state["replay"])
+        if self.updates and not self.replay.size:  # what it had seen stayed behind: no updates until there is as much
+            self.updates = int(self.config.utd * (self.steps + self.config.learning_starts - self.learning_starts))
         self.return_scale.load_state_dict(state["return_scale"])
         self.measure()  # for the transform

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from agent_gym.nets.ranks import RANKS
+
 MOMENTUM = 0.01  # share of a batch in the running statistics
 EPS = 1e-3  # added to variances
 R_MAX, D_MAX = 3.0, 5.0  # how far the running statistics may correct a batch's deviation and mean
@@ -67,7 +69,7 @@ class BatchStatistics:
         """Take out of `stats` what a batch has shown, and let the running statistics go towards it."""
         if not self.layers:
             return
-        found = [stats.pop(f"moments/{i}").unbind(0) for i in range(len(self.layers))]
+        found = [RANKS.union(*stats.pop(f"moments/{i}").unbind(0)) for i in range(len(self.layers))]
         running = [part for layer in self.layers for part in (layer.mean, layer.var)]
         torch._foreach_lerp_(running, [part for pair in found for part in pair], MOMENTUM)
         torch._foreach_add_([layer.batches for layer in self.layers], 1.0)

@@ -112,16 +112,105 @@ def test_two_ranks_of_eight_environments_learn_what_one_learns_from_the_same_six
         assert parameters < 1e-6 and statistics < 1e-6 and moved > 1e-3 and of_task < 1e-6
 
 
+OFF_POLICY = """
+import torch
+import agent_gym.envs
+from agent_gym.agents import agent_class, config_class
+from agent_gym.envs.native.core import NATIVE
+from agent_gym.envs.native.vector import NativeVectorEnv
+from agent_gym.nets.ranks import RANKS
+from agent_gym.training.distributed import spread
+
+KINDS = [("dqn", "CartPole-v1", {"normalize_obs": True}), ("sac", "Pendulum-v1", {}), ("td3", "Pendulum-v1", {}),
+         ("tqc", "Pendulum-v1", {}), ("crossq", "Pendulum-v1", {})]
+
+
+def made(name, env, settings, count):
+    torch.manual_seed(RANKS.rank)  # first weights are the first rank's
+    config = config_class(name)(hidden_sizes=(16,), batch_size=16, buffer_size=1000, learning_starts=64,
+                                total_steps=1000, train_every=4, normalize_returns="yes", **settings)
+    agent = agent_class(name)(config, NativeVectorEnv(NATIVE[env], count, seed=RANKS.rank))
+    return agent
+
+
+def batches(agent):
+    for _ in range(4):
+        for _, batch in agent.batches.draw(agent.replay, None, 2, 1.0):
+            agent._normalize(batch)
+            yield batch | agent.drawn(batch)
+
+
+def filled(agent):
+    agent.begin()
+    for _ in range(5):
+        agent.collect()
+        agent.collected = 0
+    return agent
+
+
+stored = []
+for kind in KINDS:
+    whole = filled(made(*kind, 8))
+    start, found = whole.learners, list(batches(whole))
+    before = [learner.parameters.detach().clone() for learner in start.values()]
+    for batch in found:
+        whole.fit(dict(batch), whole.learners, whole.targets)
+        whole.updates += 1
+    stored.append((before, found, whole))
+RANKS.join()
+rows = slice(8 * RANKS.rank, 8 * RANKS.rank + 8)
+for kind, (before, found, whole) in zip(KINDS, stored):
+    agent = made(*kind, 4)
+    spread(agent)
+    filled(agent)
+    held = agent.steps, agent.config.batch_size, agent.replay.size
+    assert held == (whole.steps, 8, whole.replay.size), held  # of one environment
+    for learner, vector in zip(agent.learners.values(), before):
+        learner.parameters.data.copy_(vector)
+    agent.start_from_weights()
+    for batch in found:
+        # [T, n, ...], and noise of SAC's losses likewise
+        part = {name: x[:, rows] for name, x in batch.items()}
+        agent.fit(part, agent.learners, agent.targets)
+        agent.updates += 1
+    pairs = list(zip(agent.learners.values(), whole.learners.values(), before))
+    apart = max((a.parameters - b.parameters).abs().max().item() for a, b, _ in pairs)
+    moved = min((b.parameters - c).abs().max().item() for _, b, c in pairs)
+    others = [(a.vector - b.vector).abs().max().item() for a, b in zip(agent.targets.values(), whole.targets.values())]
+    print("KIND", kind[0], apart, max(others, default=0.0), moved, flush=True)
+RANKS.leave()
+"""
+
+
+def test_two_ranks_learn_from_halves_of_a_batch_what_one_learns_from_the_whole():
+    codes, outs, errs = ended(started(["-c", OFF_POLICY], 2))
+    assert codes == [0, 0], errs
+    for out in outs:
+        lines = [line.split()[1:] for line in out.splitlines() if line.startswith("KIND")]
+        assert [line[0] for line in lines] == ["dqn", "sac", "td3", "tqc", "crossq"]
+        for kind, apart, targets, moved in lines:
+            assert float(moved) > 1e-4, kind
+            if kind != "crossq":  # which looks at the batch as a whole
+                assert float(apart) < 1e-6 and float(targets) < 1e-6, kind
+
+
 DIES = """
 import os, sys
 from agent_gym.__main__ import main
 from benchmarks.killing import Spot
 if os.environ["RANK"] == "1":
-    Spot("agent_gym.agents.on_policy:gae", 12, 3).lay()  # in the 12th of 20 updates, two after a checkpoint
-sys.exit(main(sys.argv[1:]))
+    Spot(sys.argv[1], int(sys.argv[2]), 3).lay()
+sys.exit(main(sys.argv[3:]))
 """
 FLAGS = ["--num-envs", "4", "--eval-episodes", "2", "--checkpoint-every", "400", "--eval-every", "800", "--quiet"]
 PPO = ["-m", "agent_gym", "train", "ppo", "--num-steps", "20", "--num-threads", "1", *FLAGS]
+DQN = ["-m", "agent_gym", "train", "dqn", "--env", "CartPole-v1", "--learning-starts", "200", "--buffer-size", "1200"]
+DQN += ["--prioritized", "--normalize-obs", "--normalize-returns", "yes", "--hidden-sizes", "16", "--batch-size", "16"]
+DQN += ["--num-threads", "1", "--train-every", "4", "--utd", "1", *FLAGS]
+KILLS = {  # in the 12th of 20 updates, two after a checkpoint; in an update between the second checkpoint and the third
+    "ppo": (PPO, "agent_gym.agents.on_policy:gae", "12"),
+    "dqn": (DQN, "agent_gym.agents.off_policy.agent:priorities", "900"),
+}
 
 
 def weights(run):
@@ -129,11 +218,17 @@ def weights(run):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("ranks") / "whole"
-    codes, _, errs = ended(started([*PPO, "--total-steps", "1600", "--run-dir", str(path)], 2))
-    assert codes == [0, 0], errs
-    return path
+def runs(tmp_path_factory):
+    paths = {name: tmp_path_factory.mktemp("ranks") / name for name in KILLS}
+    for name, path in paths.items():
+        codes, _, errs = ended(started([*KILLS[name][0], "--total-steps", "1600", "--run-dir", str(path)], 2))
+        assert codes == [0, 0], errs
+    return paths
+
+
+@pytest.fixture(scope="module")
+def whole(runs):
+    return runs["ppo"]
 
 
 def test_the_first_rank_writes_a_run_like_any_other(whole):
@@ -149,29 +244,41 @@ def test_the_first_rank_writes_a_run_like_any_other(whole):
     assert len(list(whole.glob("events.out.tfevents.*"))) == 1
 
 
-def test_a_killed_rank_stops_the_other_and_the_run_goes_on_in_the_same_bits(whole, tmp_path):
-    path = tmp_path / "killed"
-    codes, _, errs = ended(started(["-c", DIES, *PPO[2:], "--total-steps", "1600", "--run-dir", str(path)], 2))
+@pytest.mark.parametrize("name", KILLS)
+def test_a_killed_rank_stops_the_other_and_the_run_goes_on_in_the_same_bits(name, runs, tmp_path):
+    path, (flags, *spot) = tmp_path / "killed", KILLS[name]
+    argv = ["-c", DIES, *spot, *flags[2:], "--total-steps", "1600", "--run-dir", str(path)]
+    codes, _, errs = ended(started(argv, 2))
     assert codes == [2, -signal.SIGKILL] and not (path / "result.json").exists()
     lines = [line for line in errs[0].splitlines() if line.startswith("error:")]
     assert len(lines) == 1 and "another rank of this run has ended" in lines[0]
     codes, _, errs = ended(started(["-m", "agent_gym", "train", "--resume", str(path), "--quiet"], 2))
     assert codes == [0, 0], errs
-    ours, theirs = weights(path), weights(whole)
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    ours, theirs = weights(path), weights(runs[name])
+    assert all(torch.equal(tensor, theirs[part]) for part, tensor in ours.items())
 
 
-def test_another_number_of_ranks_goes_on_with_a_warning(whole, tmp_path):
+@pytest.mark.parametrize("name", KILLS)
+def test_another_number_of_ranks_goes_on_with_a_warning(name, runs, tmp_path):
     import shutil
 
     from agent_gym.__main__ import main
 
     path = tmp_path / "copy"
-    shutil.copytree(whole, path)
+    shutil.copytree(runs[name], path)
+    before = open_checkpoint(path, "last")["agent"]
     with captured_stderr() as err:
-        assert main(["train", "--resume", str(path), "--total-steps", "1700", "--quiet"]) == 0
+        assert main(["train", "--resume", str(path), "--total-steps", "2000", "--quiet"]) == 0
     assert "was on 2 ranks and goes on with 1" in err.getvalue()
-    assert open_checkpoint(path, "last")["agent"]["steps"] >= 1700
+    state = open_checkpoint(path, "last")["agent"]
+    assert state["steps"] >= 2000
+    if name == "dqn":  # 200 steps without updates, until there is something to learn from
+        made = state["updates"] - before["updates"]
+        assert made == 400 and state["replay"]["size"] == 100 and not torch.equal(*map(flat, (state, before)))
+
+
+def flat(state):
+    return torch.cat([x.flatten() for x in state["model"].values()])
 
 
 @contextmanager
@@ -188,7 +295,8 @@ def captured_stderr():
     [
         (["ppo", "--num-envs", "1"], "--num-envs 1 on 2 ranks: expected at least one for each"),
         (["ppo", "--num-envs", "3"], "--num-envs 3 on 2 ranks: expected a multiple of 2"),
-        (["dqn"], "dqn trains on one rank"),
+        (["dqn", "--batch-size", "33", "--num-envs", "2"], "--batch-size 33 on 2 ranks: expected a multiple of 2"),
+        (["alphazero", "--num-envs", "2"], "alphazero trains on one rank"),
     ],
 )
 def test_what_ranks_cannot_share_is_refused_in_one_line(monkeypatch, tmp_path, flags, words):
