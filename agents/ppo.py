@@ -31,6 +31,8 @@ class Coefficients(nn.Module):
         super().__init__()
         for name in ("clip_coef", "value_coef", "entropy_coef"):
             self.register_buffer(name, torch.tensor(float(getattr(config, name))))
+        self.bonus = config.entropy_coef != 0.0
+        """Whether the entropy needs a gradient."""
 
 
 def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig, numbers: Coefficients):
@@ -55,7 +57,7 @@ def ppo_loss(network: ActorCritic, batch: dict, state: Tensor, config: PPOConfig
         change = (value - batch["value"]).clamp(-config.clip_value_coef, config.clip_value_coef)
         value = batch["value"] + change
     value_loss = real((value - batch["returns"]).square()).mean()
-    with torch.set_grad_enabled(config.entropy_coef != 0.0 and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(numbers.bonus and torch.is_grad_enabled()):
         entropy = real(distribution.entropy()).mean()
     loss = policy_loss + numbers.value_coef * value_loss - numbers.entropy_coef * entropy
     stats = {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "log_ratio": real(log_ratio)}

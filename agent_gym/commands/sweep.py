@@ -34,7 +34,10 @@ class SweepConfig(Engine):
     storage: str = ""
     """Optuna's storage: a file for SQLite or an URL; empty: study.db in the search's folder."""
     jobs: int = 0
-    """Trials side by side; 0: as many as the usable cores hold."""
+    """Programs side by side; 0: as many as the usable cores hold."""
+    trials_together: int = 0
+    """Trials that are trained as one program: they differ in nothing but numbers such as learning rate and discount,
+    and all else is drawn once for so many; 0: 8 where only such numbers are searched, else 1."""
     time: str = ""
     """When to end the search, such as 30m; empty: when there are enough trials."""
     seeds_per_trial: int = 2

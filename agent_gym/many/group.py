@@ -14,6 +14,7 @@ from agent_gym.storage.files import read_object, write_text
 from agent_gym.storage.lock import RunLock
 
 FILE, RESULT, LOGS = "group.json", "result.json", "logs"  # commands/runs.py knows them too
+GIVEN_UP = "given-up"
 ENDS = ("total_steps", "epochs")
 
 
@@ -119,6 +120,14 @@ class Group:
         if together != self.stored.together:
             self.stored = replace(self.stored, together=together)
             self.save()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for its runs any more, which whoever trains them may ask between two rounds."""
+        return (self.path / GIVEN_UP).exists()
+
+    def give_up(self) -> None:
+        (self.path / GIVEN_UP).touch()
 
     def result(self, seed: int) -> dict | None:
         """The result of a seed's run that has come to its end; None where there is more to do."""

@@ -21,19 +21,25 @@ PACKAGE = Path(agent_gym.__file__).parent.parent
 KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 
 
-class Worker:
-    """A seed of a group that is being trained, or several together."""
+Part = tuple[Group, tuple[int, ...]]
+"""Seeds of a group."""
 
-    def __init__(self, group: Group, *seeds: int) -> None:
-        self.group, self.seeds, self.step, self.buffer = group, seeds, 0, b""
+
+class Worker:
+    """A seed of a group that is being trained, or several together, perhaps of other groups too."""
+
+    def __init__(self, *parts: Part) -> None:
+        (group, seeds), *_ = self.parts = parts
+        self.seeds, self.step, self.buffer = seeds, 0, b""
         self.alone = ""
         """Why its seeds have to be trained one by one, once it has said so."""
         self.log = group.log(seeds[0], seeds[-1])
         paths = filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH", "")))
-        memory = KEEPS_MEMORY if len(seeds) > 1 else {}
+        memory = KEEPS_MEMORY if len(seeds) > 1 or len(parts) > 1 else {}
+        told = [word for each, own in parts for word in (str(each.path), ",".join(map(str, own)))]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agent_gym.many.worker", str(group.path), ",".join(map(str, seeds))],
+                [sys.executable, "-m", "agent_gym.many.worker", *told],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -44,8 +50,13 @@ class Worker:
 
     @property
     def seed(self) -> int:
-        """Of those it trains, the first."""
+        """Of those that it trains, the first."""
         return self.seeds[0]
+
+    @property
+    def places(self) -> list[tuple[Group, int]]:
+        """All that it trains."""
+        return [(group, seed) for group, seeds in self.parts for seed in seeds]
 
     def reports(self) -> list[dict[str, Any]] | None:
         """What it has said since the last call; None once it has closed its pipe."""
@@ -89,9 +100,9 @@ class Pool:
         """Runs that go on side by side."""
         return usable_cores()
 
-    def start(self, group: Group, *seeds: int) -> Worker:
+    def start(self, *parts: Part) -> Worker:
         """Train a seed, or several together, in a process of their own."""
-        worker = Worker(group, *seeds)
+        worker = Worker(*parts)
         self.workers.append(worker)
         self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         return worker

@@ -1,4 +1,4 @@
-"""Several seeds of a group trained in this process as one batched program, each in a run directory of its own."""
+"""Seeds of one group or more trained in this process as one batched program, each in a run directory of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from agent_gym.agents.agent import Agent
 from agent_gym.agents.stacked.kinds import refusal, stack
 from agent_gym.agents.stacked.members import Members
 from agent_gym.composing.agent_run import AgentRun
@@ -73,28 +74,32 @@ class Between(Protocol):
         """See training.callbacks."""
 
 
+Place = tuple[Group, int]
+"""A seed of a group."""
+
+
 def train_stacked(
-    group: Group,
-    seeds: Sequence[int],
-    callbacks_of: Callable[[int], tuple] = lambda seed: (),
+    places: Sequence[Place],
+    callbacks_of: Callable[[Group, int], tuple] = lambda group, seed: (),
     between: Between | None = None,
 ) -> int:
     """Train these seeds to the end, on from where they stand. Returns the exit code.
 
-    Raises NotTogether where they cannot be trained as one program, before anything is written, and UserError.
+    A group that is given up meanwhile is left as it is. Raises NotTogether where they cannot be trained as one program,
+    before anything is written, and UserError.
     """
-    line_up(group, seeds)
+    line_up(places)
     with ExitStack() as held:
-        runs = [opened(group, seed, held) for seed in seeds]
+        runs = [opened(group, seed, held) for group, seed in places]
         agents = [run.agent for run in runs]
-        if reason := "--record writes down one run" if runs[0].recording is not None else refusal(agents[0]):
+        if reason := "--record writes down one run" if runs[0].recording is not None else refusal(agents):
             raise NotTogether(reason)
         clocks = [Clock() for _ in runs]
         pause = Pause(0.0 if agents[0].config.checkpoint_every else PAUSE)
         sessions = []
-        for run, clock, seed in zip(runs, clocks, seeds, strict=True):
+        for run, clock, place in zip(runs, clocks, places, strict=True):
             run.stopwatch.now = clock.now
-            sessions.append(replace(run.session(callbacks=callbacks_of(seed)), pause=pause))
+            sessions.append(replace(run.session(callbacks=callbacks_of(*place)), pause=pause))
         for member, run in enumerate(runs if between else ()):
             between.before(member, run)
             callbacks = Callbacks((*sessions[member].callbacks.callbacks, between.callback(member)))
@@ -104,32 +109,42 @@ def train_stacked(
         rounds = [begin_session(session, run.run, run.device) for session, run in zip(sessions, runs, strict=True)]
         for each in rounds:
             held.callback(each.close)
-        codes: list[int] = []
-        going = advance(rounds, codes)
-        if going:
-            members = stack(agents, stacked([agent.env for agent in agents]))
-            collect, update = Together(members.collect, clocks), Together(members.update, clocks)
-            for member, agent in enumerate(agents):
-                agent.collect = lambda member=member: collect.take(member)
-                agent.update = lambda member=member: update.take(member)
+        codes = [0]
+        going = advance(dict(enumerate(rounds)), codes)
+        members: Members | None = None
         while going:
+            left = {member: each for member, each in going.items() if not places[member][0].given_up}
+            for each in (each for member, each in going.items() if member not in left):
+                each.close()
+            if members is None or len(left) < len(going):
+                going, members = left, bound([agents[k] for k in left], [clocks[k] for k in left]) if left else None
             if not stop.settle() and between is not None:
                 between(members)
             going = advance(going, codes)
         return max(codes)
 
 
+def bound(agents: Sequence[Agent], clocks: Sequence[Clock]) -> Members:
+    """Let what each agent is asked for be done for all of them."""
+    members = stack(agents, stacked([agent.env for agent in agents]))
+    collect, update = Together(members.collect, clocks), Together(members.update, clocks)
+    for member, agent in enumerate(agents):
+        agent.collect = partial(collect.take, member)
+        agent.update = partial(update.take, member)
+    return members
+
+
 class NotTogether(Exception):
     """These runs cannot be trained as one program; the text says why."""
 
 
-def advance(rounds: Sequence[Rounds], codes: list[int]) -> list[Rounds]:
+def advance(rounds: dict[int, Rounds], codes: list[int]) -> dict[int, Rounds]:
     """Those that are not over after another round each; the exit codes of those that are go to `codes`."""
-    going = []
-    for each in rounds:
+    going = {}
+    for member, each in rounds.items():
         try:
             next(each)
-            going.append(each)
+            going[member] = each
         except StopIteration as end:
             codes.append(end.value.code)
     return going
@@ -148,14 +163,14 @@ def opened(group: Group, seed: int, held: ExitStack) -> AgentRun:
     return held.enter_context(closing(AgentRun(stored.name, config, NamedSource(config), run)))
 
 
-def line_up(group: Group, seeds: Sequence[int]) -> None:
+def line_up(places: Sequence[Place]) -> None:
     """Bring runs that a kill has left at neighbouring checkpoints to the earlier one, from which all take the same way.
 
     Raises NotTogether where they are further apart.
     """
-    steps = {seed: steps_of(group, seed) if group.begun(seed) else 0 for seed in seeds}
-    earliest = min(steps.values())
-    for seed, step in steps.items():
+    steps = [steps_of(group, seed) if group.begun(seed) else 0 for group, seed in places]
+    earliest = min(steps)
+    for (group, seed), step in zip(places, steps, strict=True):
         if step == earliest:
             continue
         folder = group.folder(seed) / FOLDER

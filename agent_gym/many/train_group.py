@@ -59,7 +59,7 @@ def run_all(group: Group, cores: int, quiet: bool, engine: Engine) -> tuple[str,
     with engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
         while pool.workers or (waiting and not failed and not stop):
             while waiting and len(pool.workers) < (cores or pool.capacity()) and not failed and not stop:
-                pool.start(group, *waiting.pop(0))
+                pool.start((group, waiting.pop(0)))
             if (stop or failed) and not told:
                 pool.stop()
                 told = True

@@ -1,4 +1,4 @@
-"""Seeds of a group in a process of their own, together if there are several: python -m agent_gym.many.worker GROUP 0,1.
+"""Seeds in a process of their own, several as one program: python -m agent_gym.many.worker GROUP 0,1 [GROUP 0,1 ...].
 
 What it prints goes to the log that its standard error is; standard output carries a JSON object a line to the process
 that started it, with which it ends: once its standard input closes, it leaves at once, as if it had been killed.
@@ -25,12 +25,13 @@ FORSAKEN = 3  # exit code without a parent
 class Reporter:
     """A callback that tells the parent how far the run is."""
 
-    def __init__(self, pipe: TextIO, seed: int) -> None:
-        self.pipe, self.seed = pipe, seed
+    def __init__(self, pipe: TextIO, seed: int, part: int = 0) -> None:
+        """`part`: which of the worker's groups the seed belongs to."""
+        self.pipe, self.whose = pipe, {"seed": seed, "part": part}
 
     def tell(self, what: dict[str, Any]) -> None:
         try:
-            self.pipe.write(json.dumps(what | {"seed": self.seed}) + "\n")
+            self.pipe.write(json.dumps(what | self.whose) + "\n")
             self.pipe.flush()
         except BrokenPipeError:
             os._exit(FORSAKEN)
@@ -86,19 +87,21 @@ def run_seed(group: Group, seed: int, source_of: Any = None, callbacks: tuple = 
 
 @reported
 def main(argv: list[str]) -> int:
-    group, seeds = Group.open(Path(argv[0])), [int(seed) for seed in argv[1].split(",")]
+    groups = [Group.open(Path(path)) for path in argv[::2]]
+    parts = [(group, [int(seed) for seed in text.split(",")]) for group, text in zip(groups, argv[1::2], strict=True)]
+    places = [(group, seed) for group, seeds in parts for seed in seeds]
     pipe = os.fdopen(os.dup(STDOUT), "w")
     os.dup2(STDERR, STDOUT)
     end_with_parent()
-    if len(seeds) == 1:
-        return run_seed(group, seeds[0], callbacks=(Reporter(pipe, seeds[0]),))
+    if len(places) == 1:
+        return run_seed(*places[0], callbacks=(Reporter(pipe, places[0][1]),))
     from agent_gym.many.stacked import NotTogether, train_stacked
 
     try:
-        return train_stacked(group, seeds, lambda seed: (Reporter(pipe, seed),))
+        return train_stacked(places, lambda group, seed: (Reporter(pipe, seed, groups.index(group)),))
     except NotTogether as reason:
         print(f"trained run by run: {reason}")
-        Reporter(pipe, seeds[0]).tell({"step": 0, "alone": str(reason)})
+        Reporter(pipe, places[0][1]).tell({"step": 0, "alone": str(reason)})
         return 0
 
 

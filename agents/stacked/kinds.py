@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent_gym.agents.agent import Agent
 from agent_gym.agents.off_policy.acting import Acting
-from agent_gym.agents.stacked.members import Envs, Members
+from agent_gym.agents.stacked.members import Envs, Members, unlike
 from agent_gym.agents.stacked.off_policy import StackedOffPolicy
 from agent_gym.agents.stacked.on_policy import StackedOnPolicy
 
@@ -16,11 +16,12 @@ def kind_of(agent: Agent) -> type[Members]:
     return StackedOffPolicy if isinstance(agent, Acting) else StackedOnPolicy
 
 
-def refusal(agent: Agent) -> str:
-    """Why runs of such an agent cannot be one program; "": they can."""
-    return kind_of(agent).refusal(agent)
+def refusal(agents: Sequence[Agent]) -> str:
+    """Why runs of these agents cannot be one program; "": they can."""
+    kind = kind_of(agents[0])
+    return kind.refusal(agents[0]) or unlike(agents, kind.numbers)
 
 
 def stack(agents: Sequence[Agent], envs: Envs) -> Members:
-    """Agents that differ in their seeds as one program. Raises UserError where there is no room for all."""
+    """Agents as one program. Raises UserError where there is no room for all."""
     return kind_of(agents[0])(agents, envs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +20,8 @@ from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.learner import NonFiniteError, Stats
 from agent_gym.nets.learner.stacked import Stack, StackedLearner, StackedTarget
 from agent_gym.nets.normalisation import PeakNorm, VectorNorm
+
+OWN = ("seed", "run_dir", "run_name", "parent_run")  # settings of each run
 
 
 class Envs(Protocol):
@@ -53,12 +56,28 @@ def alone(agent: Any) -> str:
     return "its actions are drawn in several parts" if isinstance(env.action_space, spaces.Dict) else ""
 
 
+def unlike(agents: Sequence[Agent], numbers: Sequence[str]) -> str:
+    """Why agents are too different to be stacked: in more than `numbers` and what each run has its own; "": not."""
+    first, *others = (asdict(agent.config) for agent in agents)
+    for name, value in first.items():
+        if name in OWN or all(other[name] == value for other in others):
+            continue
+        if name not in numbers:
+            return f"their settings of {name} differ"
+        if name.startswith("exploration") and not all(each["exploration_final"] for each in (first, *others)):
+            return "exploration ends for some of them"
+    return ""
+
+
 class Members(ABC):
     """S agents with S x B environments in step with each other: `collect` and `update` do what theirs would.
 
     Every agent keeps its own generators, statistics, counters and optimizers, and its state is whole between calls:
     between them it can be saved, scored and looked at as if it were trained alone.
     """
+
+    numbers: tuple[str, ...]
+    """Settings in which the agents may differ."""
 
     def __init__(self, agents: Sequence[Agent], envs: Envs) -> None:
         self.agents, self.envs = agents, envs

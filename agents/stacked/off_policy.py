@@ -11,6 +11,7 @@ from torch import Tensor
 from agent_gym.agents.buffers.turns import starts
 from agent_gym.agents.off_policy.acting import Acting
 from agent_gym.agents.off_policy.batches import AT_ONCE
+from agent_gym.agents.stacked import OFF_POLICY
 from agent_gym.agents.stacked.members import Envs, Members, alone
 from agent_gym.agents.stacked.replay import StackedReplay, check_room
 from agent_gym.ground.tree import Tree, tree_leaves, tree_map
@@ -22,6 +23,7 @@ class StackedOffPolicy(Members):
     """Agents of replay buffers."""
 
     agents: Sequence[Acting]
+    numbers = OFF_POLICY
 
     def __init__(self, agents: Sequence[Acting], envs: Envs) -> None:
         """Raises UserError where the buffers of all have no room together."""
@@ -34,6 +36,10 @@ class StackedOffPolicy(Members):
         norm = self.first.obs_norm
         self.single = self.stack.mapped(lambda obs: norm.single(obs), [norm])
         self.scale()
+        taus = torch.tensor([agent.config.tau for agent in agents])
+        if len(taus.unique()) > 1:
+            for target in self.targets.values():
+                target.taus = taus.unsqueeze(1)
 
     @staticmethod
     def refusal(agent: Any) -> str:

@@ -12,20 +12,19 @@ from torch import Tensor
 from agent_gym.agents.buffers.returns import gae
 from agent_gym.agents.buffers.rollout import Rollout, slices
 from agent_gym.agents.ppo import PPO
+from agent_gym.agents.stacked import ON_POLICY
 from agent_gym.agents.stacked.members import Envs, Members, alone
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.learner.learner import Stats
 from agent_gym.nets.learner.scripted import Scripted
 from agent_gym.nets.normalisation import discounted_returns
 
-CHANGEABLE = ("learning_rate", "gamma", "gae_lambda", "clip_coef", "value_coef", "entropy_coef")
-"""Settings in which members may differ, and that may change in a run."""
-
 
 class StackedOnPolicy(Members):
     """Agents of rollouts."""
 
     agents: Sequence[PPO]
+    numbers = ON_POLICY
 
     def __init__(self, agents: Sequence[PPO], envs: Envs) -> None:
         super().__init__(agents, envs)
@@ -37,6 +36,7 @@ class StackedOnPolicy(Members):
         self.evaluated = self.stack.mapped(self.first.evaluated)
         self.prepared = self.stack.mapped(self.first.prepared, [])
         self.summary = self.stack.mapped(self.first._summary, [self.first.coefficients])
+        self.first.coefficients.bonus = any(agent.coefficients.bonus for agent in agents)  # its loss is that of all
         self.rollout = Rollout(self.config.num_steps, self.size * self.each, "cpu")
         with torch.no_grad():
             self.noise = self.first.policy.noise(torch.zeros(1, 1, self.first.network.encoder.out_dim))
@@ -169,6 +169,7 @@ class StackedOnPolicy(Members):
         agent = self.agents[s]
         agent.config = agent.learner.config = replace(agent.config, **values)
         agent.trace, agent.return_scale.gamma = agent.config.gae_lambda, agent.config.gamma
+        self.first.coefficients.bonus |= "entropy_coef" in values
         for name, place in agent.coefficients.named_buffers():
             place.fill_(getattr(agent.config, name))
 

@@ -51,6 +51,10 @@ class Stack:
         self.size = len(modules)
         targets = targets or [()] * self.size
         members = [tensors_of(*member) for member in zip(modules, learners, targets, strict=True)]
+        storages = {tensors[0].untyped_storage().data_ptr() for tensors in members}
+        if len(storages) < self.size:  # members of another stack
+            for tensors in members:
+                _move_out(tensors)
         self._rows: dict[int, Tensor] = {}
         self._kept: list[list[Tensor]] = members
         for together in _by_storage(members):
@@ -129,6 +133,17 @@ def _by_storage(members: list[list[Tensor]]) -> list[list[list[Tensor]]]:
     return [[[member[place] for place in places] for member in members] for places in groups.values()]
 
 
+def _move_out(tensors: list[Tensor]) -> None:
+    """Give the tensors of a member of a stack storages of their own; those that share one go on doing so."""
+    for (together,) in _by_storage([tensors]):
+        low = min(tensor.storage_offset() for tensor in together)
+        spans = [sum((n - 1) * step for n, step in zip(t.shape, t.stride(), strict=True)) + 1 for t in together]
+        high = max(tensor.storage_offset() + span for tensor, span in zip(together, spans, strict=True))
+        own = torch.as_strided(together[0].detach(), (high - low,), (1,), low).clone()
+        for tensor in together:
+            tensor.data = own.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset() - low)
+
+
 class StackedLearner:
     """The Learners of S members as one: the losses and gradients of all by one program, then each its own step.
 
@@ -177,8 +192,10 @@ class StackedTarget:
     def __init__(self, stack: Stack, target: TargetNetwork) -> None:
         """`target`: the first member's."""
         self.vector, self.learned = stack.rows(target.vector), stack.rows(target.learned)
+        self.taus: Tensor | None = None
+        """[S, 1] where each member has its own."""
 
     @torch.no_grad()
     def follow(self, tau: float) -> None:
         """As TargetNetwork.follow."""
-        self.vector.lerp_(self.learned, tau)
+        self.vector.lerp_(self.learned, tau if self.taus is None else self.taus)

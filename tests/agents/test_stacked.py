@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import stacks
 import torch
+from stacks import SEEDS
 
-import agent_gym.envs  # noqa: F401  registers them
-from agent_gym.agents.ppo import PPO
 from agent_gym.agents.settings.ppo import A2CConfig, PPOConfig
 from agent_gym.agents.stacked.kinds import refusal
 from agent_gym.agents.stacked.on_policy import StackedOnPolicy
-from agent_gym.envs.make import make_env
 from agent_gym.envs.native.core import NATIVE
 from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import StackedNative, stacked
@@ -22,36 +21,23 @@ from agent_gym.nets.learner.stacked import Stack
 
 SMALL = {"num_envs": 4, "num_steps": 16, "num_epochs": 2, "num_minibatches": 2, "hidden_sizes": (16, 16)}
 PPO_SMALL = PPOConfig(**SMALL, total_steps=20 * 64)
-SEEDS = (3, 0, 11)
 
 
-def made(config, seed, native=True):
-    config = replace(config, seed=seed)
-    torch.manual_seed(seed)
-    if native:
-        env = NativeVectorEnv(NATIVE[config.env], config.num_envs, seed=seed)
-    else:
-        env = make_env(config.env, config.num_envs, seed=seed, backend="sync")
-    agent = PPO(config, env)
-    agent.begin()
-    return agent
+def made(config, seed, native=True, **settings):
+    return stacks.made("ppo", config, seed, native, **settings)
 
 
-def alone(config, seed, rounds, native=True):
-    agent, scalars = made(config, seed, native), []
-    for _ in range(rounds):
-        scalars.append((agent.collect(), {k: float(v) for k, v in agent.update().items()}))
-    return agent, scalars
+def after(rounds, config):
+    return lambda agent: agent.steps >= rounds * config.num_envs * config.num_steps
 
 
-def together(config, seeds, rounds, native=True):
-    agents, scalars = [made(config, seed, native) for seed in seeds], []
-    assert not refusal(agents[0])
-    stack = StackedOnPolicy(agents, stacked([agent.env for agent in agents]))
-    for _ in range(rounds):
-        found = zip(stack.collect(), stack.update(), strict=True)
-        scalars.append([(told, {k: float(v) for k, v in stats.items()}) for told, stats in found])
-    return agents, [[of_round[s] for of_round in scalars] for s in range(len(seeds))]
+def alone(config, seed, rounds, native=True, **settings):
+    return stacks.alone(made(config, seed, native, **settings), after(rounds, config))
+
+
+def together(config, seeds, rounds, native=True, of_each=({}, {}, {})):
+    agents = [made(config, seed, native, **own) for seed, own in zip(seeds, of_each, strict=True)]
+    return agents, stacks.together(agents, after(rounds, config))
 
 
 CASES = {
@@ -75,16 +61,23 @@ CASES = {
     "steps that draw": (replace(PPO_SMALL, env="AgentGym/Recommender-v0"), True),
     "masks": (replace(PPO_SMALL, env="AgentGym/FollowSuit-v0"), True),
     "gymnasium": (replace(PPO_SMALL, env="Acrobot-v1"), False),
+    "other settings": (replace(PPO_SMALL, env="Pendulum-v1", normalize_returns=True), True),
 }
+OWN = (  # settings of each member
+    {"learning_rate": 1e-2, "gamma": 0.9, "clip_coef": 0.1, "log_std_init": -1.0},
+    {"gae_lambda": 0.8, "value_coef": 1.0, "entropy_coef": 0.1},
+    {},
+)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_seed_is_as_it_would_be_alone(case):
     config, native = CASES[case]
     rounds = 20 if case == "choices" else 5
-    agents, scalars = together(config, SEEDS, rounds, native)
-    for agent, found, seed in zip(agents, scalars, SEEDS, strict=True):
-        other, expected = alone(config, seed, rounds, native)
+    of_each = OWN if case == "other settings" else ({}, {}, {})
+    agents, scalars = together(config, SEEDS, rounds, native, of_each)
+    for agent, found, seed, own in zip(agents, scalars, SEEDS, of_each, strict=True):
+        other, expected = alone(config, seed, rounds, native, **own)
         for name, tensor in other.policy.state_dict().items():
             torch.testing.assert_close(agent.policy.state_dict()[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
         assert agent.steps == other.steps
@@ -139,7 +132,12 @@ def test_a_loss_that_is_not_finite_names_its_seed_and_changes_nothing():
     ],
 )
 def test_what_cannot_be_one_program_says_why(change, words):
-    assert words in refusal(made(replace(PPO_SMALL, **change), 0))
+    assert words in refusal([made(replace(PPO_SMALL, **change), 0)])
+
+
+def test_settings_that_no_tensor_holds_may_not_differ():
+    agents = [made(PPO_SMALL, seed, **own) for seed, own in enumerate(({}, {"num_epochs": 3}))]
+    assert refusal(agents) == "their settings of num_epochs differ"
 
 
 def test_rows_are_the_members_own_tensors():
@@ -185,3 +183,15 @@ def test_native_environments_side_by_side_are_those_alone():
     env.hand_back()
     assert all(torch.equal(a.generator.get_state(), b.generator.get_state()) for a, b in zip(ones, others, strict=True))
     assert all(torch.equal(a.time, b.time) and a.steps == b.steps for a, b in zip(ones, others, strict=True))
+
+
+def test_members_go_on_without_one_of_them():
+    config = replace(PPO_SMALL, normalize_obs=True, normalize_returns=True)
+    agents, _ = together(config, SEEDS, 3)
+    left = agents[::2]
+    stacks.together(left, after(6, config))
+    for agent, seed in zip(left, SEEDS[::2], strict=True):
+        other, _ = alone(config, seed, 6)
+        for name, tensor in other.policy.state_dict().items():
+            torch.testing.assert_close(agent.policy.state_dict()[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
+    assert agents[1].steps == 3 * config.num_envs * config.num_steps

@@ -1,56 +1,31 @@
 """Seeds of agents with replay buffers trained as one program take the way that each takes alone."""
 
-from dataclasses import replace
-
 import pytest
+import stacks
 import torch
+from stacks import SEEDS, made
 
-import agent_gym.envs  # noqa: F401  registers them
-from agent_gym.agents import agent_class, config_class
+from agent_gym.agents import config_class
 from agent_gym.agents.stacked.kinds import refusal, stack
-from agent_gym.envs.make import make_env
-from agent_gym.envs.native.core import NATIVE
-from agent_gym.envs.native.vector import NativeVectorEnv
 from agent_gym.envs.stacked import stacked
 from agent_gym.ground.errors import UserError
 from agent_gym.ground.tree import tree_leaves
 
 SMALL = {"num_envs": 2, "hidden_sizes": (16, 16), "batch_size": 16, "learning_starts": 40, "total_steps": 400}
 SMALL |= {"buffer_size": 300}
-SEEDS = (3, 0, 11)
 
 
-def made(name, config, seed, native=True):
-    config = replace(config, seed=seed)
-    torch.manual_seed(seed)
-    if native:
-        env = NativeVectorEnv(NATIVE[config.env], config.num_envs, seed=seed)
-    else:
-        env = make_env(config.env, config.num_envs, seed=seed, backend="sync")
-    agent = agent_class(name)(config, env)
-    agent.begin()
-    return agent
+def after(updates):
+    return lambda agent: agent.updates >= updates
 
 
-def whole(stats):
-    return {name: float(value) for name, value in stats.items()}
+def alone(name, config, seed, updates, native=True, **own):
+    return stacks.alone(made(name, config, seed, native, **own), after(updates))
 
 
-def alone(name, config, seed, updates, native=True):
-    agent, scalars = made(name, config, seed, native), []
-    while agent.updates < updates:
-        scalars.append((agent.collect(), whole(agent.update())))
-    return agent, scalars
-
-
-def together(name, config, seeds, updates, native=True):
-    agents, scalars = [made(name, config, seed, native) for seed in seeds], []
-    assert not refusal(agents[0])
-    members = stack(agents, stacked([agent.env for agent in agents]))
-    while agents[0].updates < updates:
-        found = zip(members.collect(), members.update(), strict=True)
-        scalars.append([(told, whole(stats)) for told, stats in found])
-    return agents, [[of_round[s] for of_round in scalars] for s in range(len(seeds))]
+def together(name, config, seeds, updates, native=True, of_each=({}, {}, {})):
+    agents = [made(name, config, seed, native, **own) for seed, own in zip(seeds, of_each, strict=True)]
+    return agents, stacks.together(agents, after(updates))
 
 
 CASES = {
@@ -80,16 +55,22 @@ CASES = {
     "tqc": ("tqc", {"quantiles": 5, "normalize_obs": True, "n_step": 3}, True),
     "td3": ("td3", {"policy_delay": 2, "num_envs": 20}, True),  # drawn by another kernel from 16 on
     "ddpg": ("ddpg", {}, False),
+    "other settings of dqn": ("dqn", {"target_every": 20}, True),
+    "other settings of sac": ("sac", {}, True),
+}
+OWN = {  # settings of each member
+    "other settings of dqn": ({"learning_rate": 1e-2, "exploration_fraction": 0.5}, {"exploration_final": 0.3}, {}),
+    "other settings of sac": ({"learning_rate": 1e-2}, {"tau": 0.5}, {}),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_seed_is_as_it_would_be_alone(case):
     name, settings, native = CASES[case]
-    config = config_class(name)(**SMALL | settings)
-    agents, scalars = together(name, config, SEEDS, 20, native)
-    for agent, found, seed in zip(agents, scalars, SEEDS, strict=True):
-        other, expected = alone(name, config, seed, 20, native)
+    config, of_each = config_class(name)(**SMALL | settings), OWN.get(case, ({}, {}, {}))
+    agents, scalars = together(name, config, SEEDS, 20, native, of_each)
+    for agent, found, seed, own in zip(agents, scalars, SEEDS, of_each, strict=True):
+        other, expected = alone(name, config, seed, 20, native, **own)
         for field, tensor in other.policy.state_dict().items():
             torch.testing.assert_close(agent.policy.state_dict()[field], tensor, rtol=2e-3, atol=2e-5, msg=field)
         for target, theirs in zip(agent.targets.values(), other.targets.values(), strict=True):
@@ -146,4 +127,19 @@ def test_buffers_that_have_no_room_together_are_refused(monkeypatch):
     ],
 )
 def test_what_cannot_be_one_program_says_why(name, change, words):
-    assert words in refusal(made(name, config_class(name)(**SMALL | change), 0))
+    assert words in refusal([made(name, config_class(name)(**SMALL | change), 0)])
+
+
+@pytest.mark.parametrize("name", ["dqn", "sac"])
+def test_members_go_on_without_one_of_them(name):
+    config = config_class(name)(**SMALL)
+    agents, _ = together(name, config, SEEDS, 10)
+    left = agents[::2]
+    stacks.together(left, after(20))
+    for agent, seed in zip(left, SEEDS[::2], strict=True):
+        other, _ = alone(name, config, seed, 20)
+        for field, tensor in other.policy.state_dict().items():
+            torch.testing.assert_close(agent.policy.state_dict()[field], tensor, rtol=2e-3, atol=2e-5, msg=field)
+        for target, theirs in zip(agent.targets.values(), other.targets.values(), strict=True):
+            torch.testing.assert_close(target.vector, theirs.vector, rtol=2e-3, atol=2e-5)
+        assert torch.equal(agent.replay.count, other.replay.count)

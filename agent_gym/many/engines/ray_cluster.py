@@ -19,7 +19,7 @@ from typing import Any
 
 from agent_gym.ground.errors import UserError, one_line, unwritable
 from agent_gym.many.group import FILE, LOGS, Group
-from agent_gym.many.pool import PACKAGE, Worker
+from agent_gym.many.pool import PACKAGE, Part, Worker
 from agent_gym.storage.lock import LOCK_FILES
 
 try:
@@ -50,7 +50,7 @@ class Seat:
         if not self.shared:
             write(self.root, files)
             (self.root / LOGS).mkdir(exist_ok=True)
-        self.worker = Worker(Group.open(self.root), seed)
+        self.worker = Worker((Group.open(self.root), (seed,)))
         self.sent, self.next_look = self.signatures(), time.monotonic() + SEND
 
     def signatures(self) -> dict[str, tuple[int, int]]:
@@ -124,6 +124,7 @@ class RayWorker:
 
     def __init__(self, group: Group, seed: int) -> None:
         self.group, self.seed, self.seeds, self.step = group, seed, (seed,), 0
+        self.parts: tuple[Part, ...] = ((group, (seed,)),)
         self.log = group.log(seed)
         self.seat: Any = None
         self.answered = self.killed = False
@@ -174,8 +175,9 @@ class RayPool:
                 counts.append(int(has.get(kind, 0.0) / self.needs[name] + 1e-6))
         return max(min(counts, default=1), 1)
 
-    def start(self, group: Group, seed: int) -> RayWorker:
+    def start(self, part: Part) -> RayWorker:
         """Train a seed on some node."""
+        group, (seed,) = part
         worker = RayWorker(group, seed)
         if group.path not in self.groups:
             try:

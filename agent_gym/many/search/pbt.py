@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.agents.stacked import POPULATIONS
-from agent_gym.agents.stacked.on_policy import CHANGEABLE, StackedOnPolicy
+from agent_gym.agents.stacked import CHANGEABLE, POPULATIONS
+from agent_gym.agents.stacked.on_policy import StackedOnPolicy
 from agent_gym.ground.errors import UserError, nearest, unwritable
 from agent_gym.many.group import Group, is_group
 from agent_gym.many.search.problem import Problem
@@ -150,7 +150,7 @@ def run_pbt(problem: Problem, members: int, folder: Path, quiet: bool) -> tuple[
             settings = json.loads(json.dumps(asdict(config)))
             group = Group.create(path, problem.kind, problem.name, settings, tuple(range(members)))
         try:
-            code = train_stacked(group, group.seeds, between=population)
+            code = train_stacked([(group, member) for member in group.seeds], between=population)
         except NotTogether as reason:
             raise UserError(f"--pbt trains members as one program, and {reason}") from None
         if code:

@@ -28,7 +28,7 @@ def run_sweep(problem: Problem, options: Any) -> tuple[int, dict[str, Any]]:
 
     Raises UserError, and leaves behind what can go on with the same call.
     """
-    for name, least in (("trials", 1), ("seeds_per_trial", 1), ("fresh_seeds", 0), ("jobs", 0)):
+    for name, least in (("trials", 1), ("seeds_per_trial", 1), ("fresh_seeds", 0), ("jobs", 0), ("trials_together", 0)):
         if getattr(options, name) < least:
             raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)}: expected {least} or more")
     limit = seconds(options.time)
@@ -51,7 +51,9 @@ def run_sweep(problem: Problem, options: Any) -> tuple[int, dict[str, Any]]:
             count = len(studies.ended(study))
             print(f"{problem.name} on {problem.subject()}: {', '.join(problem.space)}", flush=True)
             print(f"study {storage}{f', {count} trials there already' if count else ''}; folder {folder}", flush=True)
-        plan = Plan(options.trials, options.seeds_per_trial, options.jobs, limit, options.checked())
+        plan = Plan(
+            options.trials, options.seeds_per_trial, options.jobs, limit, options.checked(), options.trials_together
+        )
         if code := Sweep(folder, problem, study, plan, options.quiet).search():
             print("stopped: the running trials are saved; the same command goes on")
             return code, {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ def open_study(storage: str, problem: dict[str, Any], pruner: str, steps: int, s
         options = {"connect_args": {"timeout": BUSY}} if url.startswith("sqlite") else {}
         opened = optuna.storages.RDBStorage(url, engine_kwargs=options)
         study = optuna.create_study(storage=opened, study_name=NAME, direction="maximize", load_if_exists=True)
-        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True)
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True, constant_liar=True)
         study.pruner = pruner_of(pruner, steps)
         stored = study.user_attrs.get(PROBLEM)
         if stored is None:
@@ -57,6 +60,20 @@ def open_study(storage: str, problem: dict[str, Any], pruner: str, steps: int, s
 
 def as_stored(value: Any) -> Any:
     return json.loads(json.dumps(value))
+
+
+@contextmanager
+def holding(study: optuna.Study, values: dict[str, Any]) -> Iterator[None]:
+    """Within it trials that are asked for have these values."""
+    free = study.sampler
+    if values:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # as all that is newer than 2.4
+            study.sampler = optuna.samplers.PartialFixedSampler(values, free)
+    try:
+        yield
+    finally:
+        study.sampler = free
 
 
 def unfinished(study: optuna.Study) -> list[Trial]:

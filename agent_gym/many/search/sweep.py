@@ -1,4 +1,7 @@
-"""Search: trials are groups of runs in processes, which the study asks for, prunes and is told of."""
+"""Search: trials are groups of runs in processes, which the study asks for, prunes and is told of.
+
+Trials that differ in nothing but numbers that can be rows of tensors are trained as one program, in one process.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.agents.stacked import AGENTS
+from agent_gym.agents.stacked import AGENTS, numbers_of
 from agent_gym.diagnosis.curves import read_curves
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.many.engines import Engine
@@ -24,6 +27,7 @@ from agent_gym.training.score import interquartile_mean
 from agent_gym.training.signals import StopSignal
 
 LAST = 2  # evaluations of each seed that its score is made of: one alone is noisy
+SEVERAL = 8  # trials of one program where all settings that are searched can differ within it
 HOPELESS = 3  # trials that fail before one succeeds
 LOOK = 0.5
 OBJECTIVES = {"agent": ("eval/episode_return", 1.0), "task": ("val/loss", -1.0)}
@@ -38,10 +42,12 @@ class Plan:
     seeds: int
     """Of each trial, trained as one program where that can be, else side by side."""
     jobs: int
-    """Trials side by side; 0: as many as the usable cores hold."""
+    """Programs side by side; 0: as many as the usable cores hold."""
     seconds: float
     """0: no end."""
     engine: Engine = field(default_factory=Engine)
+    several: int = 0
+    """Trials of one program, which have all settings in common but numbers; 0: SEVERAL where only such are searched."""
 
 
 @dataclass
@@ -57,6 +63,11 @@ class Running:
     """Stages that the study has been told of, by an earlier process too."""
     reported: int = -1
     over: bool = False
+    """The study has been told how it ended."""
+
+    def left(self) -> tuple[int, ...]:
+        """The seeds that have not come to their end."""
+        return tuple(seed for seed in self.group.seeds if self.group.result(seed) is None)
 
     def value(self) -> float:
         """IQM of the seeds' last evaluations. Raises UserError where there are none."""
@@ -95,6 +106,10 @@ class Sweep:
         self.tag, self.sign = OBJECTIVES[problem.kind]
         self.together = plan.engine.engine == "auto" and problem.name in AGENTS
         """Whether the seeds of a trial are one program, as far as is known."""
+        numbers = numbers_of(problem.name)
+        self.others = [name for name in problem.space if name not in numbers]
+        """What is searched and has to be the same for all trials of a program."""
+        self.several = (plan.several or (1 if self.others else SEVERAL)) if self.together else 1
 
     def search(self) -> int:
         """Until there are enough trials, the time is over, or a signal comes, whose exit code it returns (else 0).
@@ -106,27 +121,76 @@ class Sweep:
         with self.plan.engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
             self.pool: Pool = pool
             while True:
-                processes = 1 if self.together else self.plan.seeds
-                jobs = self.plan.jobs or max(pool.capacity() // processes, 1)
+                jobs = self.plan.jobs or max(pool.capacity() // (1 if self.together else self.plan.seeds), 1)
                 late = bool(stop) or time.monotonic() >= end
                 if late and not told:
                     pool.stop()
                     told = True
-                while not late and len(self.running) < jobs and self.wanted(left_over):
-                    self.begin(left_over.pop(0) if left_over else self.study.ask())
+                while not late and self.programs() < jobs and self.wanted(left_over):
+                    self.begin(self.asked(left_over))
                 if not pool.workers and (late or not self.wanted(left_over)):
                     return stop.exit_code
                 for worker, event in pool.events(LOOK):
                     self.hear(worker, event, stopping=told)
 
-    def wanted(self, left_over: list) -> bool:
-        """Whether there is another trial to train."""
-        return bool(left_over) or len(studies.ended(self.study)) + len(self.running) < self.plan.trials
+    def wanted(self, left_over: list) -> int:
+        """How many more trials to train."""
+        begun = len(studies.ended(self.study)) + sum(not running.over for running in self.running)
+        return len(left_over) or max(self.plan.trials - begun, 0)
 
-    def begin(self, trial: Any) -> None:
-        """Train a trial, on from where it stands."""
-        path = self.folder / "trials" / f"{trial.number:04d}"
-        params = {name: what.draw(trial, name) for name, what in self.problem.space.items()}
+    def programs(self) -> int:
+        """How many are being trained; trials whose seeds are no one program count as one each."""
+        return len(self.pool.workers) if self.together else len(self.running)
+
+    def asked(self, left_over: list) -> list[Any]:
+        """The trials of the next program: those that were left over, or new ones."""
+        count = min(self.several, self.wanted(left_over))
+        if left_over:
+            first = left_over.pop(0)
+            alike = [trial for trial in left_over if self.shared(trial) == self.shared(first)][: count - 1]
+            for trial in alike:
+                left_over.remove(trial)
+            return [first, *alike]
+        trials = [self.study.ask()]
+        self.drawn(trials[0])
+        with studies.holding(self.study, self.shared(trials[0])):
+            for _ in range(count - 1):
+                trials.append(self.study.ask())
+                self.drawn(trials[-1])
+        return trials
+
+    def drawn(self, trial: Any) -> dict[str, Any]:
+        """The settings of a trial."""
+        return {name: what.draw(trial, name) for name, what in self.problem.space.items()}
+
+    def shared(self, trial: Any) -> dict[str, Any]:
+        """What other trials have to have in common with it to be trained with it, as the study has it."""
+        return {name: trial.params.get(name) for name in self.others}
+
+    def begin(self, trials: list[Any]) -> None:
+        """Train trials, on from where they stand."""
+        begun = [running for trial in trials if (running := self.prepared(trial)) is not None]
+        self.running += begun
+        if self.together:
+            self.train([running for running in begun if running.left()])
+        for running in begun:
+            if not self.together:
+                running.workers = [
+                    self.pool.start((running.group, seeds)) for seeds in batches(running.group, list(running.left()))
+                ]
+            if not running.workers:
+                self.conclude(running)
+
+    def train(self, several: list[Running]) -> None:
+        """As one program."""
+        if several:
+            worker = self.pool.start(*((running.group, running.left()) for running in several))
+            for running in several:
+                running.workers.append(worker)
+
+    def prepared(self, trial: Any) -> Running | None:
+        """A trial with its group of runs; None where its settings do not go together. Raises UserError."""
+        path, params = self.folder / "trials" / f"{trial.number:04d}", self.drawn(trial)
         try:
             if is_group(path):
                 group = Group.open(path)
@@ -144,14 +208,9 @@ class Sweep:
             studies.fail(self.study, trial, one_line(error))
             self.say(trial, f"left out: {one_line(error, 100)}")
             self.give_up(one_line(error))
-            return
+            return None
         known = {seed: self.known(group, seed) for seed in group.seeds}
-        running = Running(trial, group, known, told=set(studies.stages(self.study, trial)))
-        self.running.append(running)
-        left = [seed for seed in group.seeds if group.result(seed) is None]
-        running.workers = [self.pool.start(group, *seeds) for seeds in batches(group, left)]
-        if not running.workers:
-            self.conclude(running)
+        return Running(trial, group, known, told=set(studies.stages(self.study, trial)))
 
     def known(self, group: Group, seed: int) -> dict[int, float]:
         """What a seed has been scored before a kill, by step."""
@@ -167,29 +226,41 @@ class Sweep:
 
     def hear(self, worker: Worker, event: dict | int, stopping: bool) -> None:
         """A worker has something to say, or has ended."""
-        running = next(each for each in self.running if worker in each.workers)
+        trials = [running for running in self.running if worker in running.workers]
         if isinstance(event, dict):
+            group = worker.parts[event["part"]][0]
+            running = next(each for each in trials if each.group is group)
             score = event.get("score")
             if score is not None and not running.over:
                 running.scores[event["seed"]][event["step"]] = self.sign * score
                 self.report(running)
             return
-        running.workers.remove(worker)
-        if running.over or stopping:
-            if not running.workers:
-                self.running.remove(running)
-        elif event:
+        for running in trials:
+            running.workers.remove(worker)
+        left = [running for running in trials if not running.over]
+        if stopping:
+            self.running = [running for running in self.running if running.workers or running not in trials]
+        elif left and len(trials) > 1 and (event or worker.alone):  # one failed, or they are too different
+            self.several = 1 if worker.alone else self.several
+            for running in left:
+                self.train([running])
+        elif left and event:
             why = worker.problem()
-            studies.fail(self.study, running.trial, why)
-            self.say(running.trial, f"failed: {why[:100]}")
-            self.leave(running)
+            studies.fail(self.study, left[0].trial, why)
+            self.say(left[0].trial, f"failed: {why[:100]}")
+            self.leave(left[0])
             self.give_up(why)
-        elif worker.alone:
-            self.together = False
-            running.group.set_together(())
-            running.workers += [self.pool.start(running.group, seed) for seed in worker.seeds]
-        elif not running.workers:
-            self.conclude(running)
+        elif left and worker.alone:
+            self.together, self.several = False, 1
+            left[0].group.set_together(())
+            left[0].workers += [self.pool.start((left[0].group, (seed,))) for seed in worker.seeds]
+        else:
+            for running in left:
+                if not running.workers:
+                    self.conclude(running)
+        for running in trials:
+            if running.over and not running.workers and running in self.running:
+                self.clear(running)
 
     def report(self, running: Running) -> None:
         """Tell the study of each new stage; end the trial where it says so."""
@@ -218,12 +289,18 @@ class Sweep:
         self.leave(running)
 
     def leave(self, running: Running) -> None:
-        """A trial that the study has been told of: its workers end, its curves stay, its weights go."""
+        """A trial that the study has been told of: its workers end, or go on with others alone."""
         running.over = True
+        running.group.give_up()
         for worker in running.workers:
-            worker.kill()
+            if all(each.over for each in self.running if worker in each.workers):
+                worker.kill()
         if not running.workers:
-            self.running.remove(running)
+            self.clear(running)
+
+    def clear(self, running: Running) -> None:
+        """Nobody trains it any more: its curves stay, its weights go."""
+        self.running.remove(running)
         for seed in running.group.seeds:
             shutil.rmtree(running.group.folder(seed) / "checkpoints", ignore_errors=True)
 

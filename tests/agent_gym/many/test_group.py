@@ -161,7 +161,7 @@ from agent_gym.many import pool, train_group
 train_group.usable_cores = lambda: 1
 real = pool.Worker.reports
 def reports(self):
-    if list(self.group.path.glob("seed-*/checkpoints/last.pt")):
+    if list(self.parts[0][0].path.glob("seed-*/checkpoints/last.pt")):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(self)
 pool.Worker.reports = reports

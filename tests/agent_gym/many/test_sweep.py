@@ -111,15 +111,16 @@ def test_a_trial_is_scored_by_what_all_seeds_have():
 
 def test_seeds_that_cannot_be_one_program_get_a_process_each(tmp_path):
     class Pool:
-        def start(self, group, *seeds):
-            return SimpleNamespace(group=group, seeds=seeds, seed=seeds[0], alone="")
+        def start(self, *parts):
+            (_, seeds), *_ = parts
+            return SimpleNamespace(parts=parts, seeds=seeds, seed=seeds[0], alone="")
 
     config = PPOConfig(run_dir=str(tmp_path))
     plan = Plan(trials=1, seeds=2, jobs=0, seconds=0.0)
     study = SimpleNamespace(get_trials=lambda deepcopy: [SimpleNamespace(intermediate_values={})])
     sweep = Sweep(tmp_path, Problem("agent", "ppo", config, {}, {}), study, plan, quiet=True)
     sweep.pool = Pool()
-    sweep.begin(SimpleNamespace(number=0, study=None, params={}))
+    sweep.begin([SimpleNamespace(number=0, study=None, params={})])
     (running,) = sweep.running
     (worker,) = running.workers
     assert worker.seeds == (0, 1) and sweep.together
@@ -213,3 +214,53 @@ def test_a_search_goes_on_and_its_preset_trains(tmp_path, capsys):
     parsed = parse("a2c", ["--preset", str(folder / "best.yaml"), "--num-envs", "2"])
     assert parsed.config.learning_rate == found["settings"]["learning_rate"]
     assert (parsed.config.num_envs, parsed.config.total_steps, parsed.config.env) == (2, 400, "CartPole-v1")
+
+
+def test_trials_that_differ_in_numbers_are_one_program(tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text(yaml.safe_dump({"learning_rate": SPACE["learning_rate"], "gamma": [0.9, 0.99]}))
+    argv = ["sweep", "a2c", "--env", "CartPole-v1", "--space", str(space), "--num-envs", "4", "--total-steps", "400"]
+    argv += ["--device", "cpu", "--seeds-per-trial", "1", "--fresh-seeds", "0", "--pruner", "none", "--trials", "3"]
+    values, logs = [], []
+    for together in ("0", "1"):
+        folder = tmp_path / together
+        assert main([*argv, "--trials-together", together, "--run-dir", str(folder), "--quiet"]) == 0
+        study = studies.optuna.load_study(study_name=studies.NAME, storage=f"sqlite:///{folder}/study.db")
+        values.append([trial.value for trial in study.trials])
+        logs.append(len(list(folder.glob("trials/*/logs/*"))))
+    assert values[0] == pytest.approx(values[1], rel=0.05) and logs == [1, 3]
+
+
+def test_trials_of_one_program_have_all_else_in_common(tmp_path):
+    started = []
+
+    class Pool:
+        workers: list = []
+
+        def start(self, *parts):
+            started.append(SimpleNamespace(parts=parts, seeds=parts[0][1], alone="", problem=lambda: "NaN", kill=None))
+            return started[-1]
+
+    config = PPOConfig(run_dir=str(tmp_path))
+    problem = Problem("agent", "ppo", config, space_of(SPACE | {"gamma": [0.9, 0.99]}, config, "x"), {})
+    study = studies.open_study(str(tmp_path / "study.db"), problem.plain(), "none", 100, 0)
+    sweep = Sweep(tmp_path, problem, study, Plan(trials=3, seeds=1, jobs=0, seconds=0.0, several=3), quiet=True)
+    sweep.pool = Pool()
+    sweep.begin(sweep.asked([]))
+    drawn = [trial.params for trial in study.trials]
+    assert len(drawn) == 3 and len({trial["num_steps"] for trial in drawn}) == 1
+    assert len({trial["learning_rate"] for trial in drawn}) == 3
+    (together,) = started
+    assert [group.path.name for group, _ in together.parts] == ["0000", "0001", "0002"] and not sweep.wanted([])
+
+    # One of them is pruned, another fails: those that are left go on, each by itself.
+    study.tell(sweep.running[0].trial, state=studies.TrialState.PRUNED)
+    sweep.leave(sweep.running[0])
+    assert together.parts[0][0].given_up and len(sweep.running) == 3
+    sweep.hear(together, 2, stopping=False)
+    assert [[group.path.name for group, _ in each.parts] for each in started[1:]] == [["0001"], ["0002"]]
+    sweep.hear(started[1], 2, stopping=False)
+    assert [trial.state.name for trial in study.trials] == ["PRUNED", "FAIL", "RUNNING"]
+    assert [running.group.path.name for running in sweep.running] == ["0002"] and sweep.several == 3
+    left_over = studies.unfinished(study)
+    assert [trial.number for trial in sweep.asked(left_over)] == [2] and left_over == []
