@@ -16,7 +16,10 @@ DIFFERENT = 50  # values of a column, from which on two equal rows are one row w
 
 
 def row_facts(task: Any) -> dict[str, Any]:
-    """Of a task with `data` (train, val and test with x and y), `model` and its spec; {} for other kinds."""
+    """Of a task with `data` (train, val and test with x and y), `model` and its spec; {} for other kinds.
+
+    `input_names` of the task, if it has them, are the columns that its inputs are made of.
+    """
     spec = getattr(getattr(task, "model", None), "spec", None)
     data = getattr(task, "data", None)
     if spec is None or data is None or spec.kind not in ("regression", "binary", "multiclass"):
@@ -51,6 +54,8 @@ def row_facts(task: Any) -> dict[str, Any]:
         found |= _repeated(x, parts)
     if table and len(y) >= 20 and parts["val"][1].size >= 5:
         found |= _trees(spec.kind, parts)
+        names = getattr(task, "input_names", ())
+        found["best_column"] = str(names[found["best_column"]]) if names else f"number {found['best_column']}"
     found |= _model(task, spec.kind, parts)
     return found
 

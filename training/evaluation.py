@@ -15,15 +15,17 @@ from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.training.score import Score
 
 EQUAL = 5  # episodes that are enough where all are the same
-LONGEST, TIMES = (
-    10_000,
-    10,
-)  # steps of an episode that is cut: at least these, and so many times the longest in training
+LONGEST = 10_000  # steps of an episode that is cut: at least these,
+TIMES = 10  # and so many times the longest in training
+BEYOND = 10**6
 
 
 def episode_limit(asked: int, own: int | None, longest: float) -> int:
-    """Steps after which an episode is cut: as asked, else never where the environment has a limit of its own."""
-    return asked or (0 if own else max(LONGEST, TIMES * int(longest)))
+    """Steps after which an episode is cut: as asked, else never where the environment has a limit of its own.
+
+    One of more than BEYOND steps is none: nobody waits for it.
+    """
+    return asked or (0 if own and own <= BEYOND else max(LONGEST, TIMES * int(longest)))
 
 
 @dataclass

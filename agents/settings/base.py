@@ -115,7 +115,7 @@ class AgentConfig(RunSettings, EncoderSettings, EnvSettings):
     """Episodes of each one before; 0: 20, or as many as a tenth of the training steps allows."""
     eval_max_steps: Annotated[int, NOT_NEGATIVE] = 0
     """Steps after which an episode of an evaluation is cut and counted; 0: 10 times the longest in training, at least
-    10,000; never where the environment has a limit of its own."""
+    10,000; never where the environment has a limit of its own (of at most a million)."""
     record: str = ""
     """Data set to keep what training sees in, namespace/name-v0; it is written when the run has come to its end."""
     video_every: Annotated[int, NOT_NEGATIVE] = 0

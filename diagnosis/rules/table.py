@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
 from agent_gym.diagnosis.rules.base import rule, state
@@ -43,7 +45,7 @@ def leakage(case: Case) -> Finding | None:
         (f"column {case.data['best_column']} alone explains {best:.1%} of the target, the next {second:.1%}",),
         "it may be written down after the answer is known, and will not be there when it counts",
         {},
-        "if so, leave it out with --ignore COLUMN",
+        f"if so, leave it out: --ignore {quote(case.data['best_column'])}",
         weight=7.0,
         source="Kaufman et al. 2012",
     )

@@ -227,6 +227,13 @@ class Columns:
         return sum(part.width for part in self.parts())
 
     @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """The column that each input is made of."""
+        numbers = self.numbers
+        found = [*numbers.names, *(numbers.names[gap] for gap in numbers.gaps)]
+        return (*found, *(part.name for part in self.parts() if part is not numbers for _ in range(part.width)))
+
+    @property
     def embeddings(self) -> tuple[tuple[int, int], ...]:
         """Of each of the last inputs how many values it may have, and the length of the vector for each."""
         return tuple((len(part.known) + 1, part.size) for part in self.embedded)

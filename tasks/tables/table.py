@@ -101,6 +101,12 @@ class Table(Task):
         notes.append(f"{config.target!r} is {what}; {shares} rows to train / validate / test, {columns.width} inputs")
         return spec, Dataset(*(Part(x[part], y[part]) for part in rows), tuple(notes))
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The column that each input is made of."""
+        spec = self.model.spec
+        return Columns.restored(spec.columns, math.prod(spec.shape)).of_inputs
+
     def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Stats]:
         """For several members the sum of their losses, so that each learns as if it were alone."""
         members = self.config.members

@@ -165,7 +165,7 @@ FAULTS = {
     ),
     "underfitting": task(encoder="linear", data={"skill": {"train": 0.4, "val": 0.4}}),
     "features_unscaled": task(scaler="none", data={"scale_ratio": 1e5, "skill": {"val": 0.1}}),
-    "leakage": task(data={"best_column_skill": 0.999, "second_column_skill": 0.4, "best_column": 3}),
+    "leakage": task(data={"best_column_skill": 0.999, "second_column_skill": 0.4, "best_column": "paid at"}),
     "nothing_to_learn": task(data={"skill": {"train": 1.0, "val": -0.1}, "forest_skill": 0.02}),
     "rows_repeated": task(data={"repeated": 0.9}),
     "validation_small": task(data={"rows": {"train": 150, "val": 3, "test": 30}}),

@@ -149,6 +149,7 @@ def test_failures_are_bounded():
 def test_the_limit_of_an_episode():
     assert episode_limit(0, None, 12.0) == 10_000 and episode_limit(0, None, 5_000.0) == 50_000
     assert episode_limit(0, 500, 0.0) == 0 and episode_limit(77, 500, 0.0) == 77
+    assert episode_limit(0, 108_000, 0.0) == 0 and episode_limit(0, 10**9, 12.0) == 10_000
 
 
 def test_periodic_evaluations_play_at_most_a_tenth():
