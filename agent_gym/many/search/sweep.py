@@ -103,6 +103,10 @@ class Sweep:
     def __init__(self, folder: Path, problem: Problem, study: Any, plan: Plan, quiet: bool) -> None:
         self.folder, self.problem, self.study, self.plan, self.quiet = folder, problem, study, plan, quiet
         self.running: list[Running] = []
+        self.left_over: list[Any] = []
+        """Trials that have begun and are not being trained."""
+        self.apart: set[int] = set()
+        """Those of them that are trained each by itself, by number."""
         self.tag, self.sign = OBJECTIVES[problem.kind]
         self.together = plan.engine.engine == "auto" and problem.name in AGENTS
         """Whether the seeds of a trial are one program, as far as is known."""
@@ -117,7 +121,7 @@ class Sweep:
         Trials that run then are saved and go on with the next call. Raises UserError.
         """
         end = time.monotonic() + self.plan.seconds if self.plan.seconds else float("inf")
-        left_over, told = studies.unfinished(self.study), False
+        self.left_over, told = studies.unfinished(self.study), False
         with self.plan.engine.pool() as pool, StopSignal() as stop:  # in this order: Ray takes the signals for itself
             self.pool: Pool = pool
             while True:
@@ -126,31 +130,30 @@ class Sweep:
                 if late and not told:
                     pool.stop()
                     told = True
-                while not late and self.programs() < jobs and self.wanted(left_over):
-                    self.begin(self.asked(left_over))
-                if not pool.workers and (late or not self.wanted(left_over)):
+                while not late and self.programs() < jobs and self.wanted():
+                    self.begin(self.asked())
+                if not pool.workers and (late or not self.wanted()):
                     return stop.exit_code
                 for worker, event in pool.events(LOOK):
                     self.hear(worker, event, stopping=told)
 
-    def wanted(self, left_over: list) -> int:
+    def wanted(self) -> int:
         """How many more trials to train."""
         begun = len(studies.ended(self.study)) + sum(not running.over for running in self.running)
-        return len(left_over) or max(self.plan.trials - begun, 0)
+        return len(self.left_over) or max(self.plan.trials - begun, 0)
 
     def programs(self) -> int:
         """How many are being trained; trials whose seeds are no one program count as one each."""
         return len(self.pool.workers) if self.together else len(self.running)
 
-    def asked(self, left_over: list) -> list[Any]:
+    def asked(self) -> list[Any]:
         """The trials of the next program: those that were left over, or new ones."""
-        count = min(self.several, self.wanted(left_over))
-        if left_over:
-            first = left_over.pop(0)
-            alike = [trial for trial in left_over if self.shared(trial) == self.shared(first)][: count - 1]
-            for trial in alike:
-                left_over.remove(trial)
-            return [first, *alike]
+        count = min(self.several, self.wanted())
+        if self.left_over:
+            first, *others = self.left_over
+            found = [first, *[trial for trial in others if self.alike(first, trial)][: count - 1]]
+            self.left_over = [trial for trial in others if trial not in found]
+            return found
         trials = [self.study.ask()]
         self.drawn(trials[0])
         with studies.holding(self.study, self.shared(trials[0])):
@@ -166,6 +169,10 @@ class Sweep:
     def shared(self, trial: Any) -> dict[str, Any]:
         """What other trials have to have in common with it to be trained with it, as the study has it."""
         return {name: trial.params.get(name) for name in self.others}
+
+    def alike(self, trial: Any, other: Any) -> bool:
+        """Whether they can be one program, as far as is known."""
+        return not {trial.number, other.number} & self.apart and self.shared(trial) == self.shared(other)
 
     def begin(self, trials: list[Any]) -> None:
         """Train trials, on from where they stand."""
@@ -242,8 +249,9 @@ class Sweep:
             self.running = [running for running in self.running if running.workers or running not in trials]
         elif left and len(trials) > 1 and (event or worker.alone):  # one failed, or they are too different
             self.several = 1 if worker.alone else self.several
-            for running in left:
-                self.train([running])
+            self.apart |= {running.trial.number for running in left}
+            self.left_over += [running.trial for running in left]
+            self.running = [running for running in self.running if running not in left]
         elif left and event:
             why = worker.problem()
             studies.fail(self.study, left[0].trial, why)

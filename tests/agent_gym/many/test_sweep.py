@@ -246,21 +246,35 @@ def test_trials_of_one_program_have_all_else_in_common(tmp_path):
     study = studies.open_study(str(tmp_path / "study.db"), problem.plain(), "none", 100, 0)
     sweep = Sweep(tmp_path, problem, study, Plan(trials=3, seeds=1, jobs=0, seconds=0.0, several=3), quiet=True)
     sweep.pool = Pool()
-    sweep.begin(sweep.asked([]))
+    sweep.begin(sweep.asked())
     drawn = [trial.params for trial in study.trials]
     assert len(drawn) == 3 and len({trial["num_steps"] for trial in drawn}) == 1
     assert len({trial["learning_rate"] for trial in drawn}) == 3
     (together,) = started
-    assert [group.path.name for group, _ in together.parts] == ["0000", "0001", "0002"] and not sweep.wanted([])
+    assert [group.path.name for group, _ in together.parts] == ["0000", "0001", "0002"] and not sweep.wanted()
 
     # One of them is pruned, another fails: those that are left go on, each by itself.
     study.tell(sweep.running[0].trial, state=studies.TrialState.PRUNED)
     sweep.leave(sweep.running[0])
     assert together.parts[0][0].given_up and len(sweep.running) == 3
     sweep.hear(together, 2, stopping=False)
+    assert len(started) == 1 and sweep.wanted() == 2 and sweep.running == []
+    for _ in range(2):
+        sweep.begin(sweep.asked())
     assert [[group.path.name for group, _ in each.parts] for each in started[1:]] == [["0001"], ["0002"]]
     sweep.hear(started[1], 2, stopping=False)
     assert [trial.state.name for trial in study.trials] == ["PRUNED", "FAIL", "RUNNING"]
     assert [running.group.path.name for running in sweep.running] == ["0002"] and sweep.several == 3
-    left_over = studies.unfinished(study)
-    assert [trial.number for trial in sweep.asked(left_over)] == [2] and left_over == []
+
+
+def test_trials_that_were_left_over_go_on_together_where_they_are_alike(tmp_path):
+    config = PPOConfig(run_dir=str(tmp_path))
+    problem = Problem("agent", "ppo", config, space_of(SPACE, config, "x"), {})
+    study = studies.open_study(str(tmp_path / "study.db"), problem.plain(), "none", 100, 0)
+    sweep = Sweep(tmp_path, problem, study, Plan(trials=9, seeds=1, jobs=0, seconds=0.0, several=3), quiet=True)
+    for steps in (16, 32, 16, 16, 16):
+        with studies.holding(study, {"num_steps": steps}):
+            sweep.drawn(study.ask())
+    sweep.left_over, sweep.apart = studies.unfinished(study), {3}
+    asked = [[trial.number for trial in sweep.asked()] for _ in range(3)]
+    assert asked == [[0, 2, 4], [1], [3]] and sweep.left_over == []
