@@ -4,6 +4,7 @@ import json
 import sqlite3
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -11,6 +12,7 @@ from agent_gym.__main__ import main
 from agent_gym.agents import AGENTS, config_class
 from agent_gym.agents.settings.ppo import PPOConfig
 from agent_gym.commands.train import parse
+from agent_gym.diagnosis.curves import read_curves
 from agent_gym.ground.errors import UserError
 from agent_gym.many.group import Group
 from agent_gym.many.search import study as studies
@@ -18,6 +20,7 @@ from agent_gym.many.search.problem import Problem
 from agent_gym.many.search.run import seconds
 from agent_gym.many.search.space import Choice, Span, built_in, read_space, space_of
 from agent_gym.many.search.sweep import Plan, Running, Sweep
+from agent_gym.many.worker import run_seed
 from agent_gym.tasks import TASKS, task_class  # noqa: F401
 from agent_gym.tasks import config_class as task_config
 
@@ -217,18 +220,20 @@ def test_a_search_goes_on_and_its_preset_trains(tmp_path, capsys):
 
 
 def test_trials_that_differ_in_numbers_are_one_program(tmp_path):
-    space = tmp_path / "space.yaml"
+    space, folder = tmp_path / "space.yaml", tmp_path / "search"
     space.write_text(yaml.safe_dump({"learning_rate": SPACE["learning_rate"], "gamma": [0.9, 0.99]}))
     argv = ["sweep", "a2c", "--env", "CartPole-v1", "--space", str(space), "--num-envs", "4", "--total-steps", "400"]
     argv += ["--device", "cpu", "--seeds-per-trial", "1", "--fresh-seeds", "0", "--pruner", "none", "--trials", "3"]
-    values, logs = [], []
-    for together in ("0", "1"):
-        folder = tmp_path / together
-        assert main([*argv, "--trials-together", together, "--run-dir", str(folder), "--quiet"]) == 0
-        study = studies.optuna.load_study(study_name=studies.NAME, storage=f"sqlite:///{folder}/study.db")
-        values.append([trial.value for trial in study.trials])
-        logs.append(len(list(folder.glob("trials/*/logs/*"))))
-    assert values[0] == pytest.approx(values[1], rel=0.05) and logs == [1, 3]
+    assert main([*argv, "--run-dir", str(folder), "--quiet"]) == 0
+    study = studies.optuna.load_study(study_name=studies.NAME, storage=f"sqlite:///{folder}/study.db")
+    groups = [Group.open(path) for path in sorted(folder.glob("trials/*"))]
+    assert len(groups) == 3 and len(list(folder.glob("trials/*/logs/*"))) == 1  # one process
+    for trial, group in zip(study.trials, groups, strict=True):
+        assert group.stored.config["learning_rate"] == trial.params["learning_rate"]
+        alone = Group.create(tmp_path / str(trial.number), "agent", "a2c", group.stored.config, (0,))
+        assert run_seed(alone, 0) == 0
+        scores = read_curves(alone.folder(0))["eval/episode_return"].values
+        assert trial.value == pytest.approx(np.mean(scores[-2:]), rel=0.05)
 
 
 def test_trials_of_one_program_have_all_else_in_common(tmp_path):
