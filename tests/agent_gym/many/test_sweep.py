@@ -18,8 +18,9 @@ from agent_gym.many.group import Group
 from agent_gym.many.search import study as studies
 from agent_gym.many.search.problem import Problem
 from agent_gym.many.search.run import seconds
+from agent_gym.many.search.running import Running
 from agent_gym.many.search.space import Choice, Span, built_in, read_space, space_of
-from agent_gym.many.search.sweep import Plan, Running, Sweep
+from agent_gym.many.search.sweep import Plan, Sweep
 from agent_gym.many.worker import run_seed
 from agent_gym.tasks import TASKS, task_class  # noqa: F401
 from agent_gym.tasks import config_class as task_config
