@@ -1,10 +1,7 @@
-"""Training processes that are killed outright at random moments and go on, and what sets their files apart from those
-of a run left alone."""
+"""Training processes that are killed outright at random moments and go on."""
 
 from __future__ import annotations
 
-import json
-import math
 import multiprocessing
 import os
 import random
@@ -13,16 +10,12 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
 
 from agent_gym.storage import tensor_file
 
@@ -45,8 +38,6 @@ MODULES = (  # imported before the fork, with what torch imports when it is firs
     ),
     *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
 )
-OF_THE_CLOCK = {"wall_time", "evaluation_time", "steps_per_second", "seconds", "date"}
-OF_THE_FOLDER = {"run_dir", "quiet", "events"}  # "events": names and sizes of TensorBoard's files
 AT_THE_START, IN_A_SAVE = 0.15, 0.5  # shares of the kills: while a process still gets going, and while it saves
 
 
@@ -243,74 +234,3 @@ def _half_saved(run: Path) -> set[tuple[str, int]]:
 
 def _segments(checkpoint: Path) -> list[dict]:
     return tensor_file.read(checkpoint).get("segments", []) if checkpoint.exists() else []
-
-
-def contents(run: Path) -> dict[str, Any]:
-    """All that a finished run leaves, by name, without times and without what its folder is called.
-
-    Tensors and numbers of both checkpoints, of the replay buffer's segments in order, of the result, and TensorBoard's
-    scalars as (step, value).
-    """
-    last = tensor_file.read(run / "checkpoints" / "last.pt")
-    segments = [
-        {"end": entry["end"], "rows": tensor_file.read(run / "checkpoints" / "replay" / entry["name"])}
-        for entry in last.pop("segments", [])
-    ]
-    parts = {
-        "last.pt": last,
-        "best.pt": tensor_file.read(run / "checkpoints" / "best.pt"),
-        "replay": segments,
-        "result.json": json.loads((run / "result.json").read_text()),
-        "tensorboard": scalars(run),
-    }
-    return dict(_leaves(parts, ""))
-
-
-def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """TensorBoard's points by tag, all that are in the files. Raises ValueError where a step is there twice."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
-    curves = {}
-    for tag in events.Tags()["scalars"]:
-        points = [(event.step, event.value) for event in events.Scalars(tag)]
-        steps = [step for step, _ in points]
-        if any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
-            raise ValueError(f"{tag}: a step stands twice in {steps}")
-        if not tag.startswith("time/"):
-            curves[tag] = points
-    return curves
-
-
-def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    items: Any = ()
-    if isinstance(tree, dict):
-        items = tree.items()
-    elif isinstance(tree, list | tuple):
-        items = enumerate(tree)
-    else:
-        yield name, tree
-    for key, child in items:
-        if key not in OF_THE_CLOCK | OF_THE_FOLDER and not str(key).startswith("time/"):
-            yield from _leaves(child, f"{name}/{key}")
-
-
-def differing(alone: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of the entries that are not the same to the last bit."""
-    names = alone.keys() | other.keys()
-    missing = {name for name in names if name not in alone or name not in other}
-    return sorted(missing | {name for name in names - missing if not _same(alone[name], other[name])})
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(_bits(a), _bits(b))
-    return type(a) is type(b) and (a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b)))
-
-
-def _bits(x: Tensor) -> Tensor:
-    """Bytes, so that a NaN is itself and -0.0 is not 0.0."""
-    return x.contiguous().flatten().view(torch.uint8) if x.numel() else x
-
-
-def count(found: dict[str, Any]) -> int:
-    """Numbers in it."""
-    return sum(leaf.numel() if isinstance(leaf, Tensor) else 1 for leaf in found.values())

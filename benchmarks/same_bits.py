@@ -23,7 +23,8 @@ from typing import Any
 import torch
 import tyro
 
-from benchmarks.killing import contents, left_alone
+from benchmarks.contents import contents
+from benchmarks.killing import left_alone
 from benchmarks.torture import AGENT, KINDS, OFF_POLICY, ON_POLICY, SEQUENCES
 
 MORE = {

@@ -21,7 +21,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.killing import Kills, contents, count, differing, event_bytes, killed, left_alone
+from benchmarks.contents import contents, count, differing
+from benchmarks.killing import Kills, event_bytes, killed, left_alone
 
 ON_POLICY = "--total-steps 6144 --num-envs 8 --num-steps 32 --num-epochs 2 --hidden-sizes 16 --checkpoint-every 512"
 OFF_POLICY = "--total-steps 1600 --num-envs 2 --hidden-sizes 16 --learning-starts 200 --batch-size 16 --utd 0.5"

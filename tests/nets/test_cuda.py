@@ -21,7 +21,7 @@ from agent_gym.nets.learner.cuda_graphs import Recorded
 from agent_gym.nets.learner.learner import Learner, NonFiniteError
 from agent_gym.nets.settings import OptimizerSettings
 from agent_gym.training.device import exact_arithmetic
-from benchmarks.killing import contents, differing
+from benchmarks.contents import contents, differing
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Discrete
 import train
 from agent_gym.composing.scores import scoring
 from agent_gym.storage import tensor_file
-from benchmarks.killing import contents, differing
+from benchmarks.contents import contents, differing
 
 ROOT = Path(__file__).parents[2]
 PPO = "ppo --num-envs 2 --num-steps 32 --num-epochs 2 --hidden-sizes 16 --total-steps 768 --backend sync"

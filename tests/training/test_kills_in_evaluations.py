@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.killing import Spot, contents, differing, killed_at, left_alone
+from benchmarks.contents import contents, differing
+from benchmarks.killing import Spot, killed_at, left_alone
 
 ALL = "--eval-episodes 6 --seed 3 --checkpoint-every 128 --eval-every 128"
 AGENT = f"{ALL} --periodic-eval-episodes 2 --hidden-sizes 16"

@@ -14,7 +14,8 @@ from agent_gym.commands.train import parse
 from agent_gym.storage import tensor_file
 from agent_gym.storage.events import EventFile
 from benchmarks import same_bits
-from benchmarks.killing import contents, differing, left_alone, scalars
+from benchmarks.contents import contents, differing, scalars
+from benchmarks.killing import left_alone
 from benchmarks.torture import flags, torture
 
 KINDS = (
