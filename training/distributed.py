@@ -55,7 +55,9 @@ def spread(trainee: Any) -> None:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         others = RANKS.gathered(buffer.getvalue())[1:]
-        return state | {OTHERS: [torch.load(io.BytesIO(other), weights_only=True) for other in others]}
+        return state | {
+            OTHERS: [torch.load(io.BytesIO(other), map_location="cpu", weights_only=True) for other in others]
+        }
 
     trainee.update, trainee.state_dict = reduced, whole
 

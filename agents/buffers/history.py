@@ -107,5 +107,6 @@ class RankedHistory:
         torch.save(part, buffer)
         others = RANKS.gathered(buffer.getvalue())[1:]
         return {RANKS.rank: part} | {
-            rank: torch.load(io.BytesIO(other), weights_only=True) for rank, other in enumerate(others, 1)
+            rank: torch.load(io.BytesIO(other), map_location="cpu", weights_only=True)
+            for rank, other in enumerate(others, 1)
         }
