@@ -5,10 +5,12 @@ Alone, unless `RANKS.join` was called: everything here then gives back what it i
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -186,6 +188,13 @@ class Ranks:
         with self._together():
             dist.gather(padded, parts)
         return [bytes(p[:n].numpy()) for p, n in zip(parts, map(int, sizes), strict=True)] if parts else []
+
+    def of_others(self, part: Any) -> list[Any]:
+        """On the first rank what each of the others has given, plain data and tensors on the CPU; nothing elsewhere."""
+        buffer = io.BytesIO()
+        torch.save(part, buffer)
+        given = map(io.BytesIO, self.gathered(buffer.getvalue())[1:])
+        return [torch.load(data, map_location="cpu", weights_only=True) for data in given]
 
     def wait(self) -> None:
         """Until all are here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,12 +51,7 @@ def spread(trainee: Any) -> None:
 
     def whole() -> dict:
         state = state_dict()
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        others = RANKS.gathered(buffer.getvalue())[1:]
-        return state | {
-            OTHERS: [torch.load(io.BytesIO(other), map_location="cpu", weights_only=True) for other in others]
-        }
+        return state | {OTHERS: RANKS.of_others(state)}
 
     trainee.update, trainee.state_dict = reduced, whole
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import torch
@@ -103,10 +102,4 @@ class RankedHistory:
         return bool(RANKS.largest(self.own.alive(mark[RANKS.rank]))[0])
 
     def _together(self, part: Any) -> dict:
-        buffer = io.BytesIO()
-        torch.save(part, buffer)
-        others = RANKS.gathered(buffer.getvalue())[1:]
-        return {RANKS.rank: part} | {
-            rank: torch.load(io.BytesIO(other), map_location="cpu", weights_only=True)
-            for rank, other in enumerate(others, 1)
-        }
+        return {RANKS.rank: part} | dict(enumerate(RANKS.of_others(part), 1))
