@@ -127,7 +127,11 @@ class Group:
         return (self.path / GIVEN_UP).exists()
 
     def give_up(self) -> None:
-        (self.path / GIVEN_UP).touch()
+        """Say so. Raises UserError."""
+        try:
+            (self.path / GIVEN_UP).touch()
+        except OSError as error:
+            raise unwritable("the group of runs", self.path, error, "the same command goes on") from error
 
     def result(self, seed: int) -> dict | None:
         """The result of a seed's run that has come to its end; None where there is more to do."""

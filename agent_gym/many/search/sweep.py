@@ -249,10 +249,11 @@ class Sweep:
     def leave(self, running: Running) -> None:
         """A trial that the study has been told of: its workers end, or go on with others alone."""
         running.over = True
-        running.group.give_up()
         for worker in running.workers:
             if all(each.over for each in self.running if worker in each.workers):
                 worker.kill()
+            else:
+                running.group.give_up()
         if not running.workers:
             self.clear(running)
 
