@@ -14,6 +14,7 @@ from agent_gym.commands.line.messages import reported
 from agent_gym.ground.errors import UserError
 
 BOOKKEEPING = ("run_dir", "quiet", "verbose", "summary", "env", "seed", "agent", "task", "num_threads", "device")
+WIDE = 240  # columns where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -149,4 +150,6 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             "–" if row["seconds"] is None else f"{row['seconds']:.1f}",
         )
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file or another program has no edge
+        console.width = WIDE
     console.print(table if rows else "no runs here")
