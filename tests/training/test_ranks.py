@@ -204,12 +204,12 @@ sys.exit(main(sys.argv[3:]))
 """
 FLAGS = ["--num-envs", "4", "--eval-episodes", "2", "--checkpoint-every", "400", "--eval-every", "800", "--quiet"]
 PPO = ["-m", "agent_gym", "train", "ppo", "--num-steps", "20", "--num-threads", "1", *FLAGS]
-DQN = ["-m", "agent_gym", "train", "dqn", "--env", "CartPole-v1", "--learning-starts", "200", "--buffer-size", "1200"]
+DQN = ["-m", "agent_gym", "train", "dqn", "--env", "CartPole-v1", "--learning-starts", "100", "--buffer-size", "600"]
 DQN += ["--prioritized", "--normalize-obs", "--normalize-returns", "yes", "--hidden-sizes", "16", "--batch-size", "16"]
 DQN += ["--num-threads", "1", "--train-every", "4", "--utd", "1", *FLAGS]
-KILLS = {  # in the 12th of 20 updates, two after a checkpoint; in an update between the second checkpoint and the third
-    "ppo": (PPO, "agent_gym.agents.on_policy:gae", "12"),
-    "dqn": (DQN, "agent_gym.agents.off_policy.agent:priorities", "900"),
+KILLS = {  # flags, steps, and where a rank dies: in an update between two checkpoints
+    "ppo": (PPO, 1600, "agent_gym.agents.on_policy:gae", "12"),
+    "dqn": (DQN, 800, "agent_gym.agents.off_policy.agent:priorities", "500"),
 }
 
 
@@ -221,7 +221,8 @@ def weights(run):
 def runs(tmp_path_factory):
     paths = {name: tmp_path_factory.mktemp("ranks") / name for name in KILLS}
     for name, path in paths.items():
-        codes, _, errs = ended(started([*KILLS[name][0], "--total-steps", "1600", "--run-dir", str(path)], 2))
+        flags, steps, *_ = KILLS[name]
+        codes, _, errs = ended(started([*flags, "--total-steps", str(steps), "--run-dir", str(path)], 2))
         assert codes == [0, 0], errs
     return paths
 
@@ -246,8 +247,8 @@ def test_the_first_rank_writes_a_run_like_any_other(whole):
 
 @pytest.mark.parametrize("name", KILLS)
 def test_a_killed_rank_stops_the_other_and_the_run_goes_on_in_the_same_bits(name, runs, tmp_path):
-    path, (flags, *spot) = tmp_path / "killed", KILLS[name]
-    argv = ["-c", DIES, *spot, *flags[2:], "--total-steps", "1600", "--run-dir", str(path)]
+    path, (flags, steps, *spot) = tmp_path / "killed", KILLS[name]
+    argv = ["-c", DIES, *spot, *flags[2:], "--total-steps", str(steps), "--run-dir", str(path)]
     codes, _, errs = ended(started(argv, 2))
     assert codes == [2, -signal.SIGKILL] and not (path / "result.json").exists()
     lines = [line for line in errs[0].splitlines() if line.startswith("error:")]
@@ -268,13 +269,14 @@ def test_another_number_of_ranks_goes_on_with_a_warning(name, runs, tmp_path):
     shutil.copytree(runs[name], path)
     before = open_checkpoint(path, "last")["agent"]
     with captured_stderr() as err:
-        assert main(["train", "--resume", str(path), "--total-steps", "2000", "--quiet"]) == 0
+        assert main(["train", "--resume", str(path), "--total-steps", str(before["steps"] + 300), "--quiet"]) == 0
     assert "was on 2 ranks and goes on with 1" in err.getvalue()
     state = open_checkpoint(path, "last")["agent"]
-    assert state["steps"] >= 2000
-    if name == "dqn":  # 200 steps without updates, until there is something to learn from
-        made = state["updates"] - before["updates"]
-        assert made == 400 and state["replay"]["size"] == 100 and not torch.equal(*map(flat, (state, before)))
+    assert state["steps"] >= before["steps"] + 300
+    if name == "dqn":  # 100 steps without updates, until there is something to learn from
+        made, gone = (state[name] - before[name] for name in ("updates", "steps"))
+        assert made == gone and state["replay"]["size"] == gone // 4
+        assert not torch.equal(*map(flat, (state, before)))
 
 
 def flat(state):
