@@ -10,8 +10,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout, action_decoder, map_obs
-from agent_gym.ground.actions import KEY, Unfold, choices_of, flat_mask
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import KEY, Unfold, choices_of, flat_mask
 from agent_gym.nets.learner.graphs import Replayed
 
 NAN = "the observation holds NaN: expected numbers; look at what the environment or its reader gave"

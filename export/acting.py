@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agent_gym.export.spaces import describe, leaves
-from agent_gym.ground.actions import choices_of
+from agent_gym.ground.spaces import choices_of
 from agent_gym.ground.tree import Tree, tree_map
 from agent_gym.nets.distributions import Noise
 
@@ -52,7 +52,7 @@ class Acting(Graph):
     Gives action and next_memory.
 
     The action is the environment's own: counted from its space's start, scaled to its bounds. Of a space of several
-    parts it is a row of which `ground.actions.Unfold` makes the action.
+    parts it is a row of which `ground.spaces.Unfold` makes the action.
     """
 
     def __init__(

@@ -17,8 +17,8 @@ from agent_gym.composing.sources import NamedSource
 from agent_gym.export.acting import Acting
 from agent_gym.export.files import require_format, write_graph
 from agent_gym.export.predicting import Predicting
-from agent_gym.ground.actions import KEY, METHOD, choices_of
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import KEY, METHOD, choices_of
 from agent_gym.storage.checkpoint import open_checkpoint
 from agent_gym.storage.commit import commit
 from agent_gym.storage.files import read_object

@@ -15,8 +15,8 @@ from torch import Tensor
 from agent_gym.commands.line.invocation import command, quoted
 from agent_gym.envs.adapters.boundary.spaces import ObsLayout
 from agent_gym.envs.vector import Obs, Step, VectorEnv
-from agent_gym.ground.actions import is_nested
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import is_nested
 from agent_gym.ground.tree import tree_map
 from agent_gym.storage import datasets
 from agent_gym.storage.commit import commit

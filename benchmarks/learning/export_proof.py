@@ -29,8 +29,8 @@ from agent_gym.envs.make import make_single
 from agent_gym.export.acting import Acting
 from agent_gym.export.exported import KEY, ExportedPolicy
 from agent_gym.export.files import write_graph
-from agent_gym.ground.actions import KEY as KEY_OF_MASK
-from agent_gym.ground.actions import METHOD
+from agent_gym.ground.spaces import KEY as KEY_OF_MASK
+from agent_gym.ground.spaces import METHOD
 from agent_gym.ground.tree import tree_map
 from agent_gym.nets.encoders.base import orthogonal_init
 

@@ -18,7 +18,7 @@ from agent_gym.envs.adapters.sending import send
 from agent_gym.envs.adapters.singles import INTEGERS, Batch, tell_outside
 from agent_gym.envs.failures import Recovery, Trouble
 from agent_gym.envs.vector import NOTHING, Obs, Step, Told, check_action
-from agent_gym.ground.actions import Unfold, row_of
+from agent_gym.ground.spaces import Unfold, row_of
 
 
 class ArrayVectorEnv(RecordedEnv):

@@ -20,8 +20,8 @@ from agent_gym.envs.conventions.infos import Scalars
 from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble
 from agent_gym.envs.vector import Obs
-from agent_gym.ground.actions import METHOD
 from agent_gym.ground.errors import Interrupted, UserError
+from agent_gym.ground.spaces import METHOD
 
 
 class SyncEnv(ArrayVectorEnv):

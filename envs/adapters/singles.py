@@ -80,7 +80,7 @@ def step_envs(
     called before each step. `seeds`: of the episodes that follow; None: the environments go on drawing as they do.
     Only the `chosen` ones are stepped, if that is given. `looking`
     asks for a look at every part of what a step returns. `scalars` takes what environments tell of it. `unfold`: see
-    ground.actions.
+    ground.spaces.
     """
     obs, reward, terminated, truncated, final_obs = out[:5]
     put = layout.put

@@ -17,8 +17,8 @@ from agent_gym.envs.adapters.episodes.snapshot import put_all_back, take_all
 from agent_gym.envs.adapters.singles import FAULTS, Batch, discard, reset_envs, step_envs, trouble
 from agent_gym.envs.conventions.infos import LONGEST, MOST, Scalars
 from agent_gym.envs.failures import Trouble
-from agent_gym.ground.actions import row_of
 from agent_gym.ground.chance import plain_state, seed_globals, set_plain_state
+from agent_gym.ground.spaces import row_of
 
 RESET, STEP, STEP_CHOSEN, REPLACE, TAKE, PUT_BACK, CLOSE = range(7)
 PATIENCE = 0.5  # seconds between looks of a worker at whether the main process still lives

@@ -38,7 +38,7 @@ from agent_gym.envs.conventions.goals import goal_rule
 from agent_gym.envs.conventions.infos import together
 from agent_gym.envs.conventions.masks import layout_of
 from agent_gym.envs.failures import Trouble
-from agent_gym.ground.actions import METHOD
+from agent_gym.ground.spaces import METHOD
 
 ALARM = 0.1  # seconds between looks of the main process at whether a worker still lives
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from agent_gym.ground.actions import KEY
+from agent_gym.ground.spaces import KEY
 
 MOST = 32  # names; what comes after them is left out
 LONGEST = 48  # bytes of a name

@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium import spaces
 
 from agent_gym.envs.adapters.boundary.spaces import Arrays, Leaf, ObsLayout
-from agent_gym.ground.actions import KEY, METHOD, choices_of, flat_mask
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import KEY, METHOD, choices_of, flat_mask
 
 LARGEST = 4096  # choices: of spaces with more, masks are read where they are asked for alone
 UNTOLD = 2  # in place of 1, where an environment has said nothing

@@ -15,7 +15,7 @@ from torch import Tensor
 from agent_gym.envs.adapters.boundary.spaces import map_obs
 from agent_gym.envs.games.game import Game
 from agent_gym.envs.vector import Obs
-from agent_gym.ground.actions import fold, is_nested
+from agent_gym.ground.spaces import fold, is_nested
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from agent_gym.nets.heads.discrete import MultiDiscreteHead
 
 
 class HybridHead(PolicyHead):
-    """A Dict of "choices" and "boxes", as ground.actions has it: a Hybrid.
+    """A Dict of "choices" and "boxes", as ground.spaces has it: a Hybrid.
 
     `parameterised`: the only choice says which of as many Boxes counts.
     """

@@ -13,8 +13,8 @@ from agent_gym.agents.sac import soft_value
 from agent_gym.envs.adapters.boundary.spaces import canonical_action
 from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.make import make_env
-from agent_gym.ground.actions import Unfold, choices_of, fold, row_of
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import Unfold, choices_of, fold, row_of
 from agent_gym.nets.distributions import DiagGaussian, Hybrid, MultiCategorical
 from agent_gym.training.evaluation import play
 

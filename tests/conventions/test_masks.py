@@ -12,8 +12,8 @@ from agent_gym.envs.adapters.gymnasium_env import SyncEnv, VectorAdapter
 from agent_gym.envs.layers import Layers
 from agent_gym.envs.make import make_env
 from agent_gym.envs.vector import EnvFailure
-from agent_gym.ground.actions import choices_of, flat_mask
 from agent_gym.ground.errors import UserError
+from agent_gym.ground.spaces import choices_of, flat_mask
 
 
 def expected(obs) -> torch.Tensor:

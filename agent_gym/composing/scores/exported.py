@@ -17,9 +17,9 @@ from agent_gym.commands.line.invocation import command
 from agent_gym.commands.line.messages import reported
 from agent_gym.export.exported import ExportedPolicy
 from agent_gym.export.spaces import describe
-from agent_gym.ground.actions import KEY, METHOD, Unfold, choices_of, flat_mask, is_nested
 from agent_gym.ground.errors import UserError, one_line
 from agent_gym.ground.settings import EVAL_SEED
+from agent_gym.ground.spaces import KEY, METHOD, Unfold, choices_of, flat_mask, is_nested
 from agent_gym.training.score import Score, shown
 from agent_gym.viewing.film import film, prepare_headless
 from agent_gym.viewing.names import action_names

@@ -122,10 +122,10 @@ class RayWorker:
 
     alone = ""
 
-    def __init__(self, group: Group, seed: int) -> None:
-        self.group, self.seed, self.seeds, self.step = group, seed, (seed,), 0
-        self.parts: tuple[Part, ...] = ((group, (seed,)),)
-        self.log = group.log(seed)
+    def __init__(self, part: Part) -> None:
+        self.parts, self.step = (part,), 0
+        (self.group, self.seeds), (self.seed,) = part, part[1]
+        self.log = self.group.log(self.seed)
         self.seat: Any = None
         self.answered = self.killed = False
         self.deaths, self.trouble = 0, ""
@@ -177,8 +177,7 @@ class RayPool:
 
     def start(self, part: Part) -> RayWorker:
         """Train a seed on some node."""
-        group, (seed,) = part
-        worker = RayWorker(group, seed)
+        worker, group = RayWorker(part), part[0]
         if group.path not in self.groups:
             try:
                 (group.path / self.token).touch()

@@ -14,8 +14,8 @@ from torch import Tensor
 from agent_gym.envs.adapters.boundary.checks import PartError
 from agent_gym.envs.conventions.forms import form_of
 from agent_gym.envs.vector import Obs
-from agent_gym.ground.actions import is_nested, joined
 from agent_gym.ground.errors import UserError, without_addresses
+from agent_gym.ground.spaces import is_nested, joined
 
 Arrays = Sequence[np.ndarray]
 LARGEST_CODE = 2**15
@@ -101,7 +101,7 @@ def _box(space: spaces.Box, dtype: type) -> spaces.Box:
 
 
 def canonical_action(space: spaces.Space) -> spaces.Space:
-    """`canonical` for actions; those of several parts: see ground.actions.joined. Raises UserError."""
+    """`canonical` for actions; those of several parts: see ground.spaces.joined. Raises UserError."""
     if is_nested(space):
         return joined(space)
     whole = isinstance(space, spaces.Box) and not np.issubdtype(space.dtype, np.floating)
