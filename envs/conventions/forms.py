@@ -66,6 +66,15 @@ def _size(space: spaces.Space) -> int:
         ) from error
 
 
+def _flat(space: spaces.Space, values: Any) -> np.ndarray:
+    """Many values of a space, each flat [n, width] float32, as spaces.flatten has them one by one."""
+    if isinstance(space, spaces.Box):
+        return np.asarray(values, np.float32).reshape(len(values), -1)
+    if isinstance(space, spaces.Discrete):
+        return np.eye(space.n, dtype=np.float32)[np.asarray(values, int) - space.start]
+    return np.array([spaces.flatten(space, value) for value in values], np.float32).reshape(len(values), -1)
+
+
 def _unbounded(kind: type[spaces.Box], shape: tuple[int, ...]) -> spaces.Box:
     return kind(-np.inf, np.inf, shape, np.float32)
 
@@ -79,9 +88,8 @@ class _Row:
 
     def __call__(self, value: Any) -> np.ndarray:
         things = list(iterate(self.stacked, value)) if self.stacked is not None else list(value)
-        rows = np.zeros((LONGEST, self.width + 1), np.float32)
-        for row, thing in zip(rows, things, strict=False):
-            row[:-1], row[-1] = spaces.flatten(self.part, thing), 1.0
+        rows, count = np.zeros((LONGEST, self.width + 1), np.float32), min(len(things), LONGEST)
+        rows[:count, :-1], rows[:count, -1] = _flat(self.part, things[:count]), 1.0
         return rows
 
 
@@ -96,18 +104,15 @@ class _Graph:
         table = np.zeros((NODES, self.width + self.more + 1 + NODES), np.float32)
         count = min(len(value.nodes), NODES)
         start = self.width + self.more
-        for row, node in zip(table[:count], value.nodes, strict=False):
-            row[: self.width], row[start] = spaces.flatten(self.nodes, node), 1.0
-        links = np.zeros((0, 2), int) if value.edge_links is None else np.asarray(value.edge_links)
-        times = np.zeros(NODES)
-        for number, (source, target) in enumerate(links):
-            if source < count and target < count:
-                table[target, start + 1 + source] = 1.0
-                times[target] += 1
-                if self.more:
-                    table[target, self.width : start] += spaces.flatten(self.edges, value.edges[number])
+        table[:count, : self.width], table[:count, start] = _flat(self.nodes, value.nodes[:count]), 1.0
+        links = np.zeros((0, 2), int) if value.edge_links is None else np.asarray(value.edge_links).reshape(-1, 2)
+        known = (links < count).all(1)
+        source, target = links[known].T
+        table[target, start + 1 + source] = 1.0
         if self.more:
-            table[:, self.width : start] /= np.maximum(times, 1)[:, None]
+            edges = _flat(self.edges, np.asarray(value.edges)[known]) if known.any() else 0.0
+            np.add.at(table[:, self.width : start], target, edges)
+            table[:, self.width : start] /= np.maximum(np.bincount(target, minlength=NODES), 1)[:, None]
         return table
 
 

@@ -203,13 +203,14 @@ if os.environ["RANK"] == "1":
 sys.exit(main(sys.argv[3:]))
 """
 FLAGS = ["--num-envs", "4", "--eval-episodes", "2", "--checkpoint-every", "400", "--eval-every", "800", "--quiet"]
-PPO = ["-m", "agent_gym", "train", "ppo", "--num-steps", "20", "--num-threads", "1", *FLAGS]
+PPO = ["-m", "agent_gym", "train", "ppo", "--num-steps", "20", "--num-epochs", "2", "--num-minibatches", "2"]
+PPO += ["--num-threads", "1", *FLAGS]
 DQN = ["-m", "agent_gym", "train", "dqn", "--env", "CartPole-v1", "--learning-starts", "100", "--buffer-size", "600"]
 DQN += ["--prioritized", "--normalize-obs", "--normalize-returns", "yes", "--hidden-sizes", "16", "--batch-size", "16"]
-DQN += ["--num-threads", "1", "--train-every", "4", "--utd", "1", *FLAGS]
+DQN += ["--num-threads", "1", "--train-every", "4", "--utd", "0.5", *FLAGS]
 KILLS = {  # flags, steps, and where a rank dies: in an update between two checkpoints
-    "ppo": (PPO, 1600, "agent_gym.agents.on_policy:gae", "12"),
-    "dqn": (DQN, 800, "agent_gym.agents.off_policy.agent:priorities", "500"),
+    "ppo": (PPO, 1200, "agent_gym.agents.on_policy:gae", "12"),
+    "dqn": (DQN, 800, "agent_gym.agents.off_policy.agent:priorities", "250"),
 }
 
 
@@ -234,7 +235,7 @@ def whole(runs):
 
 def test_the_first_rank_writes_a_run_like_any_other(whole):
     result = json.loads((whole / "result.json").read_text())
-    assert result["total_steps"] == 1600 and result["return_mean"] > 0
+    assert result["total_steps"] == 1200 and result["return_mean"] > 0
     state = open_checkpoint(whole, "last")["agent"]
     assert len(state["ranks"]) == 1 and state["reset"].shape == (2,)
     assert not torch.equal(state["generator"], state["ranks"][0]["generator"])
@@ -275,7 +276,7 @@ def test_another_number_of_ranks_goes_on_with_a_warning(name, runs, tmp_path):
     assert state["steps"] >= before["steps"] + 300
     if name == "dqn":  # 100 steps without updates, until there is something to learn from
         made, gone = (state[name] - before[name] for name in ("updates", "steps"))
-        assert made == gone and state["replay"]["size"] == gone // 4
+        assert made == gone / 2 and state["replay"]["size"] == gone // 4
         assert not torch.equal(*map(flat, (state, before)))
 
 
