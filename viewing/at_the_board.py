@@ -18,7 +18,7 @@ from agent_gym.viewing.browser import HEAD, HOST, WebServer
 from agent_gym.viewing.overlay import CURVE, MARGIN, PANEL, Stage, View, curve
 from agent_gym.viewing.window import Controls, Window
 
-KEYS = "click a cell to play   V visits\nN new game   S change sides   P pass   Q quit"
+KEYS = "click a cell to play   V visits   P pass\nN new game   S change sides   Q quit"
 COMMANDS = ("new", "sides", "pass", "visits")
 ENDS = {"won": "you have won", "lost": "the agent has won", "drawn": "a draw"}
 Event = tuple[str, Any]

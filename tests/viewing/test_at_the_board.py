@@ -13,7 +13,10 @@ from lowest import Lowest
 
 from agent_gym.composing.seats.sitting import Sitting
 from agent_gym.envs.native.boards import connect_four, go, hex, othello, tictactoe
+from agent_gym.viewing import at_the_board, window
 from agent_gym.viewing.at_the_board import BoardServer, BoardStage, BoardWindow, play
+from agent_gym.viewing.bars import font
+from agent_gym.viewing.overlay import MARGIN, PANEL
 from agent_gym.viewing.window import Controls
 
 
@@ -48,6 +51,11 @@ def test_a_click_in_a_column_and_beside_the_board():
         and tictactoe.make().point(0.5, 0.999) is None
         and hex.make(4).point(0.99, 0.02) is None
     )
+
+
+@pytest.mark.parametrize("keys", [at_the_board.KEYS, window.KEYS])
+def test_the_words_below_fit_the_panel(keys):
+    assert max(font(12).getlength(line) for line in keys.split("\n")) <= PANEL - 2 * MARGIN
 
 
 def at(stage, row, column, size=3):
