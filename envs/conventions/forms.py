@@ -71,7 +71,9 @@ def _flat(space: spaces.Space, values: Any) -> np.ndarray:
     if isinstance(space, spaces.Box):
         return np.asarray(values, np.float32).reshape(len(values), -1)
     if isinstance(space, spaces.Discrete):
-        return np.eye(space.n, dtype=np.float32)[np.asarray(values, int) - space.start]
+        rows = np.zeros((len(values), space.n), np.float32)
+        rows[np.arange(len(values)), np.asarray(values, int) - space.start] = 1.0
+        return rows
     return np.array([spaces.flatten(space, value) for value in values], np.float32).reshape(len(values), -1)
 
 
