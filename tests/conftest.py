@@ -2,16 +2,6 @@
 
 import pytest
 
-from agent_gym.ground.threads import usable_cores
-
-MOST = 4
-"""Processes that tests run in, at most."""
-
-
-def pytest_xdist_auto_num_workers(config) -> int:
-    """One more than there are cores: tests of commands wait for the processes that they start."""
-    return min(usable_cores() + 1, MOST)
-
 
 def single() -> None:
     import torch  # here, since the process that hands tests out needs none
