@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from agent_gym.diagnosis.case import Case
+from agent_gym.diagnosis.case import Case, Curve
 from agent_gym.diagnosis.finding import Finding
 from agent_gym.diagnosis.rules.base import early, rollout_ratio, rule, scored, state
 from agent_gym.diagnosis.thresholds import T
 
 HENDERSON = "Henderson et al. 2018"
+WINDOW = 100  # episodes behind a value of rollout/episode_return
 
 
 @rule()
@@ -72,6 +75,18 @@ def still_rising(case: Case) -> Finding | None:
     )
 
 
+def wander(case: Case, returns: Curve) -> float:
+    """The standard deviation of the curve's values where nothing changes.
+
+    They are means over the latest `WINDOW` episodes. Neighbours share most of those, so they differ by less than either
+    is off: by the root of two over the number of points that a window spans, for independent episodes.
+    """
+    step = float(np.abs(np.diff(returns.values)).mean()) * (math.pi / 2) ** 0.5  # of normal numbers
+    length = case.curve("rollout/episode_length", points=1)
+    points = float(length.values.mean()) / max(float(np.diff(returns.steps).mean()), 1.0) if length else 0.0
+    return step * max(WINDOW * points / 2.0, 0.5) ** 0.5
+
+
 @rule(live=True)
 def peaked_and_fell(case: Case) -> Finding | None:
     """The return was higher and fell for good (Dohare et al. 2024: loss of plasticity; Henderson et al. 2018)."""
@@ -87,9 +102,8 @@ def peaked_and_fell(case: Case) -> Finding | None:
     played = case.play.get("greedy", {}).get("return_mean")
     if played is not None and top - played < T["fell"] * (top - start):  # the curve is a mean over past episodes
         return None
-    noise = float(np.abs(np.diff(returns.values)).mean())
     spread = case.env.get("random_std") or 0.0
-    if top - end < max(3.0 * noise, 1.0 * spread) or state(case) == "good" and case.gain() is not None:
+    if top - end < max(4.0 * wander(case, returns), 1.0 * spread) or state(case) == "good" and case.gain() is not None:
         return None
     remedy = {"learning_rate": float(case.config["learning_rate"]) / 3} if "learning_rate" in case.config else {}
     if case.setting("schedule") == "constant":

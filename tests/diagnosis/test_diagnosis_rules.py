@@ -243,6 +243,18 @@ def test_a_short_run_need_not_have_learned_anything():
         assert found.hint != fault
 
 
+def test_a_mean_over_shared_episodes_that_wanders_has_not_fallen():
+    """Independent returns about a mean that never changes; two of a hundred episodes are new at each point."""
+    returns = np.random.default_rng(0).normal(-49.0, 2.0, 2000)
+    wandering = curve([returns[max(n - 100, 0) : n].mean() for n in range(2, 2002, 2)])
+    flat = {"rollout/episode_return": wandering, "rollout/episode_length": line(50, 50, 1000)}
+    fallen = curve([*np.linspace(-49, -10, 500), *np.linspace(-10, -45, 500)])
+    facts = {"random_return": -49.0, "random_std": 0.0}
+    assert "peaked_and_fell" not in causes(agent(score=-49.0, reference=-2.0, env=facts, curves=flat))
+    gone = flat | {"rollout/episode_return": fallen}
+    assert "peaked_and_fell" in causes(agent(score=-45.0, reference=-2.0, env=facts, curves=gone))
+
+
 def test_a_setting_far_off_is_a_hint_where_the_run_has_learned():
     found = findings_of(agent(learning_rate=3e-3, score=99.0))
     assert [f.cause for f in found if f.hint] == ["learning_rate_high"]
