@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 ROWS = 4000
 COLUMNS = 60
+MANY = 10  # values, of a column that is no choice
+ALONE = 2.0  # spans of all other values, between them and one that stands for "unknown"
 DIFFERENT = 50  # values of a column, from which on two equal rows are one row written twice
 
 
@@ -36,6 +39,7 @@ def row_facts(task: Any) -> dict[str, Any]:
             found["widest"] = float(np.sqrt(np.square(x).mean(0)).max())
             found["largest"] = float(np.abs(x).max())
         found["constant"] = int((~moving).sum())
+        found["marker"] = marker(x, getattr(task, "input_names", ()))
     if spec.kind == "regression":
         q1, q3 = np.quantile(y, (0.25, 0.75))
         found["target_outlier"] = float(np.abs(y - np.median(y)).max() / max(q3 - q1, 1e-12))
@@ -63,6 +67,26 @@ def row_facts(task: Any) -> dict[str, Any]:
 def _part(part: Any) -> tuple[np.ndarray, np.ndarray]:
     x, y = part.x[:ROWS].cpu(), part.y[:ROWS].cpu()
     return x.double().numpy(), y.double().numpy().ravel()
+
+
+def marker(x: np.ndarray, names: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The column of x [N, n] whose lowest or highest value is there again and again, far from all others: a number
+    that stands for "unknown". None where there is none."""
+    for k, column in enumerate(x.T[:COLUMNS]):
+        values, counts = np.unique(column, return_counts=True)
+        if len(values) <= MANY:
+            continue
+        for end, rest in ((0, values[1:]), (-1, values[:-1])):
+            gap = np.abs(values[end] - rest).min() / max(rest[-1] - rest[0], 1e-12)
+            if counts[end] >= max(3, 0.002 * len(column)) and gap > ALONE:
+                name = str(names[k]) if len(names) else f"number {k}"
+                return {
+                    "column": name,
+                    "end": ("lowest", "highest")[end],
+                    "share": counts[end] / len(column),
+                    "gap": gap,
+                }
+    return None
 
 
 def _repeated(x: np.ndarray, parts: dict) -> dict[str, Any]:

@@ -48,6 +48,8 @@ T: dict[str, float] = {
     "fell": 0.5,  # of the gain that is lost again
     "rising": 0.1,  # of the gain that came in the last fifth
     # environment
+    "context_all": 0.15,  # of what happens that is unexplained by the steps of all episodes
+    "context_own": 0.3,  # of that, what is left by the steps of the same episode
     "wide_obs": 100.0,
     "wide_ratio": 300.0,
     "obs_jump": 1000.0,

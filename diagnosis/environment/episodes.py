@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from agent_gym.envs.adapters.boundary.checks import PartError, check_step, first_of
 from agent_gym.ground.errors import one_line
+from agent_gym.ground.spaces import KEY, METHOD, choices_of, flat_mask
 
 ENTRIES = 256  # of an observation that are looked at; images have more
 FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -48,6 +49,7 @@ class Player:
         self.env, self.steps, self.seconds = env, 0, 0.0
         self.width = width(env.observation_space)
         self.outside = 0
+        self.masked = METHOD if env.has_wrapper_attr(METHOD) else KEY
         keep = np.linspace(0, self.width - 1, min(self.width, ENTRIES)).astype(int)
         self.keep = keep if self.width > ENTRIES else None
 
@@ -67,7 +69,7 @@ class Player:
         """An episode of at most `limit` steps from `seed`."""
         rng, episode = np.random.default_rng(seed), Episode()
         try:
-            obs, _ = first_of(self.env.reset(seed=int(seed)))
+            obs, info = first_of(self.env.reset(seed=int(seed)))
         except PartError as error:
             raise Broken(str(error)) from error
         except Exception as error:
@@ -75,7 +77,7 @@ class Player:
         self._look(obs)
         episode.obs.append(self.flat(obs))
         for t in range(limit):
-            action = choose(t, rng)
+            action = self._allowed(choose(t, rng), info, rng)
             began = time.perf_counter()
             try:
                 result = self.env.step(action)
@@ -90,7 +92,7 @@ class Player:
                 check_step(result)
             except PartError as error:
                 raise Broken(str(error)) from error
-            obs, reward, episode.terminated, episode.truncated, _ = result
+            obs, reward, episode.terminated, episode.truncated, info = result
             self._look(obs)
             episode.obs.append(self.flat(obs))
             episode.action.append(flatten(self.env.action_space, action, codes=True))
@@ -98,6 +100,27 @@ class Player:
             if episode.terminated or episode.truncated:
                 break
         return episode
+
+    def _allowed(self, action: Any, info: Any, rng: np.random.Generator) -> Any:
+        """The action, or another drawn where a mask forbids it, as agents would never choose it."""
+        space = self.env.action_space
+        if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            return action
+        told = self.env.get_wrapper_attr(METHOD)() if self.masked == METHOD else info.get(KEY)
+        if told is None:
+            return action
+        sizes = choices_of(space)
+        try:
+            parts = np.split(flat_mask(told, space, sizes), np.cumsum(sizes)[:-1])
+        except ValueError as error:
+            raise Broken(str(error)) from error
+        start = np.asarray(space.start)
+        chosen = np.ravel(action - start)
+        for k, part in enumerate(parts):
+            if part.any() and not part[chosen[k]]:
+                chosen[k] = rng.choice(np.flatnonzero(part))
+        chosen = chosen.reshape(start.shape) + start
+        return int(chosen) if isinstance(space, spaces.Discrete) else chosen.astype(space.dtype)
 
     def _look(self, obs: Any) -> None:
         try:

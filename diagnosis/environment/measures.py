@@ -13,6 +13,7 @@ from agent_gym.diagnosis.environment.episodes import Episode
 LISTED = 5  # entries that are named
 ROWS = 300  # observations among which different ones are counted
 CELLS = 4  # to a deviation
+FAR = 0.75  # of all that an entry's values span
 MANY = 64  # entries, of which no two observations are alike
 
 
@@ -43,11 +44,24 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
     image = isinstance(space, spaces.Box) and space.dtype == np.uint8  # everybody knows how large a byte is
     jump = np.where((span > 0) & (size > 100.0), 0.0 if image else beyond, 0.0)
     found["jump"], found["jump_entry"] = float(jump.max()), int(jump.argmax())
+    found["wraps"] = [] if image and len(space.shape) == 3 else _some(wrapping(episodes))
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore", invalid="ignore"):
             found["unbounded"] = float((~np.isfinite(space.low) | ~np.isfinite(space.high)).mean())
         found["image"] = len(space.shape) == 3
     return found
+
+
+def wrapping(episodes: list[Episode]) -> np.ndarray:
+    """Which entries [n] go in small steps, but for a few from one end of their values to the other."""
+    x = np.nan_to_num(np.concatenate([np.stack(e.obs) for e in episodes]))
+    step = np.nan_to_num(np.concatenate([np.abs(np.diff(np.stack(e.obs), axis=0)) for e in episodes]))
+    span = x.max(0) - x.min(0)
+    far = step > FAR * span
+    many = np.array([len(np.unique(column)) > CELLS**2 for column in x.T])
+    small = np.quantile(step, 0.5, axis=0) < (1.0 - FAR) / 2 * span
+    between = ((step > (1.0 - FAR) * span) & ~far).sum(0) == 0
+    return (span > 0) & many & (far.sum(0) >= 3) & small & between
 
 
 def rewards(episodes: list[Episode]) -> dict[str, Any]:

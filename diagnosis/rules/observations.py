@@ -134,6 +134,55 @@ def obs_noise(case: Case) -> Finding | None:
     )
 
 
+@rule()
+def obs_wraps(case: Case) -> Finding | None:
+    """Entries that jump from one end to the other, as angles and overflowing integers do."""
+    obs = case.env.get("obs", {})
+    if not obs.get("wraps") or (state(case) == "good" and case.gain() is not None):
+        return None
+    return Finding(
+        "obs_wraps",
+        "an entry of the observation jumps from one end of its values to the other",
+        (f"entry {', '.join(map(str, obs['wraps']))}: small steps, but for a few across three quarters of all values",),
+        "what lies side by side looks far apart, as an angle just below and just above a full turn",
+        {},
+        "show an angle as its sine and cosine; give an integer that overflows a wider dtype",
+        weight=4.0,
+        hint=state(case) != "poor",
+        source="Zhou et al. 2019, section 3",
+    )
+
+
+@rule()
+def hidden_context(case: Case) -> Finding | None:
+    """Something differs between episodes and is not observed (Hallak et al. 2015: contextual MDPs)."""
+    context = case.env.get("context") or {}
+    recall = case.env.get("recall")
+    if hidden(case.env.get("memory")) or (hidden(recall) and recall["lag"]):  # which says it better
+        return None
+    if state(case) == "good" and case.gain() is not None:
+        return None
+    said = {"moves": "how observations change", "pays": "what is rewarded"}
+    evidence = tuple(
+        f"{left['all']:.0%} of {said[name]} stays unexplained by observation and action, {left['own']:.0%} with the "
+        "steps of the same episode alone (where nothing is missing the two are alike)"
+        for name, left in context.items()
+        if left["all"] >= T["context_all"] and left["own"] <= T["context_own"] * left["all"]
+    )
+    if not evidence:
+        return None
+    return Finding(
+        "hidden_context",
+        "episodes follow different rules, and the observation does not tell which",
+        evidence,
+        "a goal, or what an action does, was drawn at reset() and is hidden: the best action cannot be told",
+        {},
+        "put what is drawn into the observation; where an episode gives it away, --encoder lstm finds it out",
+        weight=6.3,
+        source="Hallak et al. 2015",
+    )
+
+
 def hidden(told: dict[str, float] | None) -> bool:
     """Whether what one observation leaves unexplained is explained by an earlier one."""
     if not told:

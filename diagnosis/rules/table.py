@@ -32,6 +32,28 @@ def features_unscaled(case: Case) -> Finding | None:
 
 
 @rule("task")
+def marker_value(case: Case) -> Finding | None:
+    """A number that stands for "unknown" among the inputs (Little and Rubin 2019, chapter 1)."""
+    found = case.data.get("marker")
+    if not found:
+        return None
+    return Finding(
+        "marker_value",
+        'a number seems to stand for "unknown" in a column',
+        (
+            f"column {found['column']}: its {found['end']} value, in {found['share']:.1%} of the rows, lies "
+            f"{found['gap']:.3g} times as far from all others as those lie apart (healthy columns: below 2)",
+        ),
+        "it is taken as a size: all known values are pressed together beside it",
+        {},
+        "leave such cells empty: a gap is filled with the median, and a second input says so",
+        weight=5.0,
+        hint=state(case) == "good",
+        source="Little and Rubin 2019, chapter 1",
+    )
+
+
+@rule("task")
 def leakage(case: Case) -> Finding | None:
     """A column that alone predicts the target (Kaufman et al. 2012)."""
     best, second = case.data.get("best_column_skill"), case.data.get("second_column_skill", 0.0)

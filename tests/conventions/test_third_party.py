@@ -29,6 +29,8 @@ CASES = {  # package, agent, id, flags, what the run has to tell
     ),
     "flappy bird": ("flappy_bird_gymnasium", "ppo", "flappy_bird_gymnasium:FlappyBird-v0", {}, "rollout/info/score"),
     "popgym": ("popgym", "ppo", "popgym:popgym-RepeatPreviousEasy-v0", {"encoder": "gru"}, ""),
+    "dm-control": ("shimmy", "ppo", "shimmy:dm_control/cartpole-balance-v0", {}, ""),
+    "one agent of PettingZoo": ("mpe2", "ppo", "mpe2:simple_v3", {}, ""),
     "taxi": ("gymnasium", "dqn", "Taxi-v4", {}, "rollout/info/prob"),
     "frozen lake": ("gymnasium", "ppo", "FrozenLake-v1", {}, ""),
     "humanoid": ("mujoco", "sac", "Humanoid-v5", {}, "rollout/info/x_velocity"),

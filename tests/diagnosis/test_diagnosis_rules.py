@@ -148,6 +148,8 @@ FAULTS = {
     "obs_outlier": agent(env={"obs": {"jump": 1e6, "jump_entry": 2, "largest": 1e6}}),
     "obs_unscaled": agent(env={"obs": {"scale_ratio": 1e4, "widest_rms": 1e3, "widest": 0}}),
     "obs_noise": agent(env={"memory": {"entry": 0, "one": 1.0, "two": 1.0, "all_two": 0.99, "persistence": 0.01}}),
+    "obs_wraps": agent(env={"obs": {"wraps": [2]}}),
+    "hidden_context": agent(env={"context": {"moves": {"all": 0.1, "own": 0.1}, "pays": {"all": 0.5, "own": 0.1}}}),
     "memory_missing": agent(env={"memory": {"entry": 1, "one": 0.9, "two": 0.05}}),
     "time_limit_as_end": agent(
         env={
@@ -165,6 +167,9 @@ FAULTS = {
     ),
     "underfitting": task(encoder="linear", data={"skill": {"train": 0.4, "val": 0.4}}),
     "features_unscaled": task(scaler="none", data={"scale_ratio": 1e5, "skill": {"val": 0.1}}),
+    "marker_value": task(
+        data={"marker": {"column": "age", "end": "lowest", "share": 0.1, "gap": 900.0}, "skill": {"val": 0.3}}
+    ),
     "leakage": task(data={"best_column_skill": 0.999, "second_column_skill": 0.4, "best_column": "paid at"}),
     "nothing_to_learn": task(data={"skill": {"train": 1.0, "val": -0.1}, "forest_skill": 0.02}),
     "rows_repeated": task(data={"repeated": 0.9}),

@@ -137,7 +137,56 @@ class AtOnce(Line):
         return obs, reward, True, False, info
 
 
+class Shuffled(Line):
+    """Left and right change places with the episode."""
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        self.turned = bool(self.np_random.integers(2))
+        return obs, info
+
+    def step(self, action):
+        return super().step(action ^ self.turned)
+
+
+class Target(gymnasium.Env):
+    """A place on a line to be near to, drawn anew each time, which the observation does not show."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = spaces.Discrete(3)
+    shown = False
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, (self.x, self.goal) = 0, self.np_random.uniform(-1, 1, 2)
+        return self.obs(), {}
+
+    def obs(self):
+        return np.array([self.x, self.goal] if self.shown else [self.x], np.float32)
+
+    def step(self, action):
+        self.t, self.x = self.t + 1, float(np.clip(self.x + 0.1 * (action - 1), -1, 1))
+        return self.obs(), -abs(self.x - self.goal), False, self.t >= 80, {}
+
+
+class Shown(Target):
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    shown = True
+
+
+class Dial(Target):
+    """Its position as a byte that goes from 255 to 0."""
+
+    observation_space = spaces.Box(0, 255, (2,), np.uint8)
+
+    def obs(self):
+        return np.array([self.t % 4, int(300 * self.x) % 256], np.uint8)
+
+
 CAUSES = {
+    Shuffled: "hidden_context",
+    Target: "hidden_context",
+    Dial: "obs_wraps",
     Deaf: "actions_without_effect",
     Old: "interface",
     FourValues: "interface",
@@ -172,6 +221,13 @@ def test_a_whole_environment_has_a_proposal_and_no_fault():
     assert not [f for f in checked.findings if not f.hint]
     assert "train.py" in checked.proposal and "--total-steps" in checked.proposal
     assert checked.plain()["facts"]["effect"] == {"obs": True, "reward": True, "after": 1}
+
+
+@pytest.mark.parametrize("env_id", [Shown, "Pendulum-v1", "MountainCar-v0", "CliffWalking-v1", "Acrobot-v1"])
+def test_episodes_that_follow_one_rule_are_not_said_to_differ(env_id):
+    checked = check(env_id if env_id is Shown else lambda: make_single(env_id), episodes=12)
+    assert checked.facts["context"], checked.facts
+    assert not {"hidden_context", "obs_wraps"} & {f.cause for f in checked.findings}
 
 
 def test_the_environment_is_left_as_it_was_and_chance_too():
@@ -221,6 +277,42 @@ class Mixed(Line):
 
     def step(self, action):
         return super().step(action["go"])
+
+
+class Masked(Line):
+    """Three of four actions end the episode with a loss; the mask, told in one way or the other, knows which."""
+
+    action_space = spaces.Discrete(4, start=1)
+
+    def reset(self, *, seed=None, options=None):
+        obs, _ = super().reset(seed=seed)
+        self.good = 1
+        return obs, {"action_mask": self.mask()}
+
+    def mask(self):
+        return (np.arange(1, 5) == self.good).astype(np.int8)
+
+    def step(self, action):
+        obs, reward, _, _, _ = super().step(self.good % 2)
+        wrong = action != self.good
+        self.good = self.good % 4 + 1
+        return obs, -1.0 if wrong else reward, bool(wrong), False, {"action_mask": self.mask()}
+
+
+class Asked(Masked):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], {}
+
+    def step(self, action):
+        return *super().step(action)[:4], {}
+
+    action_masks = Masked.mask
+
+
+@pytest.mark.parametrize("env", [Masked, Asked])
+def test_random_play_keeps_to_what_a_mask_allows(env):
+    found = probe(lambda: gymnasium.wrappers.TimeLimit(env(), 50), episodes=4, limit=50)
+    assert found["ends"]["length_min"] == 50 and found["ends"]["terminated"] == 0.0
 
 
 def test_texts_and_actions_of_parts_are_played():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,19 @@ def test_rows_written_twice_are_counted_and_few_different_ones_are_not(rows):
     assert facts(x, y)["repeated"] == 0.0
     assert facts(np.tile(x[:100], (3, 1)), np.tile(y[:100], 3))["repeated"] == 1.0
     assert "repeated" not in facts(np.sign(x), y)  # sixteen rows are all that there can be
+
+
+def test_a_number_that_stands_for_unknown_is_found_and_one_wild_value_is_none(rows):
+    x, y = rows
+    assert facts(x, y)["marker"] is None
+    marked = x.copy()
+    marked[::20, 2] = -99999
+    assert facts(marked, y)["marker"] == {"column": "number 2", "end": "lowest", "share": 1 / 20, "gap": ANY}
+    wild, few = x.copy(), x.copy()
+    wild[7, 2] = -99999  # once
+    few[:, 2] = np.where(x[:, 2] > 0, 1000, np.sign(x[:, 3]))  # three values: a choice
+    assert facts(wild, y)["marker"] is None and facts(few, y)["marker"] is None
+    assert facts(np.exp(3 * x), y)["marker"] is None
 
 
 def test_the_column_that_tells_the_target_is_called_by_its_name(tmp_path, rows):
