@@ -21,6 +21,7 @@ T: dict[str, float] = {
     "entropy_gone_by": 0.6,  # of the run
     "entropy_full": 0.93,  # of the entropy at the start, at the end of the run
     "kl_large": 0.06,  # approx_kl per update; SB3 and Spinning Up aim at 0.01 to 0.02
+    "kl_healthy": 0.01,
     "kl_small": 2e-4,
     "clip_large": 0.4,
     "clip_small": 0.01,

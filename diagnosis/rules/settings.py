@@ -81,6 +81,17 @@ def learning_rate_high(case: Case) -> Finding | None:
     )
 
 
+def rate_that_moves(case: Case) -> dict[str, Any] | None:
+    """The learning rate by which an update would move the policy as far as healthy ones do, from the usual one to ten
+    times that: the divergence grows with the square of the step."""
+    kl, usual = case.curve("train/approx_kl"), case.usual.get("learning_rate")
+    value = abs(float(np.median(kl.part(0.0, 0.6)))) if kl else 0.0
+    if not value or not usual:
+        return None
+    rate = float(case.config["learning_rate"]) * (T["kl_healthy"] / value) ** 0.5
+    return {"learning_rate": float(f"{np.clip(rate, usual, 10.0 * usual):.1g}")}
+
+
 @rule("both", live=True)
 def learning_rate_low(case: Case) -> Finding | None:
     """Steps so small that nothing changes (Goodfellow et al. 2016, section 11.4.1)."""
@@ -93,6 +104,7 @@ def learning_rate_low(case: Case) -> Finding | None:
         why="the weights hardly move within the run",
         source="Goodfellow et al. 2016, section 11.4.1",
         symptoms=idling(case),
+        remedy=rate_that_moves(case),
         weight=6.5,
         tags=("train/approx_kl", "train/loss", "train/q_mean"),
     )

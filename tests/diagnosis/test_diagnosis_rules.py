@@ -272,6 +272,16 @@ def test_the_remedy_is_typed_as_flags():
     assert found.flags() == "--normalize-obs"
 
 
+@pytest.mark.parametrize(
+    "rate, kl, told", [(3e-6, 1e-8, 3e-3), (3e-5, 1e-4, 3e-4), (3e-5, 2e-5, 7e-4), (3e-7, 0.0, 3e-4)]
+)
+def test_a_low_learning_rate_is_raised_until_the_policy_moves(rate, kl, told):
+    """By hand: 3e-5 · √(0.01 / 2e-5) = 6.7e-4; never below the usual 3e-4 nor above ten times that."""
+    case = agent(learning_rate=rate, score=0.0, curves={"train/approx_kl": line(kl, kl)})
+    (found,) = [f for f in findings_of(case) if f.cause == "learning_rate_low"]
+    assert found.remedy == {"learning_rate": pytest.approx(told)}
+
+
 def test_a_case_survives_being_written_down():
     case = FAULTS["learning_rate_high"]
     assert causes(from_plain(to_plain(case))) == causes(case)
