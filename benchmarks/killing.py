@@ -36,7 +36,6 @@ MODULES = (  # imported before the fork, with what torch imports when it is firs
         "agent_gym.tasks.tables.table",
         "agent_gym.tasks.senses.digits",
     ),
-    *("torch._dynamo", "torch.fx.experimental.proxy_tensor"),
 )
 AT_THE_START, IN_A_SAVE = 0.15, 0.5  # shares of the kills: while a process still gets going, and while it saves
 

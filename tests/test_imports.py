@@ -22,11 +22,13 @@ WATCHING = ["PIL", "imageio", "werkzeug", "pygame"]
 TABLES = ["sklearn", "pandas", "matplotlib"]
 OTHERS = ["stable_baselines3", "sb3_contrib", "torch._dynamo", "mlflow", "wandb", "transformers", "optuna"]
 SHORT = "--total-steps 300 --num-envs 2 --eval-episodes 1 --eval-every 300 --quiet --run-dir"
+TRACED = "--total-steps 500 --eval-episodes 1 --eval-every never --quiet --run-dir"  # 400 updates
 REPLAY = f"--learning-starts 100 --batch-size 8 --hidden-sizes 8 {SHORT}"
 AGENTS = {
     "ppo": f"ppo --num-steps 32 {SHORT}",
     "memory": f"ppo --encoder lstm --num-steps 32 {SHORT}",
     "dqn": f"dqn {REPLAY}",
+    "traced": f"dqn --learning-starts 100 --batch-size 8 --hidden-sizes 8 --train-every 1 --utd 1 {TRACED}",
     "sac": f"sac --env Pendulum-v1 {REPLAY}",
     "td3": f"td3 --env Pendulum-v1 {REPLAY}",
 }

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.learner.simplify import simplify
+from agent_gym.nets.learner.written import Written
 
 MAX_SHAPES = 4  # graphs kept; a loss that sees more shapes of batch than this is not worth tracing
-PATIENCE = 500  # plain updates before tracing, which costs about as much time as they do
+PATIENCE = 200  # plain updates before tracing, which costs about as much time as they do
 TRIALS = 2  # batches on which a graph must agree with the loss bit for bit before it is trusted
 
 
@@ -107,7 +107,9 @@ class _Graph:
             return loss, *stats.values(), *owner._gradients_of(loss)
 
         try:
-            graph = make_fx(run)(*leaves)
+            with Written(leaves) as written_down:
+                results = run(*leaves)
+            graph = written_down.module(results)
             places = [None] * (1 + len(names)) + owner.gradients  # of the results
             written = simplify(graph, leaves, places)
             called = _without_lists_of_bool(graph)
@@ -117,7 +119,7 @@ class _Graph:
                 script = torch.jit.trace(graph, tuple(leaves), check_trace=False)
             # Calling the module instead would cost 15 microseconds of looking things up.
             return cls(script.forward, called, names, sources, [places[i] for i in sources])
-        except (RuntimeError, TypeError, NotImplementedError):
+        except (KeyError, RuntimeError, TypeError, NotImplementedError):
             return None
 
 

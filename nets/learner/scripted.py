@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 
 from agent_gym.nets.learner.cuda_graphs import leaves_of
+from agent_gym.nets.learner.written import Written
 
 WAIT = 2  # calls before one is written down
 TRIALS = 2  # calls on which what was written down must agree bit for bit
@@ -47,59 +47,17 @@ class Scripted:
                 if not all(torch.equal(a, b) for a, b in zip(found, again, strict=True)):
                     self.scripts[key] = None
             return found
-        with _Written(leaves) as written:
+        with Written(leaves) as written:
             found = self.function(*arguments)
-        self.scripts[key] = written.script(leaves, found)
+        self.scripts[key] = self._script(written, leaves, found)
         return found
 
-
-class _Written(TorchDispatchMode):
-    """Writes down the operations on plain tensors that are done within it."""
-
-    def __init__(self, inputs: list[Tensor]) -> None:
-        super().__init__()
-        self.graph, self.constants = fx.Graph(), {}
-        self.nodes: dict[int, fx.Node] = {}
-        self.kept: list[Any] = []  # a tensor that is gone leaves its number to another
-        for i, leaf in enumerate(inputs):
-            self._known(leaf, self.graph.placeholder(f"x{i}"))
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # to be skipped imports torch._dynamo, more than a second
-
-    def _known(self, result: Any, node: fx.Node) -> None:
-        if isinstance(result, Tensor):
-            self.nodes[id(result)] = node
-            self.kept.append(result)
-        elif isinstance(result, tuple | list):
-            for i, part in enumerate(result):
-                self._known(part, self.graph.call_function(lambda parts, i=i: parts[i], (node,)))
-
-    def _node(self, value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            return type(value)(self._node(part) for part in value)
-        if not isinstance(value, Tensor):
-            return value
-        if id(value) not in self.nodes:  # read from elsewhere
-            name = f"c{len(self.constants)}"
-            self.constants[name] = value.detach()
-            self._known(value, self.graph.get_attr(name))
-        return self.nodes[id(value)]
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        inputs = self._node(args), {name: self._node(value) for name, value in (kwargs or {}).items()}
-        result = func(*args, **(kwargs or {}))
-        self._known(result, self.graph.call_function(func, *inputs))
-        return result
-
-    def script(self, inputs: list[Tensor], outputs: tuple[Tensor, ...]) -> Callable | None:
+    def _script(self, written: Written, leaves: list[Tensor], found: tuple[Tensor, ...]) -> Callable | None:
         """None where TorchScript does not take it."""
         try:
-            self.graph.output(tuple(self.nodes[id(output)] for output in outputs))
-            module = fx.GraphModule(self.constants, self.graph)
+            module = written.module(found)
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return torch.jit.trace(module, tuple(inputs), check_trace=False).forward
+                return torch.jit.trace(module, tuple(leaves), check_trace=False).forward
         except (KeyError, RuntimeError, TypeError, NotImplementedError):
             return None

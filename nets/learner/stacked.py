@@ -14,7 +14,7 @@ from agent_gym.nets.learner.learner import Learner, NonFiniteError, Stats
 from agent_gym.nets.learner.optimizers import step_all
 from agent_gym.nets.target import TargetNetwork
 
-PATIENCE = 1000  # plain updates before one is traced: under vmap each takes about a third longer than its graph
+PATIENCE = 300  # plain updates before one is traced: under vmap each takes about a third longer than its graph
 
 
 def tensors_of(
