@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 import tyro
@@ -32,6 +32,10 @@ class CheckConfig:
     """Latest observations that are seen together."""
     max_episode_steps: Annotated[int, NOT_NEGATIVE] = 0
     """Steps after which an episode is truncated; 0: the environment's own limit."""
+    obs_keys: tuple[str, ...] = ()
+    """Parts of a Dict observation that are seen; none: all."""
+    reward_weights: tuple[float, ...] = ()
+    """What each part of a vector of rewards counts."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -42,7 +46,7 @@ class CheckConfig:
 @reported
 def main(argv: list[str]) -> int:
     args = read_flags(CheckConfig, together(argv, "--wrapper"), prog="agent-gym check")[0]
-    settings = {name: getattr(args, name) for name in ("env_kwargs", "wrapper", "frame_stack", "max_episode_steps")}
+    settings = {f.name: getattr(args, f.name) for f in fields(args) if f.name not in ("env", "episodes", "json")}
     defaults = CheckConfig(env="")
     settings = {name: value for name, value in settings.items() if value != getattr(defaults, name)}
     with reserved_stdout() if args.json else nullcontext():

@@ -48,7 +48,7 @@ class Player:
     def __init__(self, env: gymnasium.Env) -> None:
         self.env, self.steps, self.seconds = env, 0, 0.0
         self.width = width(env.observation_space)
-        self.outside = 0
+        self.outside, self.beyond = 0, 0.0
         self.masked = METHOD if env.has_wrapper_attr(METHOD) else KEY
         keep = np.linspace(0, self.width - 1, min(self.width, ENTRIES)).astype(int)
         self.keep = keep if self.width > ENTRIES else None
@@ -123,10 +123,25 @@ class Player:
         return int(chosen) if isinstance(space, spaces.Discrete) else chosen.astype(space.dtype)
 
     def _look(self, obs: Any) -> None:
+        space = self.env.observation_space
         try:
-            self.outside += not self.env.observation_space.contains(obs)
+            inside = space.contains(obs)
         except Exception:  # a space that cannot even tell
+            inside = False
+        if not inside:
             self.outside += 1
+            self.beyond = max(self.beyond, overshoot(space, obs))
+
+
+def overshoot(space: spaces.Space, obs: Any) -> float:
+    """How far an observation lies beyond the bounds of a Box, as a share of its range; infinity where that is not what
+    keeps it out."""
+    if not isinstance(space, spaces.Box) or not isinstance(obs, np.ndarray) or obs.shape != space.shape:
+        return np.inf
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if obs.dtype != space.dtype or not np.isfinite(obs).all() or not np.isfinite(high - low).all():
+        return np.inf
+    return float((np.maximum(obs - high, low - obs) / np.maximum(high - low, 1e-12)).max())
 
 
 def flatten(space: spaces.Space, value: Any, codes: bool = False) -> np.ndarray:

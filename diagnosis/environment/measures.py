@@ -13,6 +13,7 @@ from agent_gym.diagnosis.environment.episodes import Episode
 LISTED = 5  # entries that are named
 ROWS = 300  # observations among which different ones are counted
 CELLS = 4  # to a deviation
+SLIGHTLY = 0.05  # of its range, by which an observation may lie beyond its space and be no other than it
 FAR = 0.75  # of all that an entry's values span
 MANY = 64  # entries, of which no two observations are alike
 
@@ -109,7 +110,14 @@ def ends(episodes: list[Episode], limit: int | None) -> dict[str, Any]:
         longest = terminated.max()
         found["terminated_at_longest"] = float((terminated == longest).mean())
         found["terminated_longest"] = int(longest)
+        found["paid_at_end"] = float(np.mean([_paid(e) for e in episodes if len(e) == longest and e.terminated]))
     return found
+
+
+def _paid(episode: Episode) -> bool:
+    """Whether the last reward lies outside the range of all before it, as for a failure or a success."""
+    *before, last = episode.reward
+    return bool(before) and not min(before) <= last <= max(before)
 
 
 def pairs(episode: Episode) -> Iterator[tuple[np.ndarray, np.ndarray]]:

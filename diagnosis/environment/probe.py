@@ -66,7 +66,8 @@ def _look(
             break
         choose = held(draw, HOLD) if len(played) % 2 else draw
         played.append(player.play(choose, seed + len(played), min(longest, left)))
-    if player.outside:
+    found["beyond"] = player.beyond
+    if player.beyond > measures.SLIGHTLY:
         found["problems"].append(
             f"{player.outside} of {player.steps + len(played)} observations are not in the observation space "
             f"{' '.join(str(env.observation_space).split())[:80]} (its bounds, shape or dtype)"

@@ -31,6 +31,24 @@ def interface(case: Case) -> Finding | None:
 
 
 @rule()
+def obs_beyond(case: Case) -> Finding | None:
+    """Observations that lie a little beyond the bounds of their space."""
+    beyond = case.env.get("beyond") or 0.0
+    if not beyond or case.env.get("problems"):
+        return None
+    return Finding(
+        "obs_beyond",
+        "observations lie a little beyond their space",
+        (f"by {beyond:.2g} of its range",),
+        "where bounds scale an input, it may be a little larger than 1",
+        advice="clip the observation, or widen observation_space",
+        weight=0.6,
+        hint=True,
+        source=GYMNASIUM,
+    )
+
+
+@rule()
 def actions_without_effect(case: Case) -> Finding | None:
     """Whatever is done, the same follows."""
     effect = case.env.get("effect")

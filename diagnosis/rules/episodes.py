@@ -90,6 +90,8 @@ def time_limit_as_end(case: Case) -> Finding | None:
     share, longest = ends.get("terminated_at_longest"), ends.get("terminated_longest", 0)
     if share is None or longest < 5 or share < T["same_end"] or ends.get("terminated", 0.0) < T["same_end"]:
         return None
+    if ends.get("paid_at_end", 0.0) > T["paid_at_end"]:  # a failure or a success, not a limit
+        return None
     if ends["length_max"] != ends["length_min"] and share < 1.0 and ends["length_max"] > longest:
         return None
     return Finding(

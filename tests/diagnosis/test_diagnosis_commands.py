@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 
+import gymnasium
+import numpy as np
 import pytest
 
 import evaluate
@@ -147,3 +149,27 @@ def test_bad_words_are_one_line(argv, words, capsys):
     error = capsys.readouterr().err
     assert words in error.lower() or words in error
     assert error.count("\n") == 1
+
+
+class TwoRewards(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    reward_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        return self.x, {}
+
+    def step(self, action):
+        self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        return self.x, np.array([1.0, -1.0 if action else 0.0], np.float32), bool(self.x > 0.8), False, {}
+
+
+def test_a_vector_of_rewards_is_weighed_as_in_training(monkeypatch, capsys):
+    monkeypatch.setitem(gymnasium.registry, "Two-v0", gymnasium.envs.registration.EnvSpec("Two-v0", TwoRewards))
+    assert main(["check", "Two-v0", "--episodes", "4"]) == 0
+    assert "--reward-weights" in capsys.readouterr().out  # which mend it
+    assert main(["check", "Two-v0", "--episodes", "4", "--reward-weights", "1", "0.5"]) == 0
+    out = capsys.readouterr().out
+    assert "rewards       0.5 to 1" in out and "--reward-weights 1.0 0.5" in out

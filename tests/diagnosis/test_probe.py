@@ -56,6 +56,22 @@ class Outside(Line):
         return np.array([self.x * 100, self.v], np.float32)
 
 
+class Beyond(Line):
+    """A little outside; and every random episode ends, with a loss, where the first wall stands."""
+
+    def obs(self):
+        return np.array([self.x / 5 * 10.2, self.v], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self.time += 1
+        obs, *_ = super().step(action)
+        return obs, -1.0 if self.time == 20 else 0.1, self.time == 20, False, {}
+
+
 class Raises(Line):
     def step(self, action):
         raise ZeroDivisionError("float division by zero")
@@ -221,6 +237,13 @@ def test_a_whole_environment_has_a_proposal_and_no_fault():
     assert not [f for f in checked.findings if not f.hint]
     assert "train.py" in checked.proposal and "--total-steps" in checked.proposal
     assert checked.plain()["facts"]["effect"] == {"obs": True, "reward": True, "after": 1}
+
+
+def test_what_is_a_little_outside_is_a_note_and_a_loss_at_one_step_no_limit():
+    checked = check(Beyond, episodes=8)
+    causes = {f.cause: f.hint for f in checked.findings}
+    assert causes.get("obs_beyond") is True and not {"interface", "time_limit_as_end"} & set(causes), causes
+    assert 0.0 < checked.facts["beyond"] < 0.02 and checked.proposal
 
 
 @pytest.mark.parametrize("env_id", [Shown, "Pendulum-v1", "MountainCar-v0", "CliffWalking-v1", "Acrobot-v1"])

@@ -45,8 +45,8 @@ class Checked(NamedTuple):
 def check_env(env: Any, *, episodes: int = 20, settings: dict[str, Any] | None = None) -> Checked:
     """Play random and repeated actions in an environment (an id, a class, a function, a gymnasium.Env) and judge it.
 
-    `settings`: env_kwargs (JSON), wrapper, frame_stack, max_episode_steps, as agents have them. Raises UserError for an
-    environment that there is none of.
+    `settings`: env_kwargs (JSON), wrapper, frame_stack and others of the environment, as agents have them. Raises
+    UserError for an environment that there is none of.
     """
     if episodes < 1:
         raise UserError(f"--episodes {episodes}: expected at least 1")
