@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from agent_gym.ground.tree import tree_leaves, tree_map
 from agent_gym.nets.learner.simplify import simplify
-from agent_gym.nets.learner.written import Written
+from agent_gym.nets.learner.written import written
 
 MAX_SHAPES = 4  # graphs kept; a loss that sees more shapes of batch than this is not worth tracing
 PATIENCE = 200  # plain updates before tracing, which costs about as much time as they do
@@ -107,19 +107,17 @@ class _Graph:
             return loss, *stats.values(), *owner._gradients_of(loss)
 
         try:
-            with Written(leaves) as written_down:
-                results = run(*leaves)
-            graph = written_down.module(results)
+            graph = written(run, leaves)
             places = [None] * (1 + len(names)) + owner.gradients  # of the results
-            written = simplify(graph, leaves, places)
+            done = simplify(graph, leaves, places)
             called = _without_lists_of_bool(graph)
-            sources = [i for i, place in enumerate(places) if place is not None and i not in written]
+            sources = [i for i, place in enumerate(places) if place is not None and i not in done]
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
                 script = torch.jit.trace(graph, tuple(leaves), check_trace=False)
             # Calling the module instead would cost 15 microseconds of looking things up.
             return cls(script.forward, called, names, sources, [places[i] for i in sources])
-        except (KeyError, RuntimeError, TypeError, NotImplementedError):
+        except (RuntimeError, TypeError, NotImplementedError):
             return None
 
 

@@ -59,5 +59,5 @@ class Scripted:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return torch.jit.trace(module, tuple(leaves), check_trace=False).forward
-        except (KeyError, RuntimeError, TypeError, NotImplementedError):
+        except (RuntimeError, TypeError, NotImplementedError):
             return None

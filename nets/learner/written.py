@@ -6,11 +6,19 @@ torch.fx's make_fx does the same, and imports torch._dynamo for it: 1.5 seconds 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
+
+
+def written(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> fx.GraphModule:
+    """The graph of what `function(*inputs)` does. Raises RuntimeError where it takes a number out of a tensor."""
+    with Written(inputs) as kept:
+        results = function(*inputs)
+    return kept.module(results)
 
 
 class Written(TorchDispatchMode):
@@ -19,7 +27,7 @@ class Written(TorchDispatchMode):
     `inputs`: the tensors that vary. All others are read again, from where they lie, whenever the graph runs.
     """
 
-    def __init__(self, inputs: list[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()
         self.graph, self.constants = fx.Graph(), {}
         self.nodes: dict[int, fx.Node] = {}
@@ -33,11 +41,11 @@ class Written(TorchDispatchMode):
         return False  # to be skipped imports torch._dynamo
 
     def module(self, outputs: tuple[Tensor, ...]) -> fx.GraphModule:
-        """The graph from the inputs to `outputs`. Raises KeyError for a tensor that came about before it, and
-        RuntimeError where Python decided by a number of a tensor."""
+        """The graph from the inputs to `outputs`. Raises RuntimeError where a number was taken out of a tensor, since
+        Python may decide by it."""
         if self.told:
             raise RuntimeError(f"{self.told} takes a number out of a tensor")
-        self.graph.output(tuple(self.nodes[id(output)] for output in outputs))
+        self.graph.output(self._node(outputs))
         return fx.GraphModule(self.constants, self.graph)
 
     def _known(self, result: Any, node: fx.Node) -> None:

@@ -12,17 +12,11 @@ from agent_gym.nets.learner import graphs
 from agent_gym.nets.learner.graphs import GradientGraph
 from agent_gym.nets.learner.learner import flatten
 from agent_gym.nets.learner.simplify import simplify
-from agent_gym.nets.learner.written import Written
+from agent_gym.nets.learner.written import written
 
 
 def operations(graph) -> list[str]:
     return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
-
-
-def traced(run, *inputs):
-    with Written(list(inputs)) as written:
-        results = run(*inputs)
-    return written.module(results)
 
 
 def test_what_depends_on_shapes_alone_is_done_once():
@@ -31,7 +25,7 @@ def test_what_depends_on_shapes_alone_is_done_once():
         return ((x * half).sum(0) + (x * half).sum(0),)
 
     x = torch.randn(4, 5)
-    graph = traced(run, x)
+    graph = written(run, [x])
     assert simplify(graph, [x], [None]) == set()
     assert operations(graph) == ["aten.mul.Tensor", "aten.sum.dim_IntList", "aten.add.Tensor"]
     for values in (x, torch.randn(4, 5)):
@@ -45,7 +39,7 @@ def test_views_meet_and_vanish():
         return (F.linear(F.linear(x, weight).relu().view(20, 6).view(4, 5, 6), weight.t()).relu().flatten(0, 1),)
 
     x = torch.randn(4, 5, 5)
-    graph = traced(run, x)
+    graph = written(run, [x])
     simplify(graph, [x], [None])
     names = operations(graph)
     assert sum("view" in name for name in names) <= 1
@@ -64,7 +58,7 @@ def test_results_are_written_where_they_are_wanted():
         return x @ weight, x @ weight + 1.0, (x * 2.0) @ weight
 
     x = torch.randn(5, 3)
-    graph = traced(run, x)
+    graph = written(run, [x])
     assert simplify(graph, [x], [None, torch.zeros(5, 4), place]) == {2}
     results = graph(x)
     torch.testing.assert_close(place, 2.0 * x @ weight)
@@ -79,7 +73,7 @@ def test_operands_that_change_stop_it():
         return ((y * 1.0).sum(),)
 
     x = torch.randn(3, 4)
-    graph = traced(run, x)
+    graph = written(run, [x])
     simplify(graph, [x], [None])
     torch.testing.assert_close(graph(x)[0], (2.0 * x + 1.0).sum())
 
