@@ -49,6 +49,7 @@ T: dict[str, float] = {
     "fell": 0.5,  # of the gain that is lost again
     "rising": 0.1,  # of the gain that came in the last fifth
     # environment
+    "ends_told": 0.66,  # area under the ROC curve
     "paid_at_end": 0.8,  # of episodes of one length, whose last reward is unlike all before
     "context_all": 0.15,  # of what happens that is unexplained by the steps of all episodes
     "context_own": 0.3,  # of that, what is left by the steps of the same episode

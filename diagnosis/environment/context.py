@@ -4,7 +4,9 @@ between them, such as a goal or what the actions mean, is not seen."""
 from __future__ import annotations
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from agent_gym.diagnosis.environment.episodes import Episode
 
@@ -13,6 +15,8 @@ EPISODES = 4  # of that length, at least
 MOST = 12  # episodes that are looked at
 STEPS = 200  # of each
 ENTRIES = 6  # that change, of an observation
+ENDS = 12  # episodes that the task ended, at least
+ROWS = 1500  # steps that ended none, beside them
 
 
 def episodes_differ(episodes: list[Episode]) -> dict[str, dict[str, float]] | None:
@@ -38,6 +42,25 @@ def episodes_differ(episodes: list[Episode]) -> dict[str, dict[str, float]] | No
         if len(moving):
             found[name] = _unexplained(inputs, [target[:, moving] / size[moving] for target in within])
     return found or None
+
+
+def ends_told(episodes: list[Episode]) -> float | None:
+    """How well the observation in which an episode ends, its action and its step tell that it ends there (the area
+    under the ROC curve, 0.5: not at all), judged on other episodes. None where too few end by the task."""
+    rows, ended, group = [], [], []
+    for number, episode in enumerate(episodes):
+        steps = np.arange(1, len(episode) + 1)
+        rows.append(np.column_stack((np.stack(episode.obs)[1:], np.stack(episode.action), steps)))
+        ended.append((steps == len(episode)) & episode.terminated)
+        group.append(np.full(len(episode), number))
+    x, y, of = np.nan_to_num(np.concatenate(rows)), np.concatenate(ended), np.concatenate(group)
+    if y.sum() < ENDS or (~y).sum() < ENDS:
+        return None
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~y))[:ROWS]
+    kept = np.sort(np.concatenate((np.flatnonzero(y), others)))
+    trees = ExtraTreesClassifier(60, min_samples_leaf=2, class_weight="balanced", random_state=0, n_jobs=1)
+    said = cross_val_predict(trees, x[kept], y[kept], groups=of[kept], cv=GroupKFold(4), method="predict_proba")
+    return float(roc_auc_score(y[kept], said[:, 1]))
 
 
 def _unexplained(inputs: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:

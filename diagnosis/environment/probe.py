@@ -12,7 +12,7 @@ import numpy as np
 
 from agent_gym.diagnosis.environment import measures, trials
 from agent_gym.diagnosis.environment.actions import describe_actions
-from agent_gym.diagnosis.environment.context import episodes_differ
+from agent_gym.diagnosis.environment.context import ends_told, episodes_differ
 from agent_gym.diagnosis.environment.episodes import Broken, Episode, Player, always, held, random_actions
 from agent_gym.diagnosis.environment.memory import history_helps, rewards_recall
 
@@ -92,6 +92,7 @@ def _look(
         found["memory"] = history_helps(played)
         found["recall"] = rewards_recall(played)
         found["context"] = episodes_differ(played)
+        found["ends"]["told"] = ends_told(played)
     found["baselines"] = {}
     for name, action in trials.constants(space).items():
         if time.perf_counter() - began > seconds:

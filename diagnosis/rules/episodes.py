@@ -105,3 +105,25 @@ def time_limit_as_end(case: Case) -> Finding | None:
         hint=state(case) == "good" and case.gain() is not None,
         source="Pardo et al. 2018",
     )
+
+
+@rule()
+def ends_by_chance(case: Case) -> Finding | None:
+    """Ends that nothing in the observation announces (Pardo et al. 2018: the agent cannot see them come)."""
+    told = case.env.get("ends", {}).get("told")
+    if told is None or told > T["ends_told"] or (state(case) == "good" and case.gain() is not None):
+        return None
+    return Finding(
+        "ends_by_chance",
+        "episodes end where nothing in the observation tells why",
+        (
+            f"observation, action and step tell an end from other steps with an area under the ROC curve of {told:.2f} "
+            "(0.5: not at all; healthy environments: above 0.75)",
+        ),
+        "an end is a loss of all that was to come, and no action can be blamed or praised for it",
+        {},
+        "look what sets terminated=True; show what it depends on, or set truncated=True where it is not the task",
+        weight=5.8,
+        hint=state(case) != "poor" and bool(case.config),
+        source="Pardo et al. 2018",
+    )

@@ -126,6 +126,7 @@ FAULTS = {
     "effects_late": agent(env={"effect": {"obs": True, "reward": True, "after": 4}}),
     "obs_rarely_change": agent(env={"obs": {"unchanged": 0.97, "entries": 4}}),
     "reset_incomplete": agent(env={"repeats": False, "goes_on": True}),
+    "ends_by_chance": agent(env={"ends": {"told": 0.52, "length_max": 90, "length_min": 3, "ended": 1.0}}),
     "limit_short": agent(env={"ends": {"truncated": 1.0, "length_max": 4, "length_min": 4, "ended": 1.0}}),
     "exploding_gradients": agent(max_grad_norm=0.0, curves={"train/grad_norm": curve(np.logspace(0, 6, 40))}),
     "run_short": agent(total_steps=1500, curves={"rollout/episode_length": line(400, 400)}).__class__(

@@ -199,7 +199,16 @@ class Dial(Target):
         return np.array([self.t % 4, int(300 * self.x) % 256], np.uint8)
 
 
+class Chance(Line):
+    """Ends at one step in twenty, wherever it is."""
+
+    def step(self, action):
+        obs, *_ = super().step(action)
+        return obs, float(obs[0]), bool(self.np_random.random() < 0.05), False, {}
+
+
 CAUSES = {
+    Chance: "ends_by_chance",
     Shuffled: "hidden_context",
     Target: "hidden_context",
     Dial: "obs_wraps",
@@ -223,7 +232,7 @@ CAUSES = {
 
 @pytest.mark.parametrize("env", CAUSES, ids=lambda e: e.__name__)
 def test_what_is_broken_is_named(env):
-    checked = check(env, episodes=8)
+    checked = check(env, episodes=16 if env is Chance else 8)
     assert CAUSES[env] in [f.cause for f in checked.findings[:2]], checked.findings
     assert CAUSES[env] in str(checked)
 
@@ -244,6 +253,12 @@ def test_what_is_a_little_outside_is_a_note_and_a_loss_at_one_step_no_limit():
     causes = {f.cause: f.hint for f in checked.findings}
     assert causes.get("obs_beyond") is True and not {"interface", "time_limit_as_end"} & set(causes), causes
     assert 0.0 < checked.facts["beyond"] < 0.02 and checked.proposal
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1"])
+def test_ends_that_can_be_seen_are_not_said_to_be_chance(env_id):
+    checked = check(lambda: make_single(env_id), episodes=20)
+    assert checked.facts["ends"]["told"] > 0.7 and "ends_by_chance" not in {f.cause for f in checked.findings}
 
 
 @pytest.mark.parametrize("env_id", [Shown, "Pendulum-v1", "MountainCar-v0", "CliffWalking-v1", "Acrobot-v1"])
