@@ -38,13 +38,17 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
         found["scale_ratio"] = float(std[moving].max() / std[moving].min())
         found["widest"] = int(np.where(moving, rms, 0.0).argmax())
         found["widest_rms"] = float(rms[moving].max())
-    # Entries that jump: far outside what nine tenths of the observations span.
+    # Entries that jump: far outside what nine tenths of the observations span, or, where those are all alike (such as
+    # a force that is mostly 0), of the others.
     low, high = np.quantile(x, (0.05, 0.95), axis=0)
+    for k in np.flatnonzero((high <= low) & moving):
+        low[k], high[k] = np.quantile(x[x[:, k] != low[k], k], (0.05, 0.95))
     span = np.maximum(high - low, 1e-9 * np.maximum(size, 1.0))
     beyond = np.maximum(x.max(0) - high, low - x.min(0)) / np.maximum(span, 1e-12)
     image = isinstance(space, spaces.Box) and space.dtype == np.uint8  # everybody knows how large a byte is
     jump = np.where((span > 0) & (size > 100.0), 0.0 if image else beyond, 0.0)
     found["jump"], found["jump_entry"] = float(jump.max()), int(jump.argmax())
+    found["choices"] = isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)
     found["wraps"] = [] if image and len(space.shape) == 3 else _some(wrapping(episodes))
     if isinstance(space, spaces.Box):
         with np.errstate(over="ignore", invalid="ignore"):

@@ -16,7 +16,7 @@ from agent_gym.diagnosis.environment.context import ends_told, episodes_differ
 from agent_gym.diagnosis.environment.episodes import Broken, Episode, Player, always, held, random_actions
 from agent_gym.diagnosis.environment.memory import history_helps, rewards_recall
 
-LONGEST = 2000  # steps of an episode that is given up
+LONGEST = 3000  # steps of an episode that is given up
 HOLD = 5  # steps for which every second episode holds an action
 
 

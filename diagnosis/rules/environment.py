@@ -152,7 +152,7 @@ def no_reward_signal(case: Case) -> Finding | None:
         advice="see that step() returns the reward that was computed; if the goal is only too far for chance, reward "
         "the way to it, start nearer to it, or explore longer",
         weight=7.6,
-        hint=(not case.curves or early(case)) and reward.get("usual", 0.0) < 0,
+        hint=(not case.curves or early(case)) and (vary or reward.get("usual", 0.0) < 0),
         source="Ng et al. 1999",
     )
 

@@ -113,6 +113,7 @@ def obs_noise(case: Case) -> Finding | None:
         or state(case) == "good"
         or memory.get("all_two", 0.0) < T["noise_left"]
         or case.env.get("obs", {}).get("image")
+        or case.env.get("obs", {}).get("choices")  # one of many is hard to tell, however orderly they follow
     ):
         return None
     if memory.get("persistence", 1.0) > T["noise_follows"] or (case.config and state(case) != "poor"):

@@ -255,13 +255,20 @@ def test_what_is_a_little_outside_is_a_note_and_a_loss_at_one_step_no_limit():
     assert 0.0 < checked.facts["beyond"] < 0.02 and checked.proposal
 
 
+@pytest.mark.parametrize("env_id", ["FrozenLake8x8-v1", "Humanoid-v5"])
+def test_hard_environments_of_others_have_no_fault(env_id):
+    """A goal too far for chance and slippery ice; forces that are mostly 0."""
+    checked = check(lambda: make_single(env_id), episodes=8)
+    assert not [f.cause for f in checked.findings if not f.hint] and checked.proposal
+
+
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1"])
 def test_ends_that_can_be_seen_are_not_said_to_be_chance(env_id):
     checked = check(lambda: make_single(env_id), episodes=20)
     assert checked.facts["ends"]["told"] > 0.7 and "ends_by_chance" not in {f.cause for f in checked.findings}
 
 
-@pytest.mark.parametrize("env_id", [Shown, "Pendulum-v1", "MountainCar-v0", "CliffWalking-v1", "Acrobot-v1"])
+@pytest.mark.parametrize("env_id", [Shown, "Pendulum-v1", "MountainCar-v0", "Acrobot-v1"])
 def test_episodes_that_follow_one_rule_are_not_said_to_differ(env_id):
     checked = check(env_id if env_id is Shown else lambda: make_single(env_id), episodes=12)
     assert checked.facts["context"], checked.facts
