@@ -56,6 +56,9 @@ def state(case: Case) -> str:
     return "poor" if lift < T["learned_lift"] / 3 else "unknown"
 
 
+MEMORIES = ("rnn", "lstm", "gru", "transformer")  # encoders that have one
+
+
 def early(case: Case) -> bool:
     """Whether the run is so short beside its preset or default that it need not have learned anything yet."""
     total, usual = case.setting("total_steps"), case.usual.get("total_steps")

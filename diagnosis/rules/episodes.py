@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, state
+from agent_gym.diagnosis.rules.base import MEMORIES, rule, state
 from agent_gym.diagnosis.rules.environment import GYMNASIUM
 from agent_gym.diagnosis.thresholds import T
 
@@ -102,7 +102,7 @@ def time_limit_as_end(case: Case) -> Finding | None:
         {"max_episode_steps": longest - 1},
         "return truncated=True and terminated=False there",
         weight=6.3,
-        hint=state(case) == "good" and case.gain() is not None,
+        hint=state(case) == "good" and (case.gain() is not None or case.setting("encoder") in MEMORIES),
         source="Pardo et al. 2018",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_gym.diagnosis.case import Case
 from agent_gym.diagnosis.finding import Finding
-from agent_gym.diagnosis.rules.base import rule, state
+from agent_gym.diagnosis.rules.base import MEMORIES, rule, state
 from agent_gym.diagnosis.rules.environment import GYMNASIUM
 from agent_gym.diagnosis.thresholds import T
 
@@ -201,13 +201,13 @@ def memory_missing(case: Case) -> Finding | None:
     if not moves and not pays:
         return None
     encoder = case.setting("encoder")
-    if encoder in ("lstm", "gru", "rnn", "transformer") or (case.setting("frame_stack") or 1) > 1:
+    if encoder in MEMORIES or (case.setting("frame_stack") or 1) > 1:
         return None
     if case.config and state(case) == "good" and case.gain() is not None:
         return None
     remedy = {"encoder": "lstm"}
     usual = case.usual.get("encoder")
-    if usual in ("lstm", "gru", "rnn", "transformer"):
+    if usual in MEMORIES:
         remedy = {"encoder": usual}
     evidence = []
     if moves:
@@ -239,7 +239,7 @@ def memory_missing(case: Case) -> Finding | None:
 def memory_useless(case: Case) -> Finding | None:
     """Memory where one observation tells all."""
     memory = case.env.get("memory")
-    if case.setting("encoder") not in ("lstm", "gru", "rnn", "transformer") or not memory or state(case) == "good":
+    if case.setting("encoder") not in MEMORIES or not memory or state(case) == "good":
         return None
     if memory["one"] > 0.1 or case.usual.get("encoder") == case.setting("encoder"):
         return None

@@ -290,3 +290,10 @@ def test_a_case_survives_being_written_down():
 
 def test_thresholds_are_used():
     assert all(isinstance(value, float) for value in map(float, T.values()))
+
+
+def test_a_run_that_learned_to_count_with_its_memory_has_no_fault_in_ends_at_one_step():
+    told = FAULTS["time_limit_as_end"]
+    learned = {"score": 99.0, "reference": None, "env": told.env, "curves": {"rollout/episode_return": line(0, 99)}}
+    assert {f.cause: f.hint for f in findings_of(agent(**learned))}["time_limit_as_end"] is False
+    assert {f.cause: f.hint for f in findings_of(agent(**learned, encoder="gru"))}["time_limit_as_end"] is True
