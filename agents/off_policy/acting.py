@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from agent_gym.agents.buffers.hindsight import HindsightReplay
@@ -17,7 +18,10 @@ from agent_gym.agents.off_policy.agent import OffPolicy
 from agent_gym.agents.settings.off_policy import OffPolicyConfig
 from agent_gym.envs.vector import Step, VectorEnv
 from agent_gym.ground.errors import UserError
+from agent_gym.nets.encoders.make import has_image
 from agent_gym.nets.learner.cuda_graphs import Recorded
+from agent_gym.nets.learner.scripted import Scripted
+from agent_gym.nets.normalisation import VectorNorm
 from agent_gym.nets.ranks import RANKS
 
 TOGETHER = 64  # steps of each environment whose rewards are measured together
@@ -70,6 +74,20 @@ class Acting(OffPolicy):
     def explored(self, obs: Any, drawn: dict[str, Tensor], mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`explore` without memory, as a function of tensors: the environment's action and the action to store."""
         raise UserError(f"{type(self).__name__} explores by itself")
+
+    @cached_property
+    def script(self) -> Scripted | None:
+        """`explored` as its bare operations, where that is all that exploring does; its way is which norms are idle."""
+        apart = self.state_dim or self.env.members > 1 or has_image(self.env.obs_space) or not self.acts_alike
+        drawn_in_parts = isinstance(self.env.action_space, spaces.Dict) or not getattr(self.policy, "alone", True)
+        if self.on_gpu or apart or drawn_in_parts or type(self).explored is Acting.explored:
+            return None
+        return Scripted(self.explored, self.config.capture)
+
+    @cached_property
+    def norms(self) -> list[VectorNorm]:
+        """Of the observations."""
+        return [module for module in self.policy.obs_norm.modules() if isinstance(module, VectorNorm)]
 
     def about_to_act(self) -> None:
         """Called before each step: put where graphs find it what acting depends on."""
@@ -159,6 +177,11 @@ class Acting(OffPolicy):
                 acts = self.env.acts
                 if self.on_gpu and self.env.mask is None:  # a graph would go on with the mask that it was made with
                     action, stored, state = self.recorded["acting"](self.obs, self.state, self.reset)
+                elif acts is None and self.script is not None:
+                    drawn, mask = self.chances(), self.env.mask
+                    way = (*drawn, *[norm.idle for norm in self.norms])
+                    inputs = (self.obs, drawn) if mask is None else (self.obs, drawn, mask)
+                    (action, stored), state = self.script(*inputs, way=way), self.state
                 else:
                     action, stored, state = self.explore()
                 if self.steps < self.learning_starts:

@@ -209,6 +209,29 @@ def test_losses_replay_as_graphs_and_give_the_same_weights(case, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
+@pytest.mark.parametrize(
+    "name, env_id", [("dqn", "CartPole-v1"), ("sac", "Pendulum-v1"), ("sac", "CartPole-v1"), ("td3", "Pendulum-v1")]
+)
+def test_acting_as_bare_operations_is_the_same_to_the_last_bit(name, env_id):
+    """The observation's norm wakes up on the way, which is another script."""
+    found = []
+    for capture in ("auto", "no"):
+        agent = make_agent(name, env_id, num_envs=2, learning_starts=20, capture=capture)
+        agent.begin()
+        while agent.steps < 80:
+            agent.collect()
+            agent.update()
+            if agent.steps == 40:
+                for norm in agent.norms:
+                    norm.wide[0], norm.idle = True, False
+        assert (
+            len(agent.script.scripts) == (2 if capture == "auto" else 0) and None not in agent.script.scripts.values()
+        )
+        found.append((agent.obs, [learner.parameters.detach() for learner in agent.learners.values()]))
+    assert torch.equal(found[0][0], found[1][0])
+    assert all(torch.equal(a, b) for a, b in zip(found[0][1], found[1][1], strict=True))
+
+
 # Priorities
 
 
