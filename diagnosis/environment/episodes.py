@@ -106,14 +106,14 @@ class Player:
         space = self.env.action_space
         if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             return action
-        told = self.env.get_wrapper_attr(METHOD)() if self.masked == METHOD else info.get(KEY)
-        if told is None:
-            return action
         sizes = choices_of(space)
         try:
+            told = self.env.get_wrapper_attr(METHOD)() if self.masked == METHOD else info.get(KEY)
+            if told is None:
+                return action
             parts = np.split(flat_mask(told, space, sizes), np.cumsum(sizes)[:-1])
-        except ValueError as error:
-            raise Broken(str(error)) from error
+        except Exception as error:  # whatever a user's mask is
+            raise Broken(f"its action mask cannot be used: {one_line(error, 160)}") from error
         start = np.asarray(space.start)
         chosen = np.ravel(action - start)
         for k, part in enumerate(parts):

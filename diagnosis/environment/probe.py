@@ -88,7 +88,7 @@ def _look(
         found["effect"] = trials.effect(player, seed)
         if found["effect"]["obs"]:
             found["saturates"] = trials.saturates(player, seed)
-    if not found["obs"].get("image") and player.keep is None:
+    if not found["obs"].get("image") and player.keep is None and not found["obs"]["nonfinite"]:
         found["memory"] = history_helps(played)
         found["recall"] = rewards_recall(played)
         found["context"] = episodes_differ(played)

@@ -360,6 +360,24 @@ def test_random_play_keeps_to_what_a_mask_allows(env):
     assert found["ends"]["length_min"] == 50 and found["ends"]["terminated"] == 0.0
 
 
+def test_a_mask_that_is_none_is_said_in_words():
+    class Odd(Line):
+        def action_masks(self):
+            return [1, 0, 1]
+
+    (problem,) = probe(Odd, episodes=2)["problems"]
+    assert "its action mask cannot be used" in problem and "3 entries" in problem
+
+
+def test_infinite_observations_leave_the_rest_unjudged():
+    class Infinite(Line):
+        def obs(self):
+            return np.array([self.x, np.inf if self.x > 0.5 else self.v], np.float32)
+
+    found = probe(Infinite, episodes=4, max_steps=400)
+    assert found["obs"]["nonfinite"] > 0.0 and "context" not in found
+
+
 def test_texts_and_actions_of_parts_are_played():
     found = probe(Mixed, episodes=4, max_steps=200)
     assert found["obs"]["entries"] == 2 and found["effect"]["obs"] and not found["problems"]
