@@ -59,8 +59,8 @@ def observations(episodes: list[Episode], space: spaces.Space) -> dict[str, Any]
 
 def wrapping(episodes: list[Episode]) -> np.ndarray:
     """Which entries [n] go in small steps, but for a few from one end of their values to the other."""
-    x = np.nan_to_num(np.concatenate([np.stack(e.obs) for e in episodes]))
-    step = np.nan_to_num(np.concatenate([np.abs(np.diff(np.stack(e.obs), axis=0)) for e in episodes]))
+    each = [np.nan_to_num(np.stack(e.obs), posinf=0.0, neginf=0.0) for e in episodes]
+    x, step = np.concatenate(each), np.concatenate([np.abs(np.diff(obs, axis=0)) for obs in each])
     span = x.max(0) - x.min(0)
     far = step > FAR * span
     many = np.array([len(np.unique(column)) > CELLS**2 for column in x.T])
