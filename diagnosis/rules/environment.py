@@ -69,8 +69,8 @@ def actions_without_effect(case: Case) -> Finding | None:
 def effects_late(case: Case) -> Finding | None:
     """What an action does shows some steps later (Katsikopoulos and Engelbrecht 2003)."""
     after = case.env.get("effect", {}).get("after") or 0
-    if after < T["late_effect"] or state(case) == "good":
-        return None
+    if after < T["late_effect"] or state(case) == "good" or case.env.get("obs", {}).get("choices"):
+        return None  # one of a few is the same by chance
     return Finding(
         "effects_late",
         "what an action does is seen some steps later",

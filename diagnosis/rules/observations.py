@@ -158,8 +158,7 @@ def obs_wraps(case: Case) -> Finding | None:
 def hidden_context(case: Case) -> Finding | None:
     """Something differs between episodes and is not observed (Hallak et al. 2015: contextual MDPs)."""
     context = case.env.get("context") or {}
-    recall = case.env.get("recall")
-    if hidden(case.env.get("memory")) or (hidden(recall) and recall["lag"]):  # which says it better
+    if hidden(case.env.get("memory")) or hidden(case.env.get("recall")):  # which says it better
         return None
     if state(case) == "good" and case.gain() is not None:
         return None

@@ -17,6 +17,7 @@ from agent_gym.ground.errors import UserError
 
 OFTEN_SLOW = 2000.0  # steps a second: below, an agent that learns from a replay buffer makes more of each
 HOUR = 3600
+UNKNOWN = ("episodes_never_end", "no_reward_signal")  # chance may only not have got there
 
 
 class Checked(NamedTuple):
@@ -59,7 +60,7 @@ def check_env(env: Any, *, episodes: int = 20, settings: dict[str, Any] | None =
         facts = probe(source.single, episodes=episodes, limit=source.step_limit)
     case = Case("agent", "", {}, env=facts)
     findings = findings_of(case)
-    fatal = any(f.weight >= 7.0 and not f.hint and f.cause != "episodes_never_end" for f in findings)
+    fatal = any(f.weight >= 7.0 and not f.hint and f.cause not in UNKNOWN for f in findings)
     return Checked(source.id, facts, findings, "" if fatal else proposal(source.id, facts, findings, settings or {}))
 
 
