@@ -140,6 +140,7 @@ def test_bad_runs_are_one_line(runs, tmp_path, capsys, how, words):
         (["check", "Nowhere-v0"], "unknown environment"),
         (["check", "CartPole-v1", "--episodes", "0"], "--episodes"),
         (["check", "CartPole-v1", "--env-kwargs", "{"], "not JSON"),
+        (["check", "CartPole-v1", "--obs-keys", "image"], "--obs-keys"),
         (["check"], "env"),
         (["evaluate", "x", "--diagnose", "--watch"], "--diagnose"),
     ],

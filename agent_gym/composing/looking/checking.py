@@ -57,11 +57,23 @@ def check_env(env: Any, *, episodes: int = 20, settings: dict[str, Any] | None =
     else:
         source = GivenSource(env, base(env=getattr(env, "__name__", type(env).__name__)))
     with undisturbed():
+        if settings:
+            require_flags_that_fit(source)
         facts = probe(source.single, episodes=episodes, limit=source.step_limit)
     case = Case("agent", "", {}, env=facts)
     findings = findings_of(case)
     fatal = any(f.weight >= 7.0 and not f.hint and f.cause not in UNKNOWN for f in findings)
     return Checked(source.id, facts, findings, "" if fatal else proposal(source.id, facts, findings, settings or {}))
+
+
+def require_flags_that_fit(source: NamedSource) -> None:
+    """Raises UserError for flags that the environment cannot be looked at with: that is no fault of its own."""
+    try:
+        source.single().close()
+    except UserError:
+        raise
+    except Exception:  # its own, which `probe` puts into words
+        return
 
 
 def proposal(env_id: str, facts: dict[str, Any], findings: list[Finding], settings: dict[str, Any]) -> str:
