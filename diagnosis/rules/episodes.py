@@ -94,15 +94,16 @@ def time_limit_as_end(case: Case) -> Finding | None:
         return None
     if ends["length_max"] != ends["length_min"] and share < 1.0 and ends["length_max"] > longest:
         return None
+    alike = ends["length_max"] == ends["length_min"] and not case.config  # a hand of cards ends at one step too
     return Finding(
         "time_limit_as_end",
         "a time limit is told as the task's own end",
         (f"{share:.0%} of random episodes are terminated after exactly {longest} steps (a limit truncates)",),
         "the agent learns that nothing can come after that step, and cannot see when it comes",
-        {"max_episode_steps": longest - 1},
-        "return truncated=True and terminated=False there",
+        {} if alike else {"max_episode_steps": longest - 1},
+        f"{'where the task itself does not end there, ' * alike}return truncated=True and terminated=False there",
         weight=6.3,
-        hint=state(case) == "good" and (case.gain() is not None or case.setting("encoder") in MEMORIES),
+        hint=alike or state(case) == "good" and (case.gain() is not None or case.setting("encoder") in MEMORIES),
         source="Pardo et al. 2018",
     )
 

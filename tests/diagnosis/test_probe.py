@@ -275,6 +275,13 @@ def test_episodes_that_follow_one_rule_are_not_said_to_differ(env_id):
     assert not {"hidden_context", "obs_wraps"} & {f.cause for f in checked.findings}
 
 
+def test_a_hand_of_cards_that_ends_at_one_step_is_a_note():
+    checked = check(Clock, episodes=8)
+    (finding,) = [f for f in checked.findings if f.cause == "time_limit_as_end"]
+    assert finding.hint and "where the task itself does not end there" in finding.advice
+    assert "--max-episode-steps" not in checked.proposal
+
+
 def test_the_environment_is_left_as_it_was_and_chance_too():
     env = Line()
     random.seed(3)
