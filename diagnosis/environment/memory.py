@@ -85,6 +85,8 @@ def rewards_recall(episodes: list[Episode]) -> dict[str, float] | None:
         learn, judge = order[: len(order) // 2], order[len(order) // 2 :]
         if not lag:
             learn, judge = np.flatnonzero(of % 2 == 0), np.flatnonzero(of % 2)
+            if not len(judge):  # one episode alone
+                continue
         left = []
         for x in (now, np.hstack((now, earlier))):
             trees = ExtraTreesRegressor(30, min_samples_leaf=2, max_features=1.0, random_state=0, n_jobs=1)

@@ -367,6 +367,16 @@ def test_random_play_keeps_to_what_a_mask_allows(env):
     assert found["ends"]["length_min"] == 50 and found["ends"]["terminated"] == 0.0
 
 
+def test_one_long_episode_alone_is_looked_at():
+    class Paid(Line):
+        def step(self, action):
+            obs, *_ = super().step(action)
+            return obs, float(obs[0]), False, False, {}
+
+    found = probe(Paid, episodes=1, max_steps=600)
+    assert found["recall"]["lag"] > 0 and found["ends"]["watched"] == 600
+
+
 def test_a_mask_that_is_none_is_said_in_words():
     class Odd(Line):
         def action_masks(self):
